@@ -1,0 +1,238 @@
+"""The contract of a covariance structure: theta -> G(theta), its derivatives, its reporting.
+
+A structure describes the covariance ``G`` (q, q) of the q effects that one level of a
+random term carries.  It has two coordinate systems:
+
+* **natural**: what people report and what `model.loglike(theta)` takes, one number per
+  `Component`, in reporting order: variances, then correlations (lower triangle by column).
+  The structure itself is this chart.
+* **working**: what the optimiser moves in.  `structure.working` is a `Chart` in which the
+  boundary (zero variance, singular G) is reachable by finite steps and the derivatives stay
+  finite there.  Where the natural chart already has these properties the two are one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from mvmeta._typing import Bools, Floats
+from mvmeta.errors import SpecificationError
+
+EDGE = 1e-9
+"""Distance from its bound within which a correlation counts as lying on it: the square of the
+relative size (3e-5) of a pivot of the Cholesky factor that a converged fit leaves behind."""
+
+INERT = 1e-10
+"""Change of a correlation in G below which a parameter is taken to have no influence."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One natural parameter of a structure.
+
+    Attributes
+    ----------
+    kind : str
+        "sigma2", "tau2" or "rho", as in the `component` column of `results.vcomp`; some
+        structures have "lambda", "alpha", "loading" or "psi".
+    level : str
+        The inner level ("A") or pair of levels ("B~A": row level, column level) it belongs
+        to; "" if it has none.
+    lower, upper : float
+        Closed range of the parameter; an infinite end is reached as a limit.
+    power : int
+        The parameter scales with this power of the unit of y: 2 for variances, 1 for
+        loadings, 0 for correlations and ranges.
+    """
+
+    kind: str
+    level: str = ""
+    lower: float = 0.0
+    upper: float = np.inf
+    power: int = 2
+
+
+class Chart(ABC):
+    """A coordinate system for G: bounds, value and closed-form derivatives."""
+
+    lower: Floats  # (J,)
+    upper: Floats  # (J,)
+
+    @abstractmethod
+    def matrix(self, x: Floats) -> Floats:
+        """G at `x` (J,), shape (q, q), symmetric positive semi-definite."""
+
+    @abstractmethod
+    def jacobian(self, x: Floats) -> Floats:
+        """First derivatives dG/dx_j, shape (J, q, q)."""
+
+    def hessian(self, x: Floats) -> Floats | None:
+        """Second derivatives d2G/dx_j dx_l, shape (J, J, q, q); None where G is linear in x."""
+        return None
+
+
+class CovarianceStructure(Chart):
+    """A named family of covariance matrices; being a `Chart` it is its own natural chart.
+
+    Attributes
+    ----------
+    code : str
+        The name users give as ``struct=``.
+    q : int
+        Order of G.
+    labels : tuple of str
+        The q inner levels.
+    components : tuple of Component
+        The natural parameters in reporting order.
+    fixed : ndarray of bool
+        True for components the user or an automatic rule pinned; they are no working
+        parameters.
+    """
+
+    code: ClassVar[str] = ""
+    q: int
+    labels: tuple[str, ...]
+    components: tuple[Component, ...]
+
+    @property
+    def lower(self) -> Floats:  # type: ignore[override]
+        return np.array([c.lower for c in self.components])
+
+    @property
+    def upper(self) -> Floats:  # type: ignore[override]
+        return np.array([c.upper for c in self.components])
+
+    @property
+    def fixed(self) -> Bools:
+        return np.zeros(len(self.components), dtype=bool)
+
+    @property
+    def working(self) -> Chart:
+        """The optimiser's chart; the natural one unless a structure needs another."""
+        return self
+
+    def to_working(self, theta: Floats) -> Floats:
+        """Working parameters of natural `theta`."""
+        return np.asarray(theta, dtype=float)
+
+    def to_natural(self, x: Floats) -> Floats:
+        """Natural parameters of working `x`."""
+        return np.asarray(x, dtype=float)
+
+    def units(self) -> Floats:
+        """Power of the unit of y by which each *working* parameter scales, shape (J,)."""
+        return np.array([float(c.power) for c in self.components])
+
+    def separable(self) -> "CovarianceStructure":
+        """Return the same natural chart with a working chart that moves one component each.
+
+        This is what components are pinned in (`Pinned`): the j-th working parameter depends
+        on the j-th component alone.  Within its bounds G may be indefinite.
+        """
+        return self
+
+    def restricted(self, values: Floats) -> "CovarianceStructure | None":
+        """Return the same natural chart with a working chart of the points that have `values`.
+
+        Preferred by `Pinned` to `separable`, for pins after which the positive semi-definite
+        matrices still have a chart of their own.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n_components,)
+            Pinned natural values, NaN where a component is free.
+
+        Returns
+        -------
+        CovarianceStructure or None
+            None where there is no such chart.
+        """
+        return None
+
+    @abstractmethod
+    def starts(self, scale: float) -> list[Floats]:
+        """Working start values, the main one first; `scale` is a variance of the size of y's."""
+
+    def root(self, theta: Floats) -> Floats:
+        """Return R with R R' = G(theta), shape (q, q), for natural `theta`; G may be singular."""
+        return matrix_root(self.matrix(theta))
+
+    def on_boundary(self, theta: Floats) -> Bools:
+        """Which natural components sit on an edge of the parameter space (estimates, not pins).
+
+        On an edge are: a variance of exactly 0 (the optimiser sets what is zero to 0), a
+        correlation within `EDGE` of a bound, a range or rate at 0 or infinity, and a
+        correlation or range to which G does not respond: those of a level without variance
+        are among them.  A matrix of reduced rank whose variances and correlations are all
+        interior has no component on the boundary.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n_components,)
+
+        Returns
+        -------
+        ndarray of bool, shape (n_components,)
+        """
+        theta = np.asarray(theta, dtype=float)
+        free_of_unit = np.array([c.power == 0 for c in self.components])
+        bounded = free_of_unit & np.isfinite(self.upper)
+        slack = np.where(bounded, EDGE, 0.0)
+        edge = (theta <= self.lower + slack) | (theta >= self.upper - slack)
+        return (edge | (free_of_unit & self._inert(theta, ~bounded))) & ~self.fixed
+
+    def _inert(self, theta: Floats, relative: Bools) -> Bools:
+        """Components whose change (of 1, or of 100 % where `relative`) leaves G as it is."""
+        sd = np.sqrt(np.clip(np.diag(self.matrix(theta)), 0.0, None))
+        inverse = np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0)
+        unit = np.where(relative & np.isfinite(theta), np.abs(theta), 1.0)
+        response = np.abs(self.jacobian(theta) * np.outer(inverse, inverse)).max(axis=(1, 2))
+        return np.asarray(response * unit <= INERT)
+
+
+def matrix_root(g: Floats) -> Floats:
+    """Return R (q, q) with R R' = g for a symmetric positive semi-definite g, singular or not."""
+    try:
+        return np.asarray(np.linalg.cholesky(g), dtype=float)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(g)
+        return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)), dtype=float)
+
+
+S = TypeVar("S", bound=type[CovarianceStructure])
+_REGISTRY: dict[str, type[CovarianceStructure]] = {}
+
+
+def register(code: str) -> Callable[[S], S]:
+    """Class decorator: make a structure available to users as ``struct=code``."""
+
+    def add(cls: S) -> S:
+        cls.code = code
+        _REGISTRY[code] = cls
+        return cls
+
+    return add
+
+
+def structure_codes() -> Sequence[str]:
+    """Codes of all registered structures, in order of registration."""
+    return tuple(_REGISTRY)
+
+
+def structure_class(code: str) -> type[CovarianceStructure]:
+    """Look up the class registered under `code` (case-insensitive).
+
+    Raises
+    ------
+    SpecificationError
+        If there is none; the message lists what exists.
+    """
+    try:
+        return _REGISTRY[code.upper()]
+    except (KeyError, AttributeError):
+        raise SpecificationError(
+            f"unknown covariance structure {code!r}; struct= takes one of {', '.join(_REGISTRY)}"
+        ) from None

@@ -1,0 +1,63 @@
+"""Uncorrelated effects: one common variance (ID) or one per level (DIAG)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mvmeta._typing import Floats
+from mvmeta.structures.base import Component, CovarianceStructure, register
+
+
+@register("ID")
+class Identity(CovarianceStructure):
+    """``G = tau2 * I``; with q = 1 the variance sigma2 of a random intercept.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Inner levels; their number is q.
+    kind : {"tau2", "sigma2"}
+        Name under which the variance is reported.
+    """
+
+    def __init__(self, labels: Sequence[str] = ("",), kind: str = "tau2") -> None:
+        self.labels = tuple(labels)
+        self.q = len(self.labels)
+        self.components = (Component(kind),)
+
+    def matrix(self, x: Floats) -> Floats:
+        return float(x[0]) * np.eye(self.q)
+
+    def jacobian(self, x: Floats) -> Floats:
+        return np.eye(self.q)[None]
+
+    def starts(self, scale: float) -> list[Floats]:
+        return [np.array([scale])]
+
+
+@register("DIAG")
+class Diagonal(CovarianceStructure):
+    """``G = diag(tau2_1, ..., tau2_q)``.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Inner levels; their number is q.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        self.q = len(self.labels)
+        self.components = tuple(Component("tau2", level) for level in self.labels)
+
+    def matrix(self, x: Floats) -> Floats:
+        return np.diag(np.asarray(x, dtype=float))
+
+    def jacobian(self, x: Floats) -> Floats:
+        out = np.zeros((self.q, self.q, self.q))
+        index = np.arange(self.q)
+        out[index, index, index] = 1.0
+        return out
+
+    def starts(self, scale: float) -> list[Floats]:
+        return [np.full(self.q, scale)]

@@ -1,0 +1,280 @@
+"""Any covariance matrix (UN), as the square of a free triangular factor."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.errors import SpecificationError
+from mvmeta.structures.base import Chart, CovarianceStructure, register
+from mvmeta.structures.scaled import LinearCorrelation, ScaledCorrelation
+
+INDEFINITE = -1e-8
+"""Smallest eigenvalue a correlation matrix given in decimals may have from their rounding."""
+
+
+class PairCorrelations(LinearCorrelation):
+    """One correlation for each pair of levels: (2, 1), (3, 1), ..., (q, 1), (3, 2), ...
+
+    Parameters
+    ----------
+    labels : tuple of str
+        The levels.
+    """
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        q = len(labels)
+        column, row = np.triu_indices(q, 1)
+        m = np.arange(len(row))
+        patterns = np.zeros((len(row), q, q))
+        patterns[m, row, column] = patterns[m, column, row] = 1.0
+        levels = [f"{labels[i]}~{labels[j]}" for i, j in zip(row, column, strict=True)]
+        super().__init__(np.eye(q), patterns, levels)
+
+
+class TriangularFactor(Chart):
+    """``G = L L'`` with x entries of L, by default its lower triangle row by row.
+
+    Zero variances and singular matrices are ordinary points.  A column of L may change its
+    sign without changing G, so there is no constraint to run into.
+
+    Parameters
+    ----------
+    q : int
+        Order of G.
+    support : ndarray of bool, shape (q, q), optional
+        The entries of L that are free; the others are 0.
+    """
+
+    def __init__(self, q: int, support: Bools | None = None) -> None:
+        self.q = q
+        self.row, self.column = np.nonzero(np.tri(q) if support is None else support)
+        self.lower = np.full(len(self.row), -np.inf)
+        self.upper = np.full(len(self.row), np.inf)
+
+    def factor(self, x: Floats) -> Floats:
+        """L (q, q) of `x`."""
+        out = np.zeros((self.q, self.q))
+        out[self.row, self.column] = x
+        return out
+
+    def matrix(self, x: Floats) -> Floats:
+        factor = self.factor(x)
+        return np.asarray(factor @ factor.T)
+
+    def jacobian(self, x: Floats) -> Floats:
+        columns = self.factor(x).T[self.column]
+        p = np.arange(len(self.row))
+        out = np.zeros((len(p), self.q, self.q))
+        out[p, self.row, :] = columns
+        out[p, :, self.row] += columns
+        return out
+
+    def hessian(self, x: Floats) -> Floats:
+        return self._second
+
+    @cached_property
+    def _second(self) -> Floats:
+        n = len(self.row)
+        a, b = np.nonzero(self.column[:, None] == self.column)
+        i, j = self.row[a], self.row[b]
+        out = np.zeros((n, n, self.q, self.q))
+        out[a, b, i, j] += 1.0
+        out[a, b, j, i] += 1.0
+        return out
+
+
+@register("UN")
+class Unstructured(ScaledCorrelation):
+    """``G_ij = rho_ij sqrt(tau2_i tau2_j)`` with a correlation for each pair of levels.
+
+    Working parameters: the lower triangle of L in ``G = L L'``, row by row.  The correlations
+    of a level without variance are reported as 0.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Inner levels; their number is q.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__(labels, PairCorrelations(tuple(labels)), heteroscedastic=True)
+        self._factor = TriangularFactor(self.q)
+
+    @property
+    def working(self) -> Chart:
+        return self._factor
+
+    def to_working(self, theta: Floats) -> Floats:
+        """Working parameters of natural `theta`.
+
+        Raises
+        ------
+        SpecificationError
+            If the correlations are not those of any set of variables.
+        """
+        theta = self.check(theta)
+        sd, r = np.sqrt(theta[: self.q]), self.correlation.matrix(theta[self.q :])
+        factor = sd[:, None] * triangular_root(r)
+        return np.asarray(factor[self._factor.row, self._factor.column])
+
+    def to_natural(self, x: Floats) -> Floats:
+        g = self._factor.matrix(np.asarray(x, dtype=float))
+        tau2 = np.diag(g).copy()
+        sd = np.sqrt(tau2)
+        column, row = np.triu_indices(self.q, 1)
+        product = sd[row] * sd[column]
+        rho = np.divide(g[row, column], product, out=np.zeros_like(product), where=product > 0)
+        return np.concatenate([tau2, np.clip(rho, -1.0, 1.0)])
+
+    def units(self) -> Floats:
+        return np.ones(len(self._factor.lower))
+
+    def starts(self, scale: float) -> list[Floats]:
+        # Variances of 1 %, not 0: at 0 every derivative with respect to L vanishes.
+        axes = [np.where(np.arange(self.q) == j, 1.0, 0.1) for j in range(self.q)]
+        diagonals = [np.ones(self.q), *(axes if self.q > 1 else [])]
+        at = (self._factor.row, self._factor.column)
+        return [np.sqrt(scale) * np.diag(d)[at] for d in diagonals]
+
+    def root(self, theta: Floats) -> Floats:
+        return self._factor.factor(self.to_working(theta))
+
+    def restricted(self, values: Floats) -> CovarianceStructure | None:
+        """Return UN with the variances and correlations that are pinned at 0 left out of L.
+
+        Returns
+        -------
+        CovarianceStructure or None
+            None if anything is pinned elsewhere than at 0, or if the zeros of G are not those
+            of a triangular factor in any order of the levels (for q <= 3 they always are).
+        """
+        tau2, rho = values[: self.q], values[self.q :]
+        present = np.isnan(tau2)
+        column, row = np.triu_indices(self.q, 1)
+        matters = present[row] & present[column]
+        if (tau2[~present] != 0).any() or (rho[matters & ~np.isnan(rho)] != 0).any():
+            return None
+        linked = np.zeros((self.q, self.q), dtype=bool)
+        linked[row, column] = linked[column, row] = matters & np.isnan(rho)
+        order = zero_preserving_order(linked)
+        return None if order is None else _ZeroPattern(self.labels, linked, present, order)
+
+
+class _ZeroPattern(Unstructured):
+    """`Unstructured` with zeros in given places of G.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The levels.
+    linked : ndarray of bool, shape (q, q)
+        Pairs of levels that may be correlated.
+    present : ndarray of bool, shape (q,)
+        Levels that have a variance.
+    order : ndarray of int, shape (q,)
+        Order of the levels in which L has the zeros of G; column k of L belongs to order[k].
+    """
+
+    def __init__(self, labels: Sequence[str], linked: Bools, present: Bools, order: Ints) -> None:
+        super().__init__(labels)
+        self._order = order
+        position = np.argsort(order)
+        support = linked | np.diag(present)
+        self._factor = TriangularFactor(
+            self.q, support[:, order] & (np.arange(self.q) <= position[:, None])
+        )
+
+    def to_working(self, theta: Floats) -> Floats:
+        theta = self.check(theta)
+        order = self._order
+        r = self.correlation.matrix(theta[self.q :])[np.ix_(order, order)]
+        factor = np.zeros((self.q, self.q))
+        factor[order] = semidefinite_cholesky(r)
+        factor *= np.sqrt(theta[: self.q])[:, None]
+        return np.asarray(factor[self._factor.row, self._factor.column])
+
+    def starts(self, scale: float) -> list[Floats]:
+        diagonal = self._order[self._factor.column] == self._factor.row
+        levels = self._factor.row
+        axes = [np.where(levels == j, 1.0, 0.1) for j in np.unique(levels)]
+        sizes = [np.ones(len(levels)), *(axes if len(axes) > 1 else [])]
+        return [np.sqrt(scale) * np.where(diagonal, size, 0.0) for size in sizes]
+
+
+def zero_preserving_order(linked: Bools) -> Ints | None:
+    """Order of levels in which a Cholesky factor has the zeros of the matrix, if there is one.
+
+    There is one if and only if no four levels are linked in a chain or in a cycle without
+    further links among them; ascending number of links then is one (the homogeneous graphs of
+    Letac & Massam 2007).
+
+    Parameters
+    ----------
+    linked : ndarray of bool, shape (q, q)
+        Symmetric, False on the diagonal.
+
+    Returns
+    -------
+    ndarray of int, shape (q,), or None
+    """
+    order = np.argsort(linked.sum(axis=0), kind="stable")
+    ordered = linked[np.ix_(order, order)]
+    for k in range(len(order)):
+        later = np.flatnonzero(ordered[k, k + 1 :]) + k + 1
+        # Two levels that share an earlier one get a product in G, so they must be linked.
+        among = ordered[np.ix_(later, later)]
+        if among.sum() < len(later) * (len(later) - 1):
+            return None
+    return order
+
+
+def semidefinite_cholesky(r: Floats) -> Floats:
+    """Lower triangular L (q, q) with L L' = r, column k zero where its pivot is.
+
+    Unlike `triangular_root` it keeps zeros where the Cholesky factor of a definite matrix has
+    them, at the price of half the digits where a pivot is zero but for rounding.
+
+    Raises
+    ------
+    SpecificationError
+        If r has a negative pivot.
+    """
+    rest, factor = r.copy(), np.zeros_like(r)
+    for k in range(len(r)):
+        if rest[k, k] < INDEFINITE:
+            raise _indefinite(rest[k, k])
+        if rest[k, k] > 0:
+            factor[k:, k] = rest[k:, k] / np.sqrt(rest[k, k])
+            limit = np.sqrt(np.clip(np.diag(rest)[k:], 0.0, None))
+            factor[k:, k] = np.clip(factor[k:, k], -limit, limit)
+            rest -= np.outer(factor[:, k], factor[:, k])
+    return factor
+
+
+def _indefinite(size: float) -> SpecificationError:
+    return SpecificationError(
+        "the correlations rho do not form a positive semi-definite matrix (smallest "
+        f"eigenvalue or pivot {size:.3g}): no variables are correlated like this; give smaller ones"
+    )
+
+
+def triangular_root(r: Floats) -> Floats:
+    """Lower triangular L (q, q) with L L' = r for a correlation matrix r, singular or not.
+
+    The root V sqrt(lambda) of the eigendecomposition of r is made triangular by a QR
+    decomposition of its transpose, which needs no pivots and hence no positive eigenvalues.
+
+    Raises
+    ------
+    SpecificationError
+        If r has a negative eigenvalue.
+    """
+    values, vectors = np.linalg.eigh(r)
+    if values[0] < INDEFINITE:
+        raise _indefinite(values[0])
+    rounding = len(r) * np.finfo(float).eps * values[-1]
+    half = vectors * np.sqrt(np.where(values > rounding, values, 0.0))
+    factor = np.asarray(np.linalg.qr(half.T, mode="r")).T
+    return np.asarray(factor * np.where(np.diag(factor) < 0, -1.0, 1.0))
