@@ -1,0 +1,1 @@
+"""What was observed, as frozen arrays: y, X, V, the random terms and their layout."""

@@ -1,0 +1,91 @@
+"""Everything observed, as frozen arrays: the one input of the numerical core."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.design.layout import connected
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.terms import RandomTerm
+from mvmeta.structures.base import Component
+
+
+@dataclass(frozen=True, eq=False)
+class MetaProblem:
+    """y = X b + sum_j Z_j u_j + e with e ~ N(0, V).
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+    x : ndarray, shape (n, p)
+        Full column rank.
+    v : SamplingCovariance
+        Of the same n rows.
+    terms : tuple of RandomTerm
+        In the order of reporting.
+    """
+
+    y: Floats
+    x: Floats
+    v: SamplingCovariance
+    terms: tuple[RandomTerm, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    @property
+    def p(self) -> int:
+        """Number of fixed effects."""
+        return self.x.shape[1]
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """All natural parameters, term by term."""
+        return tuple(c for t in self.terms for c in t.structure.components)
+
+    @cached_property
+    def fixed(self) -> Bools:
+        """Which natural parameters are constants, shape (n_components,)."""
+        return _concatenate([t.structure.fixed for t in self.terms], bool)
+
+    @cached_property
+    def power(self) -> Floats:
+        """Power of the unit of y by which each natural parameter scales, (n_components,)."""
+        return np.array([float(c.power) for c in self.components])
+
+    @cached_property
+    def cluster(self) -> Ints:
+        """Code (n,) of the independent cluster each row belongs to."""
+        return connected([self.v.cluster, *(t.level for t in self.terms)])
+
+    def split(self, theta: Floats) -> list[Floats]:
+        """Cut natural `theta` (n_components,) into one piece per term."""
+        sizes = [len(t.structure.components) for t in self.terms]
+        return np.split(np.asarray(theta, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
+
+    def split_working(self, x: Floats) -> list[Floats]:
+        """Cut working parameters into one piece per term."""
+        sizes = [len(t.structure.working.lower) for t in self.terms]
+        return np.split(np.asarray(x, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
+
+    def to_natural(self, x: Floats) -> Floats:
+        """Natural parameters of working `x`, pinned components filled in."""
+        pieces = zip(self.terms, self.split_working(x), strict=True)
+        return _concatenate([t.structure.to_natural(w) for t, w in pieces], float)
+
+    def to_working(self, theta: Floats) -> Floats:
+        """Working parameters of natural `theta`."""
+        pieces = zip(self.terms, self.split(theta), strict=True)
+        return _concatenate([t.structure.to_working(w) for t, w in pieces], float)
+
+
+def _concatenate(pieces: list[Floats] | list[Bools], dtype: type) -> np.ndarray:
+    return (
+        np.concatenate([np.asarray(p, dtype=dtype) for p in pieces])
+        if pieces
+        else np.empty(0, dtype)
+    )

@@ -1,0 +1,325 @@
+"""The known sampling covariance V: diagonal or block-sparse, validated, never densified."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from mvmeta._typing import Floats, Ints
+from mvmeta.errors import CovarianceError
+
+SYMMETRY_TOLERANCE = 1e-8
+"""Largest |V_ij - V_ji| / sqrt(V_ii V_jj) taken for rounding: metafor, too, asks for 1e-8."""
+
+DEFINITE_TOLERANCE = 1e-10
+"""An eigenvalue above -this times the largest one of its block counts as zero, not negative."""
+
+
+@dataclass(frozen=True, eq=False)
+class SamplingCovariance:
+    """Known covariance of the sampling errors of n estimates.
+
+    Build one with `from_variances`, `from_matrix` or `from_blocks`; those check what they are
+    given.  Row labels, where passed, are used in error messages only.
+
+    Attributes
+    ----------
+    variances : ndarray, shape (n,)
+        The diagonal of V.
+    covariances : scipy.sparse.csr_array or None
+        The off-diagonal part, shape (n, n), explicit zeros removed; None where V is diagonal.
+    """
+
+    variances: Floats
+    covariances: sparse.csr_array | None = None
+
+    @classmethod
+    def from_variances(
+        cls, variances: Floats, rows: Sequence[object] | None = None
+    ) -> "SamplingCovariance":
+        """V = diag(variances).
+
+        Parameters
+        ----------
+        variances : ndarray, shape (n,)
+            Non-negative and finite; 0 is legal as long as M turns out positive definite.
+        rows : sequence, optional
+            Names of the rows for error messages.
+
+        Raises
+        ------
+        CovarianceError
+            For a negative or non-finite variance; names the rows.
+        """
+        v = np.array(variances, dtype=float)
+        _check_variances(v, rows)
+        return cls(v)
+
+    @classmethod
+    def from_matrix(cls, matrix: Any, rows: Sequence[object] | None = None) -> "SamplingCovariance":
+        """V from a full symmetric matrix, dense or scipy sparse.
+
+        Parameters
+        ----------
+        matrix : ndarray or sparse, shape (n, n)
+        rows : sequence, optional
+            Names of the rows for error messages.
+
+        Raises
+        ------
+        CovarianceError
+            If it is not square, finite, symmetric or positive semi-definite; says where.
+        """
+        if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise CovarianceError(
+                "V must be a vector of n variances or a square (n, n) matrix, got shape "
+                f"{matrix.shape}"
+            )
+        v: sparse.csr_array = sparse.csr_array(matrix, dtype=np.float64)
+        bad = ~np.isfinite(v.data)
+        if bad.any():
+            i = np.repeat(np.arange(v.shape[0]), np.diff(v.indptr))[bad]
+            where = _name_rows(np.unique(i), rows)
+            raise CovarianceError(f"V has {bad.sum()} missing or infinite entries, in {where}")
+        variances = np.asarray(v.diagonal(), dtype=float)
+        _check_variances(variances, rows)
+        off = (v - sparse.diags_array(variances)).tocsr()
+        off.eliminate_zeros()
+        if off.nnz == 0:
+            return cls(variances)
+        _check_symmetric(off, variances, rows)
+        out = cls(variances, ((off + off.T) * 0.5).tocsr())
+        out._check_definite(rows)
+        return out
+
+    @classmethod
+    def from_blocks(
+        cls, blocks: Sequence[Floats], rows: Sequence[object] | None = None
+    ) -> "SamplingCovariance":
+        """Block-diagonal V from square blocks (or scalars) in row order.
+
+        Parameters
+        ----------
+        blocks : sequence of array_like, each (m, m), or a scalar for m = 1
+        rows : sequence, optional
+            Names of the rows for error messages.
+
+        Raises
+        ------
+        CovarianceError
+            If a block is not square; else as `from_matrix`.
+        """
+        square = [np.atleast_2d(np.asarray(b, dtype=float)) for b in blocks]
+        for i, b in enumerate(square):
+            if b.ndim != 2 or b.shape[0] != b.shape[1]:
+                raise CovarianceError(f"block {i} of V must be square, got shape {b.shape}")
+        return cls.from_matrix(_block_diagonal(square), rows)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.variances)
+
+    @property
+    def is_diagonal(self) -> bool:
+        """True where no two sampling errors are correlated."""
+        return self.covariances is None
+
+    @cached_property
+    def cluster(self) -> Ints:
+        """Code (n,) of the connected block each row belongs to, in order of first appearance."""
+        if self.covariances is None:
+            return np.arange(self.n)
+        return connected_components(self.covariances, directed=False)[1].astype(np.intp)
+
+    def take(self, rows: Ints) -> "SamplingCovariance":
+        """V of the given rows (integer positions), in the given order."""
+        v = self.variances[rows]
+        if self.covariances is None:
+            return SamplingCovariance(v)
+        off = self.covariances[rows][:, rows].tocsr()
+        return SamplingCovariance(v, off if off.nnz else None)
+
+    def scaled(self, factor: float) -> "SamplingCovariance":
+        """``factor * V``."""
+        off = None if self.covariances is None else self.covariances * factor
+        return SamplingCovariance(self.variances * factor, off)
+
+    def multiply(self, b: Floats) -> Floats:
+        """``V @ b`` for b (n, k)."""
+        out = self.variances[:, None] * b
+        return out if self.covariances is None else out + self.covariances @ b
+
+    def solve(self, b: Floats) -> Floats:
+        """``inv(V) @ b`` for b (n, k).
+
+        Raises
+        ------
+        CovarianceError
+            If V is singular.
+        """
+        self._refuse_singular()
+        out = b / self.variances[:, None]
+        for rows, stack in self._blocks():
+            out[rows] = np.linalg.solve(stack, b[rows])
+        return np.asarray(out)
+
+    def logdet(self) -> float:
+        """log|V|; raises CovarianceError if V is singular."""
+        self._refuse_singular()
+        out = np.log(self.variances)
+        for rows, stack in self._blocks():
+            root = np.linalg.cholesky(stack)
+            out[rows] = 2.0 * np.log(np.diagonal(root, axis1=1, axis2=2))
+        return float(out.sum())
+
+    def _refuse_singular(self) -> None:
+        if self.is_singular:
+            raise CovarianceError(
+                "V is singular (a variance of 0 or rows that determine each other), so it has no "
+                "inverse; statistics of the model without random effects are not defined"
+            )
+
+    def stack(self, rows: Ints) -> Floats:
+        """Dense blocks of V for disjoint groups of rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (b, m)
+            Row b of it lists the m rows of one group.
+
+        Returns
+        -------
+        ndarray, shape (b, m, m)
+        """
+        return self.stacks([rows])[0]
+
+    def stacks(self, groups: Sequence[Ints]) -> list[Floats]:
+        """`stack` for several classes of disjoint groups, in one sweep over V."""
+        out = []
+        place = np.zeros((3, self.n), dtype=np.intp) if self.covariances is not None else None
+        for c, rows in enumerate(groups):
+            b, m = rows.shape
+            block, index = np.zeros((b, m, m)), np.arange(m)
+            block[:, index, index] = self.variances[rows]
+            out.append(block)
+            if place is not None:
+                place[0, rows], place[1, rows], place[2, rows] = c + 1, np.arange(b)[:, None], index
+        if place is None or self.covariances is None:
+            return out
+        off = self.covariances.tocoo()
+        keep = (place[0, off.row] > 0) & (place[:2, off.row] == place[:2, off.col]).all(axis=0)
+        i, j, value = off.row[keep], off.col[keep], off.data[keep]
+        order = np.argsort(place[0, i], kind="stable")
+        cuts = np.searchsorted(place[0, i][order], np.arange(1, len(groups) + 2))
+        for c, block in enumerate(out):
+            pick = order[cuts[c] : cuts[c + 1]]
+            block[place[1, i[pick]], place[2, i[pick]], place[2, j[pick]]] = value[pick]
+        return out
+
+    def tosparse(self) -> sparse.csr_array:
+        """V as a scipy sparse matrix, shape (n, n)."""
+        diagonal = sparse.diags_array(self.variances).tocsr()
+        return diagonal if self.covariances is None else (diagonal + self.covariances).tocsr()
+
+    def toarray(self) -> Floats:
+        """V as a dense matrix, shape (n, n): for small n and for looking at."""
+        return np.asarray(self.tosparse().toarray())
+
+    def _blocks(self) -> Iterator[tuple[Ints, Floats]]:
+        """Groups of equal size: (rows (b, m), stack (b, m, m)), single rows left out."""
+        from mvmeta.design.layout import size_classes  # noqa: PLC0415  (layout needs no V)
+
+        for rows in size_classes(self.cluster):
+            if rows.shape[1] > 1:
+                yield rows, self.stack(rows)
+
+    @property
+    def blocks(self) -> list[Floats]:
+        """The connected blocks of V, each (m, m), in order of their first row."""
+        order = np.argsort(self.cluster, kind="stable")
+        cuts = np.flatnonzero(np.diff(self.cluster[order])) + 1
+        return [self.stack(rows[None])[0] for rows in np.split(order, cuts)]
+
+    @cached_property
+    def is_singular(self) -> bool:
+        """True where V is only positive semi-definite (some zero variance or eigenvalue)."""
+        if (self.variances <= 0).any():
+            return True
+        for _, stack in self._blocks():
+            values = np.linalg.eigvalsh(stack)
+            if (values[:, 0] <= DEFINITE_TOLERANCE * values[:, -1]).any():
+                return True
+        return False
+
+    def _check_definite(self, names: Sequence[object] | None) -> None:
+        for rows, stack in self._blocks():
+            try:
+                np.linalg.cholesky(stack)
+                continue
+            except np.linalg.LinAlgError:
+                values = np.linalg.eigvalsh(stack)
+            bad = np.flatnonzero(values[:, 0] < -DEFINITE_TOLERANCE * np.abs(values[:, -1]))
+            if len(bad):
+                first = bad[np.argmin(values[bad, 0])]
+                raise CovarianceError(
+                    "V is not positive semi-definite: the block of "
+                    f"{_name_rows(rows[first], names)} has the smallest eigenvalue "
+                    f"{values[first, 0]:.3g}"
+                    + (
+                        f" ({len(bad) - 1} more blocks of this size are bad)"
+                        if len(bad) > 1
+                        else ""
+                    )
+                    + "; check the correlations between these rows"
+                )
+
+
+def _name_rows(index: Ints, names: Sequence[object] | None, most: int = 6) -> str:
+    labels = [str(i if names is None else names[int(i)]) for i in index[:most]]
+    more = f" and {len(index) - most} more" if len(index) > most else ""
+    return ("row " if len(index) == 1 else "rows ") + ", ".join(labels) + more
+
+
+def _check_variances(v: Floats, names: Sequence[object] | None) -> None:
+    for bad, what in ((~np.isfinite(v), "missing or infinite"), (v < 0, "negative")):
+        if bad.any():
+            where = _name_rows(np.flatnonzero(bad), names)
+            raise CovarianceError(f"sampling variances must be finite and >= 0; {what} in {where}")
+
+
+def _check_symmetric(
+    off: sparse.csr_array, variances: Floats, names: Sequence[object] | None
+) -> None:
+    gap = abs(off - off.T).tocoo()
+    if gap.nnz == 0:
+        return
+    scale = np.sqrt(variances[gap.row] * variances[gap.col])
+    bad = gap.data > SYMMETRY_TOLERANCE * scale
+    if bad.any():
+        k = int(np.argmax(np.where(bad, gap.data, 0.0)))
+        pair = np.array([gap.row[k], gap.col[k]])
+        raise CovarianceError(
+            f"V is not symmetric: entries ({pair[0]}, {pair[1]}) and ({pair[1]}, {pair[0]}), "
+            f"{_name_rows(np.sort(pair), names)}, differ by {gap.data[k]:.3g}"
+        )
+
+
+def _block_diagonal(blocks: Sequence[Floats]) -> sparse.csr_array:
+    sizes = np.array([len(b) for b in blocks], dtype=np.intp)
+    start = np.concatenate([[0], np.cumsum(sizes)])[:-1]
+    total = int(sizes.sum())
+    if not total:
+        raise CovarianceError("V is an empty list of blocks")
+    row = np.concatenate(
+        [np.repeat(np.arange(s, s + m), m) for s, m in zip(start, sizes, strict=True)]
+    )
+    col = np.concatenate(
+        [np.tile(np.arange(s, s + m), m) for s, m in zip(start, sizes, strict=True)]
+    )
+    data = np.concatenate([b.ravel() for b in blocks])
+    return sparse.csr_array((data, (row, col)), shape=(total, total))

@@ -1,0 +1,117 @@
+"""One random term: which effect of which level each row carries."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from mvmeta._typing import Floats, Ints
+from mvmeta.structures.base import CovarianceStructure
+
+
+@dataclass(frozen=True, eq=False)
+class RandomTerm:
+    """``Z_j u_j`` with u_j ~ N(0, I (x) G_j): q effects in each of L independent levels.
+
+    Attributes
+    ----------
+    name : str
+        As users see it: "study", "study/id", "outcome | study".
+    level : ndarray of int, shape (n,)
+        Code 0..L-1 of the (outer) level of each row.
+    level_labels : tuple
+        The L labels, in the order of the codes.
+    structure : CovarianceStructure
+        Gives G (q, q).
+    inner : ndarray of int, shape (n,), or None
+        Code 0..q-1 of the effect each row carries (rows of Z are unit vectors); None where
+        `z` is given or q = 1.
+    z : ndarray, shape (n, q), or None
+        Rows of Z for terms with covariates (random slopes).
+    """
+
+    name: str
+    level: Ints
+    level_labels: tuple[object, ...]
+    structure: CovarianceStructure
+    inner: Ints | None = None
+    z: Floats | None = None
+
+    @property
+    def n_levels(self) -> int:
+        """Number L of independent levels."""
+        return len(self.level_labels)
+
+    @property
+    def q(self) -> int:
+        """Number of effects in a level."""
+        return self.structure.q
+
+    @property
+    def is_scalar(self) -> bool:
+        """True for a random intercept: one effect per level, loading 1."""
+        return self.q == 1 and self.z is None
+
+    def dense_z(self) -> Floats:
+        """The within-level rows of Z, shape (n, q)."""
+        if self.z is not None:
+            return self.z
+        if self.inner is None:
+            return np.ones((len(self.level), 1))
+        out = np.zeros((len(self.level), self.q))
+        out[np.arange(len(self.level)), self.inner] = 1.0
+        return out
+
+    def sparse_z(self) -> sparse.csr_array:
+        """Z in full, shape (n, L * q), columns level by level."""
+        n = len(self.level)
+        shape = (n, self.n_levels * self.q)
+        if self.z is None:
+            inner = 0 if self.inner is None else self.inner
+            column = self.level * self.q + inner
+            return sparse.csr_array((np.ones(n), column, np.arange(n + 1)), shape=shape)
+        column = (self.level[:, None] * self.q + np.arange(self.q)).ravel()
+        start = np.arange(n + 1) * self.q
+        return sparse.csr_array((self.z.ravel().copy(), column, start), shape=shape)
+
+    def project(self, b: Floats) -> Floats:
+        """``Z' b`` for b (n, k), folded to shape (L, q, k)."""
+        return np.asarray(self.sparse_z().T @ b).reshape(self.n_levels, self.q, b.shape[1])
+
+    def lift(self, u: Floats) -> Floats:
+        """``Z u`` for u (L, q, k), shape (n, k): the adjoint of `project`."""
+        if self.z is not None:
+            return np.einsum("nq,nqk->nk", self.z, u[self.level])
+        return np.asarray(u[self.level, 0 if self.inner is None else self.inner])
+
+    def marginal_variance(self, g: Floats) -> Floats:
+        """diag(Z (I (x) G) Z'), shape (n,)."""
+        if self.z is not None:
+            return np.einsum("nq,qr,nr->n", self.z, g, self.z)
+        d = np.diag(g)
+        return np.asarray(
+            d[np.zeros(len(self.level), dtype=int) if self.inner is None else self.inner]
+        )
+
+    def stack(self, rows: Ints, g: Floats) -> Floats:
+        """Blocks of Z (I (x) G) Z' for groups of rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (b, m)
+        g : ndarray, shape (q, q)
+            G or a derivative of it.
+
+        Returns
+        -------
+        ndarray, shape (b, m, m)
+        """
+        level = self.level[rows]
+        same = level[:, :, None] == level[:, None, :]
+        if self.z is not None:
+            z = self.z[rows]
+            return np.where(same, z @ g @ z.transpose(0, 2, 1), 0.0)
+        if self.inner is None:
+            return np.where(same, g[0, 0], 0.0)
+        inner = self.inner[rows]
+        return np.where(same, g[inner[:, :, None], inner[:, None, :]], 0.0)

@@ -1,0 +1,1 @@
+"""ML and REML log-likelihood with gradient and curvature."""

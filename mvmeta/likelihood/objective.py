@@ -1,0 +1,190 @@
+"""Log-likelihood, gradient and curvature at one theta, in one pass over the data.
+
+With A = [X y], N = inv(M), C = inv(X'NX), b = (-beta, 1) and P = N - N X C X'N, everything is
+a function of the additive statistics in `marginal.base.Sums` (Harville 1977; Gilmour,
+Thompson & Cullis 1995, Biometrics 51:1440 for the average information):
+
+    g_j  = -1/2 [tr(P K_j) - b'A'N K_j N A b]
+    AI_jl = 1/2 y'P K_j P K_l P y
+    F_jl  = 1/2 tr(P K_j P K_l)
+    -d2l/(dtheta_j dtheta_l) = 2 AI - F + 1/2 [tr(P K_jl) - y'P K_jl P y]
+
+where K_j and K_jl are the first and second derivatives of M.  Under ML the P in the traces
+is N.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from mvmeta._typing import Floats
+from mvmeta.likelihood.criterion import criterion
+from mvmeta.marginal.base import Direction, MarginalCovariance, NotPositiveDefiniteError, Sums
+from mvmeta.structures.base import Chart
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The criterion at one point.
+
+    Attributes
+    ----------
+    x : ndarray, shape (J,)
+        The parameters, in the chart that was asked for.
+    loglik : float
+    gradient : ndarray, shape (J,)
+    average, expected : ndarray, shape (J, J)
+        Average and expected (Fisher) information.
+    curvature : ndarray, shape (J, J)
+        1/2 [tr(P K_jl) - y'P K_jl P y]: what the nonlinearity of M adds.
+    beta : ndarray, shape (p,)
+        GLS estimate.
+    cov_beta : ndarray, shape (p, p)
+        inv(X'NX).
+    """
+
+    x: Floats
+    loglik: float
+    gradient: Floats
+    average: Floats
+    expected: Floats
+    curvature: Floats
+    beta: Floats
+    cov_beta: Floats
+
+    @property
+    def observed(self) -> Floats:
+        """Minus the Hessian of the log-likelihood, shape (J, J)."""
+        return 2 * self.average - self.expected + self.curvature
+
+
+class Objective:
+    """The log-likelihood of a problem as a function of its components.
+
+    Parameters
+    ----------
+    backend : MarginalCovariance
+        Holds the problem.
+    reml : bool
+    """
+
+    def __init__(self, backend: MarginalCovariance, reml: bool) -> None:
+        self.backend, self.problem, self.reml = backend, backend.problem, reml
+        problem = backend.problem
+        # X is made orthonormal once: raw polynomials lose six digits in X'NX otherwise
+        self._q, self._r = np.linalg.qr(problem.x)
+        self._ols = self._q.T @ problem.y
+        self._a = np.column_stack([self._q, problem.y - self._q @ self._ols])
+        self.n_evaluations = 0
+
+    @property
+    def residual_variance(self) -> float:
+        """Variance of the ordinary least-squares residuals: the scale of the components."""
+        r = self._a[:, -1]
+        return float(r @ r) / max(self.problem.n - self.problem.p, 1)
+
+    def natural(self, theta: Floats) -> Evaluation:
+        """Evaluate at all natural components, pinned ones included, in reporting order."""
+        charts: list[Chart] = [t.structure for t in self.problem.terms]
+        return self._evaluate(np.asarray(theta, float), charts, self.problem.split(theta))
+
+    def working(self, x: Floats) -> Evaluation:
+        """Evaluate at working parameters, those the optimiser moves."""
+        charts = [t.structure.working for t in self.problem.terms]
+        return self._evaluate(np.asarray(x, float), charts, self.problem.split_working(x))
+
+    def _evaluate(self, x: Floats, charts: Sequence[Chart], pieces: Sequence[Floats]) -> Evaluation:
+        self.n_evaluations += 1
+        gs = [c.matrix(w) for c, w in zip(charts, pieces, strict=True)]
+        first, second, where = directions(charts, pieces)
+        sums = self.backend.factorize(gs).sums(self._a, first, second)
+        return self._finish(x, sums, where)
+
+    def _finish(self, x: Floats, s: Sums, where: list[tuple[int, int]]) -> Evaluation:
+        problem = self.problem
+        p, method = problem.p, criterion(self.reml)
+        try:
+            chol = linalg.cholesky(s.gram[:p, :p], lower=True) if p else np.zeros((0, 0))
+        except (linalg.LinAlgError, ValueError) as err:
+            raise NotPositiveDefiniteError from err
+        half = linalg.solve_triangular(chol, np.eye(p), lower=True) if p else np.zeros((0, 0))
+        c = half.T @ half
+        beta = c @ s.gram[:p, p]
+        b = np.append(-beta, 1.0)
+        rss = float(b @ s.gram @ b)
+        projector = method.projector(c)
+        r_inverse = linalg.solve_triangular(self._r, np.eye(p)) if p else np.zeros((0, 0))
+        return Evaluation(
+            x=x,
+            loglik=method.loglik(problem.n, s.logdet, rss, chol),
+            gradient=_gradient(s.trace, s.slope, projector, b),
+            average=_average(s, c, b),
+            expected=_expected(s, projector),
+            curvature=_curvature(s, projector, b, where, len(x)),
+            beta=r_inverse @ (self._ols + beta),
+            cov_beta=r_inverse @ c @ r_inverse.T,
+        )
+
+
+def directions(
+    charts: Sequence[Chart], pieces: Sequence[Floats]
+) -> tuple[list[Direction], list[Direction], list[tuple[int, int]]]:
+    """First and second derivatives of the G_t as directions.
+
+    Returns
+    -------
+    first : list of Direction
+        One per parameter.
+    second : list of Direction
+        The non-zero second derivatives.
+    where : list of (int, int)
+        Which pair of parameters (j >= l) each of `second` belongs to.
+    """
+    first: list[Direction] = []
+    second: list[Direction] = []
+    where: list[tuple[int, int]] = []
+    for t, (chart, x) in enumerate(zip(charts, pieces, strict=True)):
+        start = len(first)
+        first += [Direction(t, k) for k in chart.jacobian(x)]
+        hessian = chart.hessian(x)
+        if hessian is None:
+            continue
+        for j in range(len(x)):
+            for i in range(j + 1):
+                if hessian[j, i].any():
+                    second.append(Direction(t, hessian[j, i]))
+                    where.append((start + j, start + i))
+    return first, second, where
+
+
+def _gradient(trace: Floats, slope: Floats, projector: Floats, b: Floats) -> Floats:
+    p = len(projector)
+    lost = np.einsum("jab,ab->j", slope[:, :p, :p], projector)
+    return np.asarray(-0.5 * (trace - lost - np.einsum("jab,a,b->j", slope, b, b)))
+
+
+def _average(s: Sums, c: Floats, b: Floats) -> Floats:
+    p = len(c)
+    xb = s.slope[:, :p, :] @ b
+    return np.asarray(0.5 * (np.einsum("jlab,a,b->jl", s.slope_pairs, b, b) - xb @ c @ xb.T))
+
+
+def _expected(s: Sums, projector: Floats) -> Floats:
+    p = len(projector)
+    once = np.einsum("jlab,ab->jl", s.slope_pairs[:, :, :p, :p], projector)
+    cb = projector @ s.slope[:, :p, :p]
+    twice = np.einsum("jab,lba->jl", cb, cb)
+    return np.asarray(0.5 * (s.trace_pairs - 2 * once + twice))
+
+
+def _curvature(
+    s: Sums, projector: Floats, b: Floats, where: list[tuple[int, int]], count: int
+) -> Floats:
+    out = np.zeros((count, count))
+    for value, (j, i) in zip(
+        -_gradient(s.extra_trace, s.extra_slope, projector, b), where, strict=True
+    ):
+        out[j, i] = out[i, j] = value
+    return out

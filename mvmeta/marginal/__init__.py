@@ -1,0 +1,1 @@
+"""The marginal covariance M(theta): exact backends behind one small contract."""

@@ -1,0 +1,143 @@
+"""The contract of a backend: plan once for a problem, factor M(theta) many times.
+
+``M = V + sum_t Z_t (I (x) G_t) Z_t'``.  A backend sees the matrices G_t and directions in
+which they move, never parameters or criteria; what it returns adds up over independent
+clusters of rows, so that chunks, threads and batches are all the same sum.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvmeta._typing import Floats
+from mvmeta.design.problem import MetaProblem
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A symmetric matrix dG (q, q) in the space of one term: K = Z_t (I (x) dG) Z_t'."""
+
+    term: int
+    matrix: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Additive statistics of ``A`` (n, a) under M, with J directions K_j and E extra ones.
+
+    Writing N for the inverse of M:
+
+    Attributes
+    ----------
+    logdet : float
+        log|M|.
+    gram : ndarray, shape (a, a)
+        A'N A.
+    trace : ndarray, shape (J,)
+        tr(N K_j).
+    slope : ndarray, shape (J, a, a)
+        A'N K_j N A.
+    trace_pairs : ndarray, shape (J, J)
+        tr(N K_j N K_l).
+    slope_pairs : ndarray, shape (J, J, a, a)
+        The symmetric part A'N (K_j N K_l + K_l N K_j) N A / 2, all that any formula uses.
+    extra_trace, extra_slope : ndarray, shape (E,) and (E, a, a)
+        As `trace` and `slope` for the extra directions (second derivatives of G).
+    """
+
+    logdet: float
+    gram: Floats
+    trace: Floats
+    slope: Floats
+    trace_pairs: Floats
+    slope_pairs: Floats
+    extra_trace: Floats
+    extra_slope: Floats
+
+    @classmethod
+    def zero(cls, a: int, n_directions: int, n_extra: int) -> "Sums":
+        """The neutral element of `+`."""
+        j, e = n_directions, n_extra
+        return cls(
+            0.0,
+            np.zeros((a, a)),
+            np.zeros(j),
+            np.zeros((j, a, a)),
+            np.zeros((j, j)),
+            np.zeros((j, j, a, a)),
+            np.zeros(e),
+            np.zeros((e, a, a)),
+        )
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(
+            self.logdet + other.logdet,
+            self.gram + other.gram,
+            self.trace + other.trace,
+            self.slope + other.slope,
+            self.trace_pairs + other.trace_pairs,
+            self.slope_pairs + other.slope_pairs,
+            self.extra_trace + other.extra_trace,
+            self.extra_slope + other.extra_slope,
+        )
+
+
+class NotPositiveDefiniteError(ArithmeticError):
+    """M is not positive definite at this point; the optimiser steps back from it."""
+
+
+class MarginalFactor(ABC):
+    """M at one theta, factored.  Blocks of rows never seen by a verb are never formed."""
+
+    @abstractmethod
+    def sums(
+        self, a: Floats, directions: Sequence[Direction] = (), extra: Sequence[Direction] = ()
+    ) -> Sums:
+        """Additive statistics of `a` (n, a); see `Sums`."""
+
+    @abstractmethod
+    def solve(self, b: Floats) -> Floats:
+        """Return ``inv(M) @ b`` for b (n, k)."""
+
+    @abstractmethod
+    def level_gram(self, term: int) -> Floats:
+        """Diagonal blocks of Z_t' inv(M) Z_t, one per level, shape (L, q, q)."""
+
+    @abstractmethod
+    def inverse_diagonal(self) -> Floats:
+        """diag(inv(M)), shape (n,)."""
+
+
+class MarginalCovariance(ABC):
+    """The symbolic part: what depends on the layout of a problem and not on theta."""
+
+    name: str
+    problem: MetaProblem
+
+    @abstractmethod
+    def factorize(self, gs: Sequence[Floats]) -> MarginalFactor:
+        """Factor M for the matrices G_t (q_t, q_t), one per term.
+
+        Raises
+        ------
+        NotPositiveDefiniteError
+            If M is not positive definite.
+        """
+
+
+def multiply(problem: MetaProblem, gs: Sequence[Floats], b: Floats) -> Floats:
+    """Return ``M @ b`` for b (n, k) without forming M."""
+    out = problem.v.multiply(b)
+    for term, g in zip(problem.terms, gs, strict=True):
+        out = out + term.lift(np.einsum("qr,lrk->lqk", g, term.project(b)))
+    return out
+
+
+def diagonal(problem: MetaProblem, gs: Sequence[Floats]) -> Floats:
+    """diag(M), shape (n,)."""
+    out = problem.v.variances.copy()
+    for term, g in zip(problem.terms, gs, strict=True):
+        out += term.marginal_variance(g)
+    return out

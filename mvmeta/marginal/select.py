@@ -1,0 +1,127 @@
+"""Which backend a problem gets: a pure function of its layout, which explains its choice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvmeta.design.layout import connected
+from mvmeta.design.problem import MetaProblem
+from mvmeta.errors import SpecificationError
+from mvmeta.marginal.base import MarginalCovariance
+from mvmeta.marginal.blocks import BlocksMarginal
+from mvmeta.marginal.dense import DenseMarginal
+from mvmeta.marginal.nested import NestedMarginal, nested_order
+from mvmeta.marginal.woodbury import WoodburyMarginal
+
+BACKENDS = ("nested", "blocks", "woodbury", "dense")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend and why.
+
+    Attributes
+    ----------
+    name : {"nested", "blocks", "woodbury", "dense"}
+    reason : str
+        One sentence.
+    outer : tuple of int
+        "woodbury" only: the terms in its low-rank part.
+    """
+
+    name: str
+    reason: str
+    outer: tuple[int, ...] = ()
+
+
+def choose_backend(problem: MetaProblem) -> Choice:
+    """Pick the cheapest exact backend.
+
+    Parameters
+    ----------
+    problem : MetaProblem
+
+    Returns
+    -------
+    Choice
+        "nested" where V is diagonal and all terms are random intercepts that nest (cost
+        proportional to n); otherwise whichever of "blocks" (sum of cubed cluster sizes) and
+        "woodbury" (the same without the terms that link clusters, plus the cubed number of
+        those terms' effects) needs fewer floating point operations.
+    """
+    if problem.v.is_diagonal and nested_order(problem) is not None:
+        return Choice("nested", "V is diagonal and the random intercepts nest")
+    outer, cost = _cheapest_split(problem)
+    if not outer:
+        return Choice("blocks", f"independent clusters of rows, about {cost:.1g} operations")
+    names = ", ".join(problem.terms[t].name for t in outer)
+    return Choice("woodbury", f"{names} would link small clusters into large ones", outer)
+
+
+def _cheapest_split(problem: MetaProblem) -> tuple[tuple[int, ...], float]:
+    """Terms for the low-rank part: a prefix of the terms by number of effects."""
+    terms = problem.terms
+    width = [t.n_levels * t.q for t in terms]
+    order = sorted(range(len(terms)), key=lambda t: width[t])
+    best: tuple[tuple[int, ...], float] = ((), np.inf)
+    for count in range(len(terms) + 1):
+        outer = tuple(sorted(order[:count]))
+        rest = [terms[t].level for t in range(len(terms)) if t not in outer]
+        size = np.bincount(connected([problem.v.cluster, *rest])).astype(float)
+        low_rank = float(sum(width[t] for t in outer))
+        cost = float((size**3).sum()) + LOW_RANK_COST * low_rank**3
+        if cost < best[1]:
+            best = (outer, cost)
+    return best
+
+
+LOW_RANK_COST = 4.0
+"""Operations on a (Q, Q) matrix per evaluation, in units of those on a cluster of that size."""
+
+
+def _woodbury(problem: MetaProblem) -> MarginalCovariance:
+    outer = _cheapest_split(problem)[0] or tuple(range(len(problem.terms)))
+    if not outer:
+        raise SpecificationError("backend 'woodbury' needs at least one random term")
+    return WoodburyMarginal(problem, outer)
+
+
+def _nested(problem: MetaProblem) -> MarginalCovariance:
+    if not problem.v.is_diagonal or nested_order(problem) is None:
+        raise SpecificationError(
+            "backend 'nested' needs a diagonal V and random intercepts that nest; "
+            "leave backend unset to have one chosen"
+        )
+    return NestedMarginal(problem)
+
+
+_BUILD: dict[str, Callable[[MetaProblem], MarginalCovariance]] = {
+    "nested": _nested,
+    "blocks": BlocksMarginal,
+    "woodbury": _woodbury,
+    "dense": DenseMarginal,
+}
+
+
+def build_backend(problem: MetaProblem, name: str | None = None) -> MarginalCovariance:
+    """Plan the named backend, or the one `choose_backend` picks.
+
+    Parameters
+    ----------
+    problem : MetaProblem
+    name : {"nested", "blocks", "woodbury", "dense"}, optional
+
+    Raises
+    ------
+    SpecificationError
+        For an unknown name, or a backend that cannot represent the problem.
+    """
+    if name is None:
+        choice = choose_backend(problem)
+        if choice.name == "woodbury":
+            return WoodburyMarginal(problem, choice.outer)
+        name = choice.name
+    if name not in _BUILD:
+        raise SpecificationError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}")
+    return _BUILD[name](problem)

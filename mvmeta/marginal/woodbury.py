@@ -1,0 +1,239 @@
+"""Crossed and known-correlation terms: a low-rank part on top of small clusters.
+
+``M = M0 + Z (I (x) G) Z'`` with M0 block-diagonal in small clusters and Z (n, Q) the sparse
+design of the terms that link them.  With N = inv(M0), K = Z'NZ and H = G inv(I + K G),
+
+    inv(M) = N - N Z H Z' N,    log|M| = log|M0| + log|I + K G|
+
+(Woodbury; Harville 1977, J Am Stat Assoc 72:320).  All traces are exact, through (Q, Q)
+matrices such as ``Z'N K_j N Z``; nothing n x n is formed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy import linalg, sparse
+
+from mvmeta._typing import Floats
+from mvmeta.design.problem import MetaProblem
+from mvmeta.marginal.base import (
+    Direction,
+    MarginalCovariance,
+    MarginalFactor,
+    NotPositiveDefiniteError,
+    Sums,
+)
+from mvmeta.marginal.blocks import BlocksMarginal
+
+CHUNK_ENTRIES = 2**22
+"""Entries of a dense (rows, Q) slice worked on at a time (32 MiB)."""
+
+
+class WoodburyMarginal(MarginalCovariance):
+    """Small clusters plus linking terms.
+
+    Parameters
+    ----------
+    problem : MetaProblem
+    outer : sequence of int
+        The terms that make up the low-rank part; the others must leave small clusters.
+    """
+
+    name = "woodbury"
+
+    def __init__(self, problem: MetaProblem, outer: Sequence[int]) -> None:
+        self.problem, self.outer = problem, tuple(outer)
+        self.inner = tuple(t for t in range(len(problem.terms)) if t not in self.outer)
+        terms = problem.terms
+        self.base = BlocksMarginal(replace(problem, terms=tuple(terms[t] for t in self.inner)))
+        self.z = sparse.hstack([terms[t].sparse_z() for t in self.outer], format="csr")
+        width = [terms[t].n_levels * terms[t].q for t in self.outer]
+        ends = np.cumsum(width)
+        self.slot = {
+            t: slice(int(e - w), int(e)) for t, e, w in zip(self.outer, ends, width, strict=True)
+        }
+        self._pattern = self._block_pattern()
+
+    def _block_pattern(self) -> tuple[np.ndarray, sparse.csr_array]:
+        row = [np.repeat(r, r.shape[1], axis=1).ravel() for r in self.base.chunks]
+        col = [np.tile(r, (1, r.shape[1])).ravel() for r in self.base.chunks]
+        i, j = np.concatenate(row), np.concatenate(col)
+        n = self.problem.n
+        csr = sparse.csr_array((np.arange(len(i), dtype=float), (i, j)), shape=(n, n))
+        csr.sort_indices()
+        return csr.data.astype(np.intp), csr
+
+    def tosparse(self, stacks: Sequence[Floats]) -> sparse.csr_array:
+        """Stacks of cluster blocks, in the order of `base.chunks`, as one sparse (n, n)."""
+        order, csr = self._pattern
+        data = np.concatenate([s.ravel() for s in stacks])[order]
+        return sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
+
+    def sandwich(self, stacks: Sequence[Floats]) -> Floats:
+        """Z' B Z (Q, Q) for a block-diagonal B given as stacks."""
+        return np.asarray((self.z.T @ (self.tosparse(stacks) @ self.z)).toarray())
+
+    def factorize(self, gs: Sequence[Floats]) -> "WoodburyFactor":
+        return WoodburyFactor(self, gs)
+
+
+class WoodburyFactor(MarginalFactor):
+    """N by clusters, and the (Q, Q) matrices K and H."""
+
+    def __init__(self, plan: WoodburyMarginal, gs: Sequence[Floats]) -> None:
+        self._plan = plan
+        self._base = plan.base.factorize([gs[t] for t in plan.inner])
+        self._n = plan.tosparse(self._base.inverses)
+        self._nz = (self._n @ plan.z).tocsr()
+        self._k = np.asarray((plan.z.T @ self._nz).toarray())
+        kg = np.empty_like(self._k)
+        g = np.zeros_like(self._k)
+        for t in plan.outer:
+            at = plan.slot[t]
+            kg[:, at] = self._times(t, gs[t], self._k[:, at])
+            g[at, at] = np.kron(np.eye(plan.problem.terms[t].n_levels), gs[t])
+        inner = np.eye(len(kg)) + kg
+        lu, pivots, info = linalg.lapack.dgetrf(inner)
+        diagonal = np.diag(lu)
+        swaps = int((pivots != np.arange(len(pivots))).sum()) + int((diagonal < 0).sum())
+        if info != 0 or swaps % 2 or not np.isfinite(diagonal).all():
+            raise NotPositiveDefiniteError
+        self._logdet = self._base.logdet + float(np.log(np.abs(diagonal)).sum())
+        h = linalg.lu_solve((lu, pivots), g, trans=1).T
+        self._h = (h + h.T) / 2
+        ko = self._k - self._k @ self._h @ self._k
+        self._ko = (ko + ko.T) / 2
+
+    def _times(self, term: int, g: Floats, x: Floats) -> Floats:
+        """``x (I (x) g)`` for x (r, L q) in the columns of one term."""
+        t = self._plan.problem.terms[term]
+        return (x.reshape(-1, t.n_levels, t.q) @ g).reshape(x.shape)
+
+    def solve(self, b: Floats) -> Floats:
+        nb = self._n @ b
+        return np.asarray(nb - self._nz @ (self._h @ (self._plan.z.T @ nb)))
+
+    def sums(
+        self, a: Floats, directions: Sequence[Direction] = (), extra: Sequence[Direction] = ()
+    ) -> Sums:
+        y = self.solve(a)
+        ks = [self._apply(d, y) for d in directions]
+        solved = [self.solve(k) for k in ks]
+        j, width = len(ks), a.shape[1]
+        slopes = np.zeros((j, j, width, width))
+        for r in range(j):
+            for c in range(r + 1):
+                full = ks[r].T @ solved[c]
+                slopes[r, c] = slopes[c, r] = (full + full.T) / 2
+        trace, pairs = self._traces(directions)
+        return Sums(
+            logdet=self._logdet,
+            gram=a.T @ y,
+            trace=trace,
+            slope=np.array([y.T @ k for k in ks]).reshape(j, width, width),
+            trace_pairs=pairs,
+            slope_pairs=slopes,
+            extra_trace=np.array([self._trace(d) for d in extra]),
+            extra_slope=np.array([y.T @ self._apply(d, y) for d in extra]).reshape(
+                -1, width, width
+            ),
+        )
+
+    def _apply(self, d: Direction, y: Floats) -> Floats:
+        term = self._plan.problem.terms[d.term]
+        return term.lift(np.einsum("qr,lrk->lqk", d.matrix, term.project(y)))
+
+    def _trace(self, d: Direction) -> float:
+        gram = self.level_gram(d.term).sum(axis=0)
+        return float((gram * d.matrix).sum())
+
+    def _traces(self, directions: Sequence[Direction]) -> tuple[Floats, Floats]:
+        """tr(inv(M) K_j) and tr(inv(M) K_j inv(M) K_l)."""
+        parts = [
+            _OuterPart(self, d) if d.term in self._plan.slot else _InnerPart(self, d)
+            for d in directions
+        ]
+        pairs = np.zeros((len(parts), len(parts)))
+        for r, left in enumerate(parts):
+            for c, right in enumerate(parts[: r + 1]):
+                pairs[r, c] = pairs[c, r] = left.pair(right)
+        return np.array([p.trace() for p in parts]), pairs
+
+    def level_gram(self, term: int) -> Floats:
+        t = self._plan.problem.terms[term]
+        if term in self._plan.slot:
+            at = self._plan.slot[term]
+            blocks = self._ko[at, at].reshape(t.n_levels, t.q, t.n_levels, t.q)
+            index = np.arange(t.n_levels)
+            return blocks[index, :, index, :]
+        out = self._base.level_gram(self._plan.inner.index(term))
+        link = (t.sparse_z().T @ self._nz).tocsr()
+        step = max(1, CHUNK_ENTRIES // (self._h.shape[0] * t.q))
+        for i in range(0, t.n_levels, step):
+            part = link[i * t.q : (i + step) * t.q].toarray()
+            fold = part.reshape(-1, t.q, part.shape[1])
+            out[i : i + step] -= fold @ self._h @ fold.transpose(0, 2, 1)
+        return out
+
+    def inverse_diagonal(self) -> Floats:
+        out = self._base.inverse_diagonal()
+        step = max(1, CHUNK_ENTRIES // self._h.shape[0])
+        for i in range(0, len(out), step):
+            part = self._nz[i : i + step].toarray()
+            out[i : i + step] -= np.einsum("nq,nq->n", part @ self._h, part)
+        return out
+
+
+class _OuterPart:
+    """A direction in the low-rank part: K_j = Z D Z' with D = I (x) dG in one term's slot."""
+
+    def __init__(self, factor: WoodburyFactor, d: Direction) -> None:
+        self.at = factor._plan.slot[d.term]
+        self.product = factor._times(d.term, d.matrix, factor._ko[:, self.at])  # Ko D
+        self._factor, self._d = factor, d
+
+    def weigh(self, x: Floats) -> float:
+        """tr(D x) for x (Q, Q) given in the rows and columns of this slot only."""
+        return float(np.trace(self._factor._times(self._d.term, self._d.matrix, x)))
+
+    def trace(self) -> float:
+        return float(np.trace(self.product[self.at]))
+
+    def pair(self, other: "_OuterPart | _InnerPart") -> float:
+        if isinstance(other, _InnerPart):
+            return other.pair(self)
+        return float((self.product[other.at] * other.product[self.at].T).sum())
+
+
+class _InnerPart:
+    """A direction inside the small clusters, with s = Z'N K_j N Z (Q, Q)."""
+
+    def __init__(self, factor: WoodburyFactor, d: Direction) -> None:
+        self._factor, self._d = factor, d
+        plan, base = factor._plan, factor._base
+        local = plan.inner.index(d.term)
+        k = [plan.base.embed(local, d.matrix, rows) for rows in plan.base.chunks]
+        self.nk = [n @ x for n, x in zip(base.inverses, k, strict=True)]
+        self.s = plan.sandwich([x @ n for x, n in zip(self.nk, base.inverses, strict=True)])
+        self.hs = factor._h @ self.s
+
+    def trace(self) -> float:
+        inside = sum(float(np.einsum("bmm->", x)) for x in self.nk)
+        return inside - float(np.trace(self.hs))
+
+    def pair(self, other: "_OuterPart | _InnerPart") -> float:
+        if isinstance(other, _OuterPart):
+            return self._with_outer(other)
+        f = self._factor
+        products = [x @ y for x, y in zip(self.nk, other.nk, strict=True)]
+        inside = sum(float(np.einsum("bmm->", x)) for x in products)
+        inverses = f._base.inverses
+        s = f._plan.sandwich([x @ n for x, n in zip(products, inverses, strict=True)])
+        return inside - 2 * float((f._h * s).sum()) + float((self.hs * other.hs.T).sum())
+
+    def _with_outer(self, other: _OuterPart) -> float:
+        # Z'inv(M) K_j inv(M) Z = (I - KH) S_j (I - HK)
+        f = self._factor
+        right = np.eye(len(f._k))[:, other.at] - f._h @ f._k[:, other.at]
+        return other.weigh(right.T @ self.s @ right)

@@ -1,0 +1,1 @@
+"""From starts to the certified maximum of the likelihood."""

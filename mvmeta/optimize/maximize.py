@@ -1,0 +1,221 @@
+"""The maximum of the likelihood: starts, ascents, and a certificate of what was reached."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mvmeta._typing import Bools, Floats
+from mvmeta.likelihood.objective import Evaluation, Objective
+from mvmeta.marginal.base import NotPositiveDefiniteError
+from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, ascend
+from mvmeta.optimize.status import Status
+
+EXTRA_STARTS_UP_TO = 2000
+"""Rows up to which further starts are tried: they cost milliseconds there, and only small
+data sets were ever seen to have several local maxima."""
+SMALL_START = 1e-3
+"""Size, relative to the main start, of what an extra start makes small."""
+SAME_MAXIMUM = 1e-6
+"""Log-likelihoods closer than this belong to the same maximum."""
+
+
+@dataclass(frozen=True)
+class OtherMaximum:
+    """A local maximum that is not the best one: natural theta and how far below it is."""
+
+    theta: Floats
+    below: float
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where the likelihood is largest, and the evidence for it.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n_components,)
+        Natural components, pinned ones included.
+    evaluation : Evaluation
+        In the working chart.
+    status : Status
+    decrement : float
+        Newton decrement g'inv(I)g over the components not held by a bound.
+    smallest_curvature : float
+        Smallest eigenvalue of the observed information there, relative to the largest.
+    boundary : ndarray of bool, shape (n_components,)
+    not_identified : ndarray of bool, shape (n_components,)
+        The likelihood does not depend on them at this point.
+    n_evaluations : int
+        Over all starts.
+    history : list of Iteration
+        Of the ascent that won.
+    others : list of OtherMaximum
+        Found from other starts.
+    """
+
+    theta: Floats
+    evaluation: Evaluation
+    status: Status
+    decrement: float
+    smallest_curvature: float
+    boundary: Bools
+    not_identified: Bools
+    n_evaluations: int
+    history: list[Iteration] = field(default_factory=list)
+    others: list[OtherMaximum] = field(default_factory=list)
+
+
+def maximize(
+    objective: Objective,
+    *,
+    start: Floats | None = None,
+    maxiter: int = 200,
+    tol: float = DECREMENT,
+    report: Callable[[Iteration], None] | None = None,
+) -> Optimum:
+    """Maximise the likelihood over the components that are not pinned.
+
+    Parameters
+    ----------
+    objective : Objective
+    start : ndarray, shape (n_components,), optional
+        Natural components to start from, instead of the automatic starts.
+    maxiter : int
+        Evaluations allowed per start.
+    tol : float
+        Newton decrement that counts as a maximum.
+    report : callable, optional
+        Called with every iteration.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If M is positive definite at none of the starts.
+    """
+    problem = objective.problem
+    box = _box(objective)
+    starts = _starts(objective) if start is None else [problem.to_working(start)]
+    ascents = []
+    for x in starts:
+        try:
+            ascents.append(
+                ascend(objective.working, x, box, maxiter=maxiter, tol=tol, report=report)
+            )
+        except NotPositiveDefiniteError:
+            continue
+    if not ascents:
+        raise NotPositiveDefiniteError
+    best = max(ascents, key=lambda a: (a.at.loglik, a.done))
+    best = _drop_inert(objective, best, box, maxiter, tol)
+    theta = problem.to_natural(best.at.x)
+    boundary = _boundary(objective, theta)
+    inert = _inert_components(objective, best)
+    return Optimum(
+        theta=theta,
+        evaluation=best.at,
+        status=_status(best, boundary, inert),
+        decrement=best.local.decrement,
+        smallest_curvature=best.local.smallest,
+        boundary=boundary,
+        not_identified=inert,
+        n_evaluations=objective.n_evaluations,
+        history=best.history,
+        others=_others(objective, ascents, best),
+    )
+
+
+def _box(objective: Objective) -> Box:
+    structures = [t.structure for t in objective.problem.terms]
+    scale = np.sqrt(variance_scale(objective))
+    return Box(
+        lower=_join([s.working.lower for s in structures]),
+        upper=_join([s.working.upper for s in structures]),
+        unit=scale ** _join([s.units() for s in structures]),
+    )
+
+
+def variance_scale(objective: Objective) -> float:
+    """A variance of the size of the data's: of residuals, else of the sampling errors, else 1."""
+    mean = float(objective.problem.v.variances.mean())
+    residual = objective.residual_variance
+    if residual > ROUNDING * max(mean, float(np.mean(objective.problem.y**2))):
+        return residual
+    return mean if mean > 0 else 1.0
+
+
+ROUNDING = 1e-20
+"""Residual variance, relative to y and V, that is rounding error of a perfect fit."""
+
+
+def _starts(objective: Objective) -> list[Floats]:
+    scale = variance_scale(objective)
+    structures = [t.structure for t in objective.problem.terms]
+    lists = [s.starts(scale) for s in structures]
+    out = [_join([x[0] for x in lists])]
+    if not len(out[0]) or objective.problem.n > EXTRA_STARTS_UP_TO:
+        return out
+    small = [s.starts(scale * SMALL_START)[0] for s in structures]
+    for t, options in enumerate(lists):
+        others = small if len(structures) > 1 else [x[0] for x in lists]
+        picks = [options[0], *options[1:]] if len(structures) > 1 else options[1:]
+        out += [_join([*others[:t], x, *others[t + 1 :]]) for x in picks]
+    return [*out, _join(small)]
+
+
+def _drop_inert(objective: Objective, best: Ascent, box: Box, maxiter: int, tol: float) -> Ascent:
+    """Variances without influence go to 0: any value fits, the smallest says least."""
+    drop = best.local.inert & (box.lower == 0) & (best.at.x > 0)
+    if not drop.any():
+        return best
+    try:
+        again = ascend(
+            objective.working, np.where(drop, 0.0, best.at.x), box, maxiter=maxiter, tol=tol
+        )
+    except NotPositiveDefiniteError:
+        return best
+    return again if again.at.loglik > best.at.loglik - SAME_MAXIMUM else best
+
+
+def _boundary(objective: Objective, theta: Floats) -> Bools:
+    problem = objective.problem
+    pieces = zip(problem.terms, problem.split(theta), strict=True)
+    return _join([t.structure.on_boundary(x) for t, x in pieces]).astype(bool)
+
+
+def _inert_components(objective: Objective, best: Ascent) -> Bools:
+    """Natural components of structures whose working parameters have no influence."""
+    problem = objective.problem
+    pieces = problem.split_working(best.local.inert.astype(float))
+    out = []
+    for term, flags in zip(problem.terms, pieces, strict=True):
+        fixed = term.structure.fixed
+        same_chart = len(flags) == (~fixed).sum()
+        mark = np.zeros(len(fixed), dtype=bool)
+        mark[~fixed] = flags.astype(bool) if same_chart else bool(flags.all())
+        out.append(mark)
+    return _join(out).astype(bool)
+
+
+def _status(best: Ascent, boundary: Bools, inert: Bools) -> Status:
+    if not len(best.at.x):
+        return Status.NOTHING_TO_ESTIMATE
+    if not best.done:
+        return Status.NO_PROGRESS if best.stalled else Status.MAXIMUM_ITERATIONS
+    if (inert & ~boundary).any():
+        return Status.NOT_IDENTIFIED
+    return Status.BOUNDARY if boundary.any() else Status.INTERIOR
+
+
+def _others(objective: Objective, ascents: Sequence[Ascent], best: Ascent) -> list[OtherMaximum]:
+    out: list[OtherMaximum] = []
+    for a in ascents:
+        below = best.at.loglik - a.at.loglik
+        new = all(abs(below - o.below) > SAME_MAXIMUM for o in out)
+        if a.done and not a.local.saddle and below > SAME_MAXIMUM and new:
+            out.append(OtherMaximum(objective.problem.to_natural(a.at.x), below))
+    return out
+
+
+def _join(pieces: Sequence[Floats] | Sequence[Bools]) -> Floats:
+    return np.concatenate([np.asarray(p, dtype=float) for p in pieces]) if pieces else np.empty(0)

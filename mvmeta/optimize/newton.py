@@ -1,0 +1,272 @@
+"""Safeguarded Newton ascent in a box: from one start to one local maximum.
+
+Steps maximise a quadratic model within the bounds, so that exact zeros are reached and left
+again by the sign of the gradient.  The model is the observed information where that is
+positive definite and not far from the expected information, which is safe from anywhere,
+else the expected information, in both cases with the term that the nonlinearity of M adds
+(without it the ascent stalls at singular covariance matrices).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import linalg
+
+from mvmeta._typing import Floats
+from mvmeta.likelihood.objective import Evaluation
+from mvmeta.marginal.base import NotPositiveDefiniteError
+from mvmeta.optimize.boxqp import box_step
+
+DECREMENT = 1e-10
+"""Newton decrement g'inv(I)g over the free parameters below which a point is a maximum."""
+POLISH = 1e-18
+"""Decrement at which even one more Newton step is pointless."""
+TRUST_OBSERVED = (1 / 3, 3.0)
+"""Eigenvalues of the observed relative to the expected information between which it is used."""
+CURVATURE_FLOOR = 1e-7
+"""Smallest curvature of the model, relative to its largest, after scaling."""
+FIRST_DAMPING, MOST_DAMPING = 0.1, 1e12
+INERT = 1e-10
+"""Information about the relative size of a parameter below which it has no influence."""
+FLAT, SADDLE = 1e-10, 1e-7
+"""Eigenvalues, relative to the largest: flat below the first, a saddle below minus the second."""
+ESCAPE_SIZES, ESCAPE_GAIN = (1.0, 0.1, 0.01), 1e-9
+"""Steps tried, in natural units, to leave a saddle, and the least gain that counts."""
+SUFFICIENT = 1e-4
+"""Share of the predicted gain a step must bring (Armijo)."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Bounds and units of the working parameters.
+
+    Attributes
+    ----------
+    lower, upper : ndarray, shape (J,)
+    unit : ndarray, shape (J,)
+        Natural size of each parameter; the driver works in multiples of it.
+    """
+
+    lower: Floats
+    upper: Floats
+    unit: Floats
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One row of the history: evaluations so far, log-likelihood, decrement, damping, x."""
+
+    evaluations: int
+    loglik: float
+    decrement: float
+    damping: float
+    x: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Ascent:
+    """Where one ascent ended.
+
+    Attributes
+    ----------
+    at : Evaluation
+    local : Local
+        The quadratic model there.
+    done : bool
+        The decrement is below the tolerance.
+    stalled : bool
+        No step increased the likelihood any more.
+    history : list of Iteration
+    """
+
+    at: Evaluation
+    local: "Local"
+    done: bool
+    stalled: bool
+    history: list[Iteration] = field(default_factory=list)
+
+
+def ascend(
+    evaluate: Callable[[Floats], Evaluation],
+    start: Floats,
+    box: Box,
+    *,
+    maxiter: int,
+    tol: float = DECREMENT,
+    report: Callable[[Iteration], None] | None = None,
+) -> Ascent:
+    """Climb from `start` to a local maximum.
+
+    Parameters
+    ----------
+    evaluate : callable
+        x (J,) -> Evaluation; may raise NotPositiveDefiniteError.
+    start : ndarray, shape (J,)
+    box : Box
+    maxiter : int
+        Limit on evaluations.
+    tol : float
+        Decrement at which to stop; Newton steps from there on polish the maximum.
+    report : callable, optional
+        Called with every iteration.
+    """
+    at = evaluate(np.clip(start, box.lower, box.upper))
+    count, damping = 1, 0.0
+    history: list[Iteration] = []
+    while True:
+        local = Local(at, box)
+        history.append(Iteration(count, at.loglik, local.decrement, damping, at.x))
+        if report is not None:
+            report(history[-1])
+        close = local.decrement < tol
+        if (close and local.decrement < POLISH and not local.saddle) or count >= maxiter:
+            return Ascent(at, local, close, False, history)
+        new, damping, used = _advance(evaluate, at, local, box, damping, close)
+        count += used
+        if new is None and local.saddle and close:
+            new, used = _escape(evaluate, at, local, box)
+            count += used
+        if new is None:
+            return Ascent(at, local, close, not close, history)
+        at = new
+
+
+def _advance(
+    evaluate: Callable[[Floats], Evaluation],
+    at: Evaluation,
+    local: "Local",
+    box: Box,
+    damping: float,
+    close: bool,
+) -> tuple[Evaluation | None, float, int]:
+    """Damp the step until the likelihood rises; (new point or None, damping, evaluations)."""
+    used = 0
+    while damping <= MOST_DAMPING:
+        step, gain = local.step(damping)
+        used += 1
+        new = _try(evaluate, at, at.x + step, gain, box)
+        if new is not None and (not close or new.loglik > at.loglik):
+            return new, damping / 10 if damping > FIRST_DAMPING else 0.0, used
+        if close:  # at a maximum to rounding: not worth a search
+            return None, damping, used
+        damping = max(10 * damping, FIRST_DAMPING)
+    return None, 0.0, used
+
+
+def _try(
+    evaluate: Callable[[Floats], Evaluation], at: Evaluation, x: Floats, gain: float, box: Box
+) -> Evaluation | None:
+    try:
+        new = evaluate(np.clip(x, box.lower, box.upper))
+    except NotPositiveDefiniteError:
+        return None
+    rounding = 1e-14 * abs(at.loglik)
+    if not np.isfinite(new.loglik) or new.loglik < at.loglik + SUFFICIENT * gain - rounding:
+        return None
+    return new
+
+
+def _escape(
+    evaluate: Callable[[Floats], Evaluation], at: Evaluation, local: "Local", box: Box
+) -> tuple[Evaluation | None, int]:
+    """Leave a saddle along its most negative curvature: (point or None, evaluations)."""
+    used = 0
+    for size in ESCAPE_SIZES:
+        for sign in (1.0, -1.0):
+            used += 1
+            x = at.x + sign * size * local.worst * box.unit
+            new = _try(evaluate, at, x, 0.0, box)
+            if new is not None and new.loglik > at.loglik + ESCAPE_GAIN:
+                return new, used
+    return None, used
+
+
+class Local:
+    """The quadratic model around one evaluation, in units of the box.
+
+    Attributes
+    ----------
+    free : ndarray of bool, shape (J,)
+        Parameters not held by a bound.
+    decrement : float
+        g'inv(I)g over the free parameters, I the observed information.
+    saddle : bool
+        The observed information of the free parameters has a negative eigenvalue.
+    smallest : float
+        That eigenvalue relative to the largest one (1 where nothing is free).
+    worst : ndarray, shape (J,)
+        Unit direction of the smallest eigenvalue.
+    """
+
+    def __init__(self, at: Evaluation, box: Box) -> None:
+        u = box.unit
+        self._box, self._x = box, at.x
+        self.gradient = at.gradient * u
+        square = np.outer(u, u)
+        self._observed = at.observed * square
+        self._safe = (at.expected + at.curvature) * square
+        self._low, self._high = (box.lower - at.x) / u, (box.upper - at.x) / u
+        g = self.gradient
+        self.free = ~((self._low >= 0) & (g <= 0) | (self._high <= 0) & (g >= 0))
+        size = np.maximum(np.abs(at.x) / u, 1.0)
+        self.inert = np.abs(np.diag(self._safe)) * size**2 < INERT
+        self.free &= ~self.inert
+        self._eigen()
+
+    def _eigen(self) -> None:
+        self.decrement, self.smallest, self.worst = 0.0, 1.0, np.zeros_like(self.gradient)
+        if self.free.any():
+            values, vectors = np.linalg.eigh(self._observed[np.ix_(self.free, self.free)])
+            top = max(float(np.abs(values).max()), INERT)
+            along = vectors.T @ self.gradient[self.free]
+            self.decrement = float((along**2 / np.maximum(np.abs(values), FLAT * top)).sum())
+            self.smallest = float(values[0]) / top
+            self.worst[self.free] = vectors[:, 0]
+        self.saddle = self.smallest < -SADDLE
+
+    def step(self, damping: float) -> tuple[Floats, float]:
+        """Step (J,) in the parameters and the gain the model predicts for it."""
+        moving = ~self.inert
+        g = np.where(moving, self.gradient, 0.0)
+        model = self._model()
+        if damping:
+            model = model + damping * np.diag(np.diag(model))
+        low, high = np.where(moving, self._low, 0.0), np.where(moving, self._high, 0.0)
+        s = box_step(g, model, low, high)
+        gain = float(g @ s - 0.5 * s @ model @ s)
+        # land on a bound exactly: x + u * ((bound - x) / u) need not be the bound
+        x = self._x + s * self._box.unit
+        x = np.where(moving & (s <= low), self._box.lower, x)
+        return np.where(moving & (s >= high), self._box.upper, x) - self._x, gain
+
+    def _model(self) -> Floats:
+        scale = np.sqrt(np.maximum(np.abs(np.diag(self._safe)), INERT))
+        safe = _positive(self._safe / np.outer(scale, scale))
+        observed = self._observed / np.outer(scale, scale)
+        model = safe
+        if _alike(observed, safe):
+            model = observed
+        else:
+            block = np.ix_(self.free, self.free)
+            if _alike(observed[block], safe[block]):
+                model = np.where(np.logical_or.outer(self.free, self.free), 0.0, safe)
+                model[block] = observed[block]
+        return np.asarray(model * np.outer(scale, scale))
+
+
+def _positive(matrix: Floats) -> Floats:
+    """Replace eigenvalues by their absolute values, away from zero."""
+    values, vectors = np.linalg.eigh(matrix)
+    size = np.abs(values)
+    return np.asarray((vectors * np.maximum(size, CURVATURE_FLOOR * size.max())) @ vectors.T)
+
+
+def _alike(observed: Floats, safe: Floats) -> bool:
+    if not len(safe):
+        return False
+    try:
+        ratio = linalg.eigh(observed, safe, eigvals_only=True)
+    except linalg.LinAlgError:
+        return False
+    return bool(TRUST_OBSERVED[0] < ratio[0] and ratio[-1] < TRUST_OBSERVED[1])
