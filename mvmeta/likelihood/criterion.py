@@ -28,7 +28,7 @@ class Criterion(ABC):
 class ML(Criterion):
     """Maximum likelihood."""
 
-    def loglik(self, n: int, logdet: float, rss: float, chol: Floats) -> float:  # noqa: ARG002
+    def loglik(self, n: int, logdet: float, rss: float, chol: Floats) -> float:
         return -0.5 * (n * LOG_2PI + logdet + rss)
 
     def projector(self, c: Floats) -> Floats:

@@ -120,9 +120,9 @@ class Objective:
             x=x,
             loglik=method.loglik(problem.n, s.logdet, rss, chol),
             gradient=_gradient(s.trace, s.slope, projector, b),
-            average=_average(s, c, b),
-            expected=_expected(s, projector),
-            curvature=_curvature(s, projector, b, where, len(x)),
+            average=average_information(s, c, b),
+            expected=expected_information(s, projector),
+            curvature=curvature_term(s, projector, b, where, len(x)),
             beta=r_inverse @ (self._ols + beta),
             cov_beta=r_inverse @ c @ r_inverse.T,
         )
@@ -165,13 +165,15 @@ def _gradient(trace: Floats, slope: Floats, projector: Floats, b: Floats) -> Flo
     return np.asarray(-0.5 * (trace - lost - np.einsum("jab,a,b->j", slope, b, b)))
 
 
-def _average(s: Sums, c: Floats, b: Floats) -> Floats:
+def average_information(s: Sums, c: Floats, b: Floats) -> Floats:
+    """``1/2 y'P K_j P K_l P y``, shape (J, J), from c = inv(X'NX) and b = (-beta, 1)."""
     p = len(c)
     xb = s.slope[:, :p, :] @ b
     return np.asarray(0.5 * (np.einsum("jlab,a,b->jl", s.slope_pairs, b, b) - xb @ c @ xb.T))
 
 
-def _expected(s: Sums, projector: Floats) -> Floats:
+def expected_information(s: Sums, projector: Floats) -> Floats:
+    """``1/2 tr(P K_j P K_l)``, shape (J, J); `projector` as from the criterion."""
     p = len(projector)
     once = np.einsum("jlab,ab->jl", s.slope_pairs[:, :, :p, :p], projector)
     cb = projector @ s.slope[:, :p, :p]
@@ -179,9 +181,10 @@ def _expected(s: Sums, projector: Floats) -> Floats:
     return np.asarray(0.5 * (s.trace_pairs - 2 * once + twice))
 
 
-def _curvature(
+def curvature_term(
     s: Sums, projector: Floats, b: Floats, where: list[tuple[int, int]], count: int
 ) -> Floats:
+    """``1/2 [tr(P K_jl) - y'P K_jl P y]``, shape (J, J); `where` lists the pairs (j, l)."""
     out = np.zeros((count, count))
     for value, (j, i) in zip(
         -_gradient(s.extra_trace, s.extra_slope, projector, b), where, strict=True

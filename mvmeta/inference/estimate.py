@@ -1,0 +1,95 @@
+"""From a problem to its fit: maximise, then estimate the fixed effects at the maximum."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+
+from mvmeta._typing import Floats
+from mvmeta.errors import ConvergenceError, CovarianceError
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.weighted import weighted_fixed_effects
+from mvmeta.likelihood.objective import Objective
+from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError, multiply
+from mvmeta.optimize.maximize import Optimum, maximize
+from mvmeta.optimize.newton import DECREMENT, Iteration
+
+
+def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern the optimum)
+    backend: MarginalCovariance,
+    *,
+    reml: bool = True,
+    weights: sparse.csr_array | None = None,
+    start: Floats | None = None,
+    maxiter: int = 200,
+    tol: float = DECREMENT,
+    report: Callable[[Iteration], None] | None = None,
+) -> tuple[Fit, Optimum]:
+    """Fit a problem.
+
+    Parameters
+    ----------
+    backend : MarginalCovariance
+        Holds the problem; see `marginal.select.build_backend`.
+    reml : bool
+    weights : sparse array, shape (n, n), optional
+        User weights W for the fixed effects; the components maximise the criterion as ever.
+    start : ndarray, shape (n_components,), optional
+        Natural components to start from.
+    maxiter, tol, report
+        See `optimize.maximize.maximize`.
+
+    Raises
+    ------
+    CovarianceError
+        If M is singular wherever the optimiser may start: V is singular and no random effect
+        can mend it.
+    ConvergenceError
+        If the likelihood is not finite anywhere.
+    """
+    problem = backend.problem
+    objective = Objective(backend, reml)
+    try:
+        optimum = maximize(objective, start=start, maxiter=maxiter, tol=tol, report=report)
+    except NotPositiveDefiniteError as err:
+        raise _explain(problem.v.variances, bool(problem.terms)) from err
+    if not np.isfinite(optimum.evaluation.loglik):
+        raise ConvergenceError("the log-likelihood is not finite; check y and V for extreme values")
+    theta = optimum.theta
+    gs = [t.structure.matrix(x) for t, x in zip(problem.terms, problem.split(theta), strict=True)]
+    factor = backend.factorize(gs)
+    beta, cov = optimum.evaluation.beta, optimum.evaluation.cov_beta
+    loglik = {
+        reml: optimum.evaluation.loglik,
+        not reml: Objective(backend, not reml).natural(theta).loglik,
+    }
+    if weights is not None:
+        at = weighted_fixed_effects(
+            problem.x, problem.y, weights, lambda b: multiply(problem, gs, b)
+        )
+        # the likelihood at estimates that do not maximise it: only r'inv(M)r changes
+        r, gls = problem.y - problem.x @ at.beta, problem.y - problem.x @ beta
+        gap = float(r @ factor.solve(r[:, None])[:, 0] - gls @ factor.solve(gls[:, None])[:, 0])
+        loglik = {k: v - gap / 2 for k, v in loglik.items()}
+        beta, cov = at.beta, at.cov
+    fit = Fit(problem, reml, theta, optimum.boundary, factor, beta, cov, loglik, weights)
+    return fit, optimum
+
+
+def _explain(variances: Floats, has_terms: bool) -> CovarianceError:
+    zero = np.flatnonzero(variances == 0)
+    if len(zero):
+        rows = ", ".join(map(str, zero[:6])) + (" ..." if len(zero) > 6 else "")
+        mend = (
+            "no random effect reaches all of these rows separately"
+            if has_terms
+            else "the model has no random effects"
+        )
+        return CovarianceError(
+            f"the marginal covariance M is singular: {len(zero)} sampling variances are 0 "
+            f"(rows {rows}) and {mend}; add an estimate-level random effect or give variances > 0"
+        )
+    return CovarianceError(
+        "the marginal covariance M = V + Z G Z' is not positive definite; V may be singular: "
+        "check its correlations"
+    )

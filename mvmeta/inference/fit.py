@@ -1,0 +1,91 @@
+"""A problem, its optimum, and what every inference function may ask of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from mvmeta._typing import Bools, Floats
+from mvmeta.design.problem import MetaProblem
+from mvmeta.marginal.base import MarginalFactor, diagonal, multiply
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The single input of every inference function; nothing in it changes after `fit()`.
+
+    Attributes
+    ----------
+    problem : MetaProblem
+        In the units of the data.
+    reml : bool
+        Criterion the components maximise.
+    theta : ndarray, shape (n_components,)
+        Natural components in reporting order, pinned ones included.
+    boundary : ndarray of bool, shape (n_components,)
+        Estimates on an edge of the parameter space: constants for every df.
+    factor : MarginalFactor
+        M at `theta`.
+    beta : ndarray, shape (p,)
+        Fixed effects: GLS, or weighted by `weights`.
+    cov_beta : ndarray, shape (p, p)
+        inv(X' inv(M) X), or the sandwich under `weights`.
+    loglik : dict
+        Keys True (REML) and False (ML): log-likelihood at `theta` and `beta`.
+    weights : sparse array (n, n) or None
+        User weights W for the fixed effects.
+    """
+
+    problem: MetaProblem
+    reml: bool
+    theta: Floats
+    boundary: Bools
+    factor: MarginalFactor
+    beta: Floats
+    cov_beta: Floats
+    loglik: dict[bool, float]
+    weights: sparse.csr_array | None = None
+
+    @cached_property
+    def gs(self) -> list[Floats]:
+        """G_t (q_t, q_t) of every term."""
+        pieces = self.problem.split(self.theta)
+        return [t.structure.matrix(x) for t, x in zip(self.problem.terms, pieces, strict=True)]
+
+    @property
+    def fitted(self) -> Floats:
+        """X b, shape (n,)."""
+        return np.asarray(self.problem.x @ self.beta)
+
+    @property
+    def resid(self) -> Floats:
+        """Marginal residuals y - X b, shape (n,)."""
+        return residuals(self.problem.y, self.fitted)
+
+    @property
+    def estimated(self) -> Bools:
+        """Components that count as parameters: not pinned (boundary ones do count)."""
+        return ~self.problem.fixed
+
+    @cached_property
+    def marginal_diagonal(self) -> Floats:
+        """diag(M), shape (n,)."""
+        return diagonal(self.problem, self.gs)
+
+    def multiply(self, b: Floats) -> Floats:
+        """``M @ b`` for b (n, k)."""
+        return multiply(self.problem, self.gs, b)
+
+
+def residuals(y: Floats, fitted: Floats) -> Floats:
+    """``y - fitted`` of shape (n,), exactly 0 where the two differ by rounding only.
+
+    A model that reproduces the data must not get test statistics made of rounding errors.
+    """
+    r = y - fitted
+    return np.where(np.abs(r) <= ROUNDING * np.abs(y), 0.0, r)
+
+
+ROUNDING = 16 * np.finfo(float).eps
+"""Relative difference that the few operations behind a fitted value can cause by rounding."""

@@ -1,0 +1,160 @@
+"""The directions in which the estimated components can move: what small-sample df differentiate.
+
+Pinned components and estimates on the boundary are constants.  A singular unstructured G moves
+within the matrices of its rank.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mvmeta._typing import Bools, Floats
+from mvmeta.inference.fit import Fit
+from mvmeta.structures.base import Chart, CovarianceStructure
+from mvmeta.structures.pinned import Pinned
+
+LINEAR = frozenset({"CS", "UN"})
+"""Structures whose G is linear in variances and covariances (with GEN, stored as UN)."""
+
+RANK_TOLERANCE = 1e-9
+"""Eigenvalue of the correlation matrix of G, relative to the largest, that counts as zero."""
+
+
+class Restricted(Chart):
+    """A chart with some coordinates held at their values in `at`.
+
+    Parameters
+    ----------
+    chart : Chart
+    at : ndarray, shape (J,)
+    free : ndarray of bool, shape (J,)
+        Coordinates that move.
+    """
+
+    def __init__(self, chart: Chart, at: Floats, free: Bools) -> None:
+        self._chart, self._at, self._free = chart, at, free
+        self.lower, self.upper = chart.lower[free], chart.upper[free]
+
+    def _fill(self, x: Floats) -> Floats:
+        full = self._at.copy()
+        full[self._free] = x
+        return full
+
+    def matrix(self, x: Floats) -> Floats:
+        return self._chart.matrix(self._fill(x))
+
+    def jacobian(self, x: Floats) -> Floats:
+        return self._chart.jacobian(self._fill(x))[self._free]
+
+    def hessian(self, x: Floats) -> Floats | None:
+        full = self._chart.hessian(self._fill(x))
+        return None if full is None else full[np.ix_(self._free, self._free)]
+
+
+class FixedRank(Chart):
+    """Singular matrices around one of them: G = R R' with R (q, r) free up to rotation.
+
+    Parameters
+    ----------
+    g : ndarray, shape (q, q)
+        Rows of zero variance stay zero.
+    """
+
+    def __init__(self, g: Floats) -> None:
+        live = np.flatnonzero(np.diag(g) > 0)
+        sd = np.sqrt(np.diag(g)[live])
+        values, vectors = np.linalg.eigh(g[np.ix_(live, live)] / np.outer(sd, sd))
+        keep = values > RANK_TOLERANCE * values[-1]
+        self.rank = int(keep.sum())
+        self.root = np.zeros((len(g), self.rank))
+        self.root[live] = sd[:, None] * vectors[:, keep] * np.sqrt(values[keep])
+        self._steps = self._basis(live, sd)
+        self.lower = np.full(len(self._steps), -np.inf)
+        self.upper = -self.lower
+
+    def _basis(self, live: np.ndarray, sd: Floats) -> Floats:
+        """Steps of R (J, q, r) in units of the standard deviations, rotations left out."""
+        m, r, q = len(live), self.rank, len(self.root)
+        raw = np.zeros((m * r, q, r))
+        for k in range(m * r):
+            raw[k, live[k // r], k % r] = sd[k // r]
+        change = _symmetric_product(self.root, raw)[:, live][:, :, live] / np.outer(sd, sd)
+        u, _, _ = np.linalg.svd(change.reshape(m * r, m * m), full_matrices=False)
+        count = m * r - r * (r - 1) // 2
+        return np.einsum("kj,kqr->jqr", u[:, :count], raw)
+
+    def matrix(self, x: Floats) -> Floats:
+        root = self.root + np.einsum("j,jqr->qr", x, self._steps)
+        return np.asarray(root @ root.T)
+
+    def jacobian(self, x: Floats) -> Floats:
+        return _symmetric_product(self.root + np.einsum("j,jqr->qr", x, self._steps), self._steps)
+
+    def hessian(self, x: Floats) -> Floats | None:
+        half = np.einsum("jqr,lsr->jlqs", self._steps, self._steps)
+        return half + half.swapaxes(0, 1)
+
+
+def free_charts(fit: Fit) -> tuple[list[Chart], list[Floats]]:
+    """One chart per term over its free components, and where in it the estimate lies."""
+    held = fit.problem.split((fit.problem.fixed | fit.boundary).astype(float))
+    charts: list[Chart] = []
+    points: list[Floats] = []
+    pieces = zip(fit.problem.terms, fit.problem.split(fit.theta), held, fit.gs, strict=True)
+    for term, theta, constant, g in pieces:
+        if moves_within_rank(term.structure, g):
+            chart: Chart = FixedRank(g)
+            point = np.zeros(len(chart.lower))
+        else:
+            still = constant.astype(bool)
+            chart = Restricted(term.structure, theta, ~still)
+            point = theta[~still]
+        charts.append(chart)
+        points.append(point)
+    return charts, points
+
+
+def moves_within_rank(structure: CovarianceStructure, g: Floats) -> bool:
+    """Whether G is an unstructured matrix that lost rank otherwise than by rho = +-1 of a pair.
+
+    With two live effects the natural components say it all: variances free, correlation held.
+    """
+    if structure.code != "UN" or structure.fixed.any():
+        return False
+    live = np.diag(g) > 0
+    if live.sum() <= 2:
+        return False
+    sd = np.sqrt(np.diag(g)[live])
+    values = np.linalg.eigvalsh(g[np.ix_(live, live)] / np.outer(sd, sd))
+    return bool(values[0] <= RANK_TOLERANCE * values[-1])
+
+
+def is_linear(structure: CovarianceStructure, g: Floats, theta: Floats, still: Bools) -> bool:
+    """Whether the second derivatives of G are left out of Kenward-Roger's adjustment.
+
+    M is linear in the variances and covariances of CS and UN; not so with a variance pinned or
+    a correlation held at a value other than 0, where the covariance follows the variances.
+    """
+    family = structure.inner if isinstance(structure, Pinned) else structure
+    if family.code not in LINEAR:
+        return False
+    if moves_within_rank(structure, g):
+        return True
+    components = zip(structure.components, structure.fixed, still, theta, strict=True)
+    return not any(_ties(c.power, pinned, held, value) for c, pinned, held, value in components)
+
+
+def _ties(power: int, pinned: bool, held: bool, value: float) -> bool:
+    return bool(pinned) if power else bool(held and value != 0)
+
+
+def _symmetric_product(root: Floats, steps: Floats) -> Floats:
+    half = np.einsum("qr,jsr->jqs", root, steps)
+    return half + half.transpose(0, 2, 1)
+
+
+def linear_terms(fit: Fit) -> Sequence[bool]:
+    """`is_linear` of every term."""
+    still = fit.problem.split((fit.problem.fixed | fit.boundary).astype(float))
+    pieces = zip(fit.problem.terms, fit.gs, fit.problem.split(fit.theta), still, strict=True)
+    return [is_linear(t.structure, g, theta, s.astype(bool)) for t, g, theta, s in pieces]

@@ -1,0 +1,112 @@
+"""Predictions: the mean of true effects, and a new true effect around it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvmeta._typing import Floats, Ints
+from mvmeta.errors import SpecificationError
+from mvmeta.inference.wald import Basis, contrasts, critical_value
+
+SAME_TOLERANCE = 1e-12
+"""Variances of a structure with a common one differ by rounding only, relative to the largest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Predicted means and new true effects, m rows.
+
+    Attributes
+    ----------
+    mean, se : ndarray, shape (m,)
+        ``x beta`` and its standard error.
+    new_se : ndarray, shape (m,)
+        Standard error of a new true effect about `mean`; NaN where its variance is unknown.
+    df : ndarray, shape (m,)
+        Of both intervals; infinite under z.
+    """
+
+    mean: Floats
+    se: Floats
+    new_se: Floats
+    df: Floats
+
+    def confidence_interval(self, alpha: float = 0.05) -> tuple[Floats, Floats]:
+        """Limits (m,) for the mean."""
+        half = critical_value(self.df, alpha) * self.se
+        return self.mean - half, self.mean + half
+
+    def prediction_interval(self, alpha: float = 0.05) -> tuple[Floats, Floats]:
+        """Limits (m,) for a new true effect."""
+        half = critical_value(self.df, alpha) * self.new_se
+        return self.mean - half, self.mean + half
+
+
+def predict(
+    basis: Basis, x: Floats, heterogeneity: Floats, new_variance: Floats | float = 0.0
+) -> Prediction:
+    """Predict at new rows of the design.
+
+    Parameters
+    ----------
+    basis : Basis
+    x : ndarray, shape (m, p)
+    heterogeneity : ndarray, shape (m,)
+        Variance of a true effect about its mean, summed over terms (`heterogeneity_variance`);
+        NaN where it is not defined.
+    new_variance : ndarray, shape (m,), or float
+        Sampling variance added to the prediction interval: that of a new estimate.
+
+    Notes
+    -----
+    ``new_se**2 = se**2 + heterogeneity + new_variance``, with the quantile of the confidence
+    interval, as metafor has it.
+
+    Raises
+    ------
+    SpecificationError
+        If `new_variance` is negative or a shape does not fit.
+    """
+    if not (np.asarray(new_variance) >= 0).all():
+        raise SpecificationError("new_variance must not be negative or missing")
+    at = contrasts(basis, x)
+    try:
+        added = np.broadcast_to(heterogeneity + np.asarray(new_variance), at.se.shape)
+    except ValueError:
+        raise SpecificationError(
+            f"heterogeneity and new_variance take one value per new row ({len(at.se)})"
+        ) from None
+    return Prediction(at.estimate, at.se, np.sqrt(at.se**2 + added), at.df)
+
+
+def heterogeneity_variance(
+    g: Floats, m: int, *, inner: Ints | None = None, z: Floats | None = None
+) -> Floats:
+    """Variance one random term gives the true effect of each of m new rows, shape (m,).
+
+    Parameters
+    ----------
+    g : ndarray, shape (q, q)
+        Covariance of the effects of one level.
+    m : int
+        Number of new rows.
+    inner : ndarray of int, shape (m,), optional
+        Which effect each row carries; negative where the inner level is unknown.
+    z : ndarray, shape (m, q), optional
+        Rows of Z, for random slopes; NaN where unknown.
+
+    Returns
+    -------
+    ndarray
+        NaN where the variance depends on what is unknown: without `inner` the common variance
+        of G is given if there is one.
+    """
+    if z is not None:
+        return np.einsum("mq,qr,mr->m", z, g, z)
+    variances = np.diag(g)
+    same = np.ptp(variances) <= SAME_TOLERANCE * variances.max(initial=0.0)
+    common = variances[0] if same else np.nan
+    if inner is None:
+        return np.full(m, common)
+    known = np.asarray(inner) >= 0
+    return np.where(known, variances[np.where(known, inner, 0)], common)

@@ -1,0 +1,67 @@
+"""QE against metafor; I2 against its definition with dense matrices."""
+
+import numpy as np
+import pytest
+from dense_double import case_fit, case_names, load, make_fit, numbers
+
+from mvmeta.design.problem import MetaProblem
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.errors import CovarianceError
+from mvmeta.inference.heterogeneity import heterogeneity, heterogeneity_test
+
+
+@pytest.mark.parametrize("name", case_names())
+def test_qe_is_metafors(name):
+    expected, got = load(name)["expected"], heterogeneity_test(case_fit(name))
+    want = numbers([expected["QE"], expected["QE_df"], expected["QEp"]])
+    assert got.df == expected["QE_df"]
+    np.testing.assert_allclose(got.statistic, want[0], rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(got.pvalue, want[2], rtol=1e-5, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "name", ["b03_assink_3level_mods_t", "c01_berkey_un_reml", "g01_obrien_gen"]
+)
+def test_i2_is_its_definition(name):
+    fit = case_fit(name)
+    x, v = fit.problem.x, fit.problem.v.toarray()
+    n = np.linalg.inv(v)
+    p = n - n @ x @ np.linalg.inv(x.T @ n @ x) @ x.T @ n
+    typical = (fit.problem.n - fit.problem.p) / np.trace(p)
+    between = []
+    for term, g in zip(fit.problem.terms, fit.gs, strict=True):
+        z = term.sparse_z().toarray()
+        between.append(np.diag(z @ np.kron(np.eye(term.n_levels), g) @ z.T).mean())
+    got = heterogeneity(fit)
+    np.testing.assert_allclose(got.typical, typical, rtol=1e-9)
+    np.testing.assert_allclose(got.variance, between, rtol=1e-12)
+    np.testing.assert_allclose(got.i2, np.array(between) / (sum(between) + typical), rtol=1e-9)
+    np.testing.assert_allclose(got.total_i2, got.i2.sum())
+
+
+def test_one_term_and_equal_variances_is_the_textbook_i2():
+    """With v_i = v the typical variance is v, so I2 = tau2 / (tau2 + v)."""
+    fit = case_fit("a06_toy_intercept_study")
+    v = SamplingCovariance.from_variances(np.full(fit.problem.n, 0.3))
+    same = make_fit(MetaProblem(fit.problem.y, fit.problem.x, v, fit.problem.terms), [0.1])
+    np.testing.assert_allclose(heterogeneity(same).i2, [0.25])
+
+
+def test_singular_v_has_no_statistic():
+    fit = case_fit("a06_toy_intercept_study")
+    variances = np.full(fit.problem.n, 0.3)
+    variances[0] = 0.0
+    v = SamplingCovariance.from_variances(variances)
+    singular = make_fit(MetaProblem(fit.problem.y, fit.problem.x, v, fit.problem.terms), [0.1])
+    assert np.isnan(heterogeneity_test(singular).statistic)
+    assert np.isnan(heterogeneity(singular).total_i2)
+    with pytest.raises(CovarianceError, match="V is singular"):
+        v.solve(np.ones((fit.problem.n, 1)))
+
+
+@pytest.mark.parametrize("name", ["c01_berkey_un_reml", "d01_ishak_har", "b01_konst_3level_reml"])
+def test_solving_with_v_block_by_block(name):
+    v = case_fit(name).problem.v
+    b = np.random.default_rng(1).standard_normal((v.n, 2))
+    np.testing.assert_allclose(v.solve(b), np.linalg.solve(v.toarray(), b), rtol=1e-9)
+    np.testing.assert_allclose(v.logdet(), np.linalg.slogdet(v.toarray())[1], rtol=1e-12)
