@@ -232,7 +232,7 @@ class SamplingCovariance:
 
     def _blocks(self) -> Iterator[tuple[Ints, Floats]]:
         """Groups of equal size: (rows (b, m), stack (b, m, m)), single rows left out."""
-        from mvmeta.design.layout import size_classes  # noqa: PLC0415  (layout needs no V)
+        from mvmeta.design.layout import size_classes
 
         for rows in size_classes(self.cluster):
             if rows.shape[1] > 1:
@@ -246,15 +246,24 @@ class SamplingCovariance:
         return [self.stack(rows[None])[0] for rows in np.split(order, cuts)]
 
     @cached_property
+    def singular_rows(self) -> Ints:
+        """Rows of the blocks that are only semi-definite (a zero variance or eigenvalue)."""
+        bad = self.variances <= 0
+        for rows, stack in self._blocks():
+            values = np.linalg.eigvalsh(stack)
+            bad[rows[values[:, 0] <= DEFINITE_TOLERANCE * values[:, -1]]] = True
+        return np.flatnonzero(bad)
+
+    @property
     def is_singular(self) -> bool:
         """True where V is only positive semi-definite (some zero variance or eigenvalue)."""
-        if (self.variances <= 0).any():
-            return True
-        for _, stack in self._blocks():
-            values = np.linalg.eigvalsh(stack)
-            if (values[:, 0] <= DEFINITE_TOLERANCE * values[:, -1]).any():
-                return True
-        return False
+        return len(self.singular_rows) > 0
+
+    def lifted(self, rows: Ints, size: float) -> "SamplingCovariance":
+        """V with `size` added to the variances of some rows."""
+        variances = self.variances.copy()
+        variances[rows] += size
+        return SamplingCovariance(variances, self.covariances)
 
     def _check_definite(self, names: Sequence[object] | None) -> None:
         for rows, stack in self._blocks():

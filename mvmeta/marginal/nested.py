@@ -47,7 +47,8 @@ def nested_order(problem: MetaProblem) -> list[int] | None:
     """
     if not all(t.is_scalar for t in problem.terms):
         return None
-    order = sorted(range(len(problem.terms)), key=lambda t: -problem.terms[t].n_levels)
+    used = [len(np.unique(t.level)) for t in problem.terms]
+    order = sorted(range(len(used)), key=lambda t: -used[t])
     for fine, coarse in pairwise(order):
         if not is_nested(problem.terms[fine].level, problem.terms[coarse].level):
             return None
@@ -99,7 +100,7 @@ class NestedFactor(MarginalFactor):
         self._rows = [lv for lv in plan.levels if lv.collect is None]
         self._groups = [lv for lv in plan.levels if lv.collect is not None]
         variance = plan.problem.v.variances + sum(theta[lv.term] for lv in self._rows)
-        if not (variance > 0).all():
+        if not ((variance > 0).all() and all(0 <= x < np.inf for x in theta)):
             raise NotPositiveDefiniteError
         self._w = 1.0 / variance
 
@@ -140,7 +141,7 @@ class NestedFactor(MarginalFactor):
         for lv, c, weight in self._sweep():
             part = collect @ c
             if is_nested(t.level, lv.code):
-                group = np.empty(t.n_levels, dtype=np.intp)
+                group = np.zeros(t.n_levels, dtype=np.intp)  # levels without rows: part is 0
                 group[t.level] = lv.code
                 out -= weight[group] * part**2
             else:

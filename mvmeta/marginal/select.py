@@ -81,10 +81,10 @@ LOW_RANK_COST = 4.0
 
 
 def _woodbury(problem: MetaProblem) -> MarginalCovariance:
-    outer = _cheapest_split(problem)[0] or tuple(range(len(problem.terms)))
-    if not outer:
+    if not problem.terms:
         raise SpecificationError("backend 'woodbury' needs at least one random term")
-    return WoodburyMarginal(problem, outer)
+    width = [t.n_levels * t.q for t in problem.terms]
+    return WoodburyMarginal(problem, _cheapest_split(problem)[0] or (int(np.argmin(width)),))
 
 
 def _nested(problem: MetaProblem) -> MarginalCovariance:

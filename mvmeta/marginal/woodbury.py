@@ -7,6 +7,9 @@ design of the terms that link them.  With N = inv(M0), K = Z'NZ and H = G inv(I 
 
 (Woodbury; Harville 1977, J Am Stat Assoc 72:320).  All traces are exact, through (Q, Q)
 matrices such as ``Z'N K_j N Z``; nothing n x n is formed.
+
+Where V is singular in a few rows E, M0 may be singular although M is not.  There M0 is taken
+larger by ``delta E E'``, and E joins Z with the covariance ``-delta I``.
 """
 
 from collections.abc import Sequence
@@ -15,8 +18,9 @@ from dataclasses import replace
 import numpy as np
 from scipy import linalg, sparse
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Floats, Ints
 from mvmeta.design.problem import MetaProblem
+from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.marginal.base import (
     Direction,
     MarginalCovariance,
@@ -28,6 +32,8 @@ from mvmeta.marginal.blocks import BlocksMarginal
 
 CHUNK_ENTRIES = 2**22
 """Entries of a dense (rows, Q) slice worked on at a time (32 MiB)."""
+INDEFINITE = 1e-10
+"""Negative eigenvalue, relative to the largest one, that is no rounding error."""
 
 
 class WoodburyMarginal(MarginalCovariance):
@@ -46,10 +52,16 @@ class WoodburyMarginal(MarginalCovariance):
         self.problem, self.outer = problem, tuple(outer)
         self.inner = tuple(t for t in range(len(problem.terms)) if t not in self.outer)
         terms = problem.terms
-        self.base = BlocksMarginal(replace(problem, terms=tuple(terms[t] for t in self.inner)))
-        self.z = sparse.hstack([terms[t].sparse_z() for t in self.outer], format="csr")
         width = [terms[t].n_levels * terms[t].q for t in self.outer]
         ends = np.cumsum(width)
+        lifted = _singular_rows(problem.v, most=int(ends[-1]))
+        self.delta = float(problem.v.variances.mean()) or 1.0
+        v = problem.v.lifted(lifted, self.delta) if len(lifted) else problem.v
+        inner = tuple(terms[t] for t in self.inner)
+        self.base = BlocksMarginal(replace(problem, v=v, terms=inner))
+        columns = [terms[t].sparse_z() for t in self.outer]
+        self.z = sparse.hstack([*columns, _unit_columns(lifted, problem.n)], format="csr")
+        self.lifted = slice(int(ends[-1]), self.z.shape[1])
         self.slot = {
             t: slice(int(e - w), int(e)) for t, e, w in zip(self.outer, ends, width, strict=True)
         }
@@ -78,6 +90,28 @@ class WoodburyMarginal(MarginalCovariance):
         return WoodburyFactor(self, gs)
 
 
+def _singular_rows(v: SamplingCovariance, most: int) -> Ints:
+    """Rows of the singular blocks of V; none if they are more than `most`.
+
+    With more of them than columns in Z, M is singular wherever M0 is.
+    """
+    rows = v.singular_rows
+    return rows if len(rows) <= most else rows[:0]
+
+
+def _unit_columns(rows: Ints, n: int) -> sparse.csr_array:
+    shape = n, len(rows)
+    return sparse.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=shape)
+
+
+def _is_indefinite(g: Floats) -> bool:
+    try:
+        np.linalg.cholesky(g + INDEFINITE * max(float(g.diagonal().max()), 0.0) * np.eye(len(g)))
+    except np.linalg.LinAlgError:
+        return bool(g.any())
+    return False
+
+
 class WoodburyFactor(MarginalFactor):
     """N by clusters, and the (Q, Q) matrices K and H."""
 
@@ -93,6 +127,9 @@ class WoodburyFactor(MarginalFactor):
             at = plan.slot[t]
             kg[:, at] = self._times(t, gs[t], self._k[:, at])
             g[at, at] = np.kron(np.eye(plan.problem.terms[t].n_levels), gs[t])
+        at = plan.lifted
+        kg[:, at] = -plan.delta * self._k[:, at]
+        np.fill_diagonal(g[at, at], -plan.delta)
         inner = np.eye(len(kg)) + kg
         lu, pivots, info = linalg.lapack.dgetrf(inner)
         diagonal = np.diag(lu)
@@ -104,6 +141,14 @@ class WoodburyFactor(MarginalFactor):
         self._h = (h + h.T) / 2
         ko = self._k - self._k @ self._h @ self._k
         self._ko = (ko + ko.T) / 2
+        if plan.lifted.start < plan.lifted.stop or any(_is_indefinite(gs[t]) for t in plan.outer):
+            self._refuse_negative()
+
+    def _refuse_negative(self) -> None:
+        """An even number of negative eigenvalues of M leaves |M| > 0 but shows in Z'inv(M)Z."""
+        values = np.linalg.eigvalsh(self._ko)
+        if values[0] < -INDEFINITE * max(values[-1], -values[0]):
+            raise NotPositiveDefiniteError
 
     def _times(self, term: int, g: Floats, x: Floats) -> Floats:
         """``x (I (x) g)`` for x (r, L q) in the columns of one term."""

@@ -7,7 +7,8 @@ import numpy as np
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.structures.base import Chart, register
-from mvmeta.structures.scaled import Correlation, ScaledCorrelation
+from mvmeta.structures.correlation import Correlation
+from mvmeta.structures.scaled import ScaledCorrelation
 
 WHOLE = 1e-12
 """Relative distance from a whole number below which a ratio of gaps is that number."""

@@ -6,7 +6,8 @@ import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.structures.base import Chart, register
-from mvmeta.structures.scaled import LinearComponents, LinearCorrelation, ScaledCorrelation
+from mvmeta.structures.correlation import LinearComponents, LinearCorrelation
+from mvmeta.structures.scaled import ScaledCorrelation
 
 
 class Exchangeable(LinearCorrelation):

@@ -6,7 +6,7 @@ import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.structures.base import Chart
-from mvmeta.structures.scaled import Correlation
+from mvmeta.structures.correlation import Correlation
 
 VANISHING = 1e-60
 """Working range taken as 0: below it powers of 1/w overflow and R has its limit anyway."""

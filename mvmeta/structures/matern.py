@@ -19,6 +19,10 @@ TINY = 1e-50
 """Argument below which products of powers and Bessel functions may overflow."""
 
 
+VANISHED = 700.0
+"""Argument from which on f is 0 in double precision, as is exp(-t)."""
+
+
 class MaternProfile(Profile):
     """``2^(1-nu) / Gamma(nu) t^nu K_nu(t)`` with ``t = sqrt(2 nu) d / rho``.
 
@@ -81,8 +85,14 @@ class MaternProfile(Profile):
 
 def _power_bessel(a: float, t: Floats) -> Floats:
     """``t^a K_a(t)`` for t > 0."""
+    t = np.minimum(t, VANISHED)
     if a <= 1:
         return np.asarray(t**a * kve(a, t) * np.exp(-t))
-    small = t < SMALL
+    # Below, K overflows for large a, and the leading terms of the series (DLMF 10.30.2) do.
+    small = t < (1e-3 if a > 3 else SMALL)
     u = np.where(small, 1.0, t)
-    return np.where(small, 2.0 ** (a - 1.0) * gamma(a), u**a * kve(a, u) * np.exp(-u))
+    series = 1.0 - t**2 / (4.0 * (a - 1.0))
+    if a > 3:
+        series = series + t**4 / (32.0 * (a - 1.0) * (a - 2.0))
+    limit = 2.0 ** (a - 1.0) * gamma(a)
+    return np.where(small, limit * series, u**a * kve(a, u) * np.exp(-u))

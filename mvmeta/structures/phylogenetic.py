@@ -7,13 +7,9 @@ import numpy as np
 from mvmeta._typing import Floats
 from mvmeta.structures.base import Chart, register
 from mvmeta.structures.checks import known_matrix
+from mvmeta.structures.correlation import Correlation, LinearComponents, LinearCorrelation
 from mvmeta.structures.decay import ExponentialProfile, RangeWeight
-from mvmeta.structures.scaled import (
-    Correlation,
-    LinearComponents,
-    LinearCorrelation,
-    ScaledCorrelation,
-)
+from mvmeta.structures.scaled import ScaledCorrelation
 
 
 class ShrunkCorrelation(LinearCorrelation):

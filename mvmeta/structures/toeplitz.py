@@ -8,7 +8,8 @@ import numpy as np
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.structures.base import Chart, register
-from mvmeta.structures.scaled import Correlation, LinearCorrelation, ScaledCorrelation
+from mvmeta.structures.correlation import Correlation, LinearCorrelation
+from mvmeta.structures.scaled import ScaledCorrelation
 
 SINGULAR = 1e-13
 """Innovation variance below which all further autocorrelations are determined."""

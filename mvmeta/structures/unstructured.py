@@ -8,7 +8,8 @@ import numpy as np
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.errors import SpecificationError
 from mvmeta.structures.base import Chart, CovarianceStructure, register
-from mvmeta.structures.scaled import LinearCorrelation, ScaledCorrelation
+from mvmeta.structures.correlation import LinearCorrelation
+from mvmeta.structures.scaled import ScaledCorrelation
 
 INDEFINITE = -1e-8
 """Smallest eigenvalue a correlation matrix given in decimals may have from their rounding."""
@@ -147,8 +148,8 @@ class Unstructured(ScaledCorrelation):
         Returns
         -------
         CovarianceStructure or None
-            None if anything is pinned elsewhere than at 0, or if the zeros of G are not those
-            of a triangular factor in any order of the levels (for q <= 3 they always are).
+            None if anything is pinned elsewhere than at 0, or if there is no order of the
+            levels in which L has the zeros of G (for q <= 3 there always is).
         """
         tau2, rho = values[: self.q], values[self.q :]
         present = np.isnan(tau2)
@@ -206,9 +207,10 @@ class _ZeroPattern(Unstructured):
 def zero_preserving_order(linked: Bools) -> Ints | None:
     """Order of levels in which a Cholesky factor has the zeros of the matrix, if there is one.
 
-    There is one if and only if no four levels are linked in a chain or in a cycle without
-    further links among them; ascending number of links then is one (the homogeneous graphs of
-    Letac & Massam 2007).
+    Taking out a level links, through products of its column of L, all later levels it is
+    linked to; so those must be linked already.  Such an order exists if and only if the links
+    form a chordal graph (Rose 1970, J. Math. Anal. Appl. 32:597), and picking any level that
+    qualifies, again and again, finds one.
 
     Parameters
     ----------
@@ -218,16 +220,22 @@ def zero_preserving_order(linked: Bools) -> Ints | None:
     Returns
     -------
     ndarray of int, shape (q,), or None
+        None if four or more levels are linked in a ring without short cuts.
     """
-    order = np.argsort(linked.sum(axis=0), kind="stable")
-    ordered = linked[np.ix_(order, order)]
-    for k in range(len(order)):
-        later = np.flatnonzero(ordered[k, k + 1 :]) + k + 1
-        # Two levels that share an earlier one get a product in G, so they must be linked.
-        among = ordered[np.ix_(later, later)]
-        if among.sum() < len(later) * (len(later) - 1):
+    order: list[int] = []
+    left = np.ones(len(linked), dtype=bool)
+    while left.any():
+        fits = [int(k) for k in np.flatnonzero(left) if _is_clique(linked, linked[k] & left)]
+        if not fits:
             return None
-    return order
+        order.append(fits[0])
+        left[fits[0]] = False
+    return np.array(order, dtype=np.intp)
+
+
+def _is_clique(linked: Bools, members: Bools) -> bool:
+    among = linked[np.ix_(members, members)]
+    return bool(among.sum() == len(among) * (len(among) - 1))
 
 
 def semidefinite_cholesky(r: Floats) -> Floats:
@@ -236,19 +244,25 @@ def semidefinite_cholesky(r: Floats) -> Floats:
     Unlike `triangular_root` it keeps zeros where the Cholesky factor of a definite matrix has
     them, at the price of half the digits where a pivot is zero but for rounding.
 
+    Parameters
+    ----------
+    r : ndarray, shape (q, q)
+        A correlation matrix.
+
     Raises
     ------
     SpecificationError
-        If r has a negative pivot.
+        If r has a negative eigenvalue.
     """
     rest, factor = r.copy(), np.zeros_like(r)
     for k in range(len(r)):
-        if rest[k, k] < INDEFINITE:
-            raise _indefinite(rest[k, k])
-        if rest[k, k] > 0:
-            factor[k:, k] = rest[k:, k] / np.sqrt(rest[k, k])
-            limit = np.sqrt(np.clip(np.diag(rest)[k:], 0.0, None))
-            factor[k:, k] = np.clip(factor[k:, k], -limit, limit)
+        pivot, column = max(float(rest[k, k]), 0.0), rest[k:, k]
+        bound = pivot * np.clip(np.diag(rest)[k:], 0.0, None)
+        if rest[k, k] < INDEFINITE or (column**2 > bound - INDEFINITE).any():
+            raise _indefinite(float(np.linalg.eigvalsh(r)[0]))
+        if pivot > 0:
+            limit = np.sqrt(bound)
+            factor[k:, k] = np.clip(column, -limit, limit) / np.sqrt(pivot)
             rest -= np.outer(factor[:, k], factor[:, k])
     return factor
 
@@ -256,7 +270,7 @@ def semidefinite_cholesky(r: Floats) -> Floats:
 def _indefinite(size: float) -> SpecificationError:
     return SpecificationError(
         "the correlations rho do not form a positive semi-definite matrix (smallest "
-        f"eigenvalue or pivot {size:.3g}): no variables are correlated like this; give smaller ones"
+        f"eigenvalue {size:.3g}): no variables are correlated like this; give smaller ones"
     )
 
 

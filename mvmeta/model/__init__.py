@@ -1,0 +1,1 @@
+"""The facade: formulas, data frames and statsmodels' conventions."""

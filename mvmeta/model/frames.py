@@ -1,0 +1,210 @@
+"""Columns of whatever frame the user has, as plain pandas Series; nothing is changed in place."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Floats
+from mvmeta.errors import DataError
+
+MOST_NAMED = 5
+"""How many rows or levels an error message names before it says "and k more"."""
+
+
+class Source:
+    """The data as given: column by column, converted once, in the caller's row order.
+
+    Parameters
+    ----------
+    data : DataFrame, mapping of columns, or any eager frame narwhals knows
+        polars, pyarrow and others.
+
+    Raises
+    ------
+    DataError
+        For a frame that is not in memory (dask, polars lazy) or is no frame at all.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self._frame = _native(data)
+        self._cache: dict[str, pd.Series] = {}
+        if isinstance(self._frame, pd.DataFrame):
+            self.index: pd.Index = self._frame.index
+        else:
+            self.index = pd.RangeIndex(len(self._frame))
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.index)
+
+    @property
+    def columns(self) -> list[Any]:
+        """Names of all columns."""
+        return list(self._frame.columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._frame.columns
+
+    def column(self, name: str, role: str = "the model") -> pd.Series:
+        """One column, normalised by `normalise`.
+
+        Parameters
+        ----------
+        name : str
+        role : str
+            What the column was wanted for, for the error message.
+
+        Raises
+        ------
+        DataError
+            If there is no such column (close matches are suggested), or two of that name.
+        """
+        if name not in self._cache:
+            self._require(name, role)
+            self._cache[name] = self._read(name)
+        return self._cache[name]
+
+    def frame(self, names: Iterable[str], role: str = "the model") -> pd.DataFrame:
+        """The named columns, with the index of the data."""
+        return pd.DataFrame({name: self.column(name, role) for name in names}, index=self.index)
+
+    def _require(self, name: str, role: str) -> None:
+        count = self.columns.count(name)
+        if count == 0:
+            raise DataError(
+                f"column {name!r} wanted for {role} is not in the data{suggest(name, self.columns)}"
+            )
+        if count > 1:
+            raise DataError(
+                f"the data have {count} columns named {name!r}; rename or drop all but one"
+            )
+
+    def _read(self, name: str) -> pd.Series:
+        if isinstance(self._frame, pd.DataFrame):
+            return normalise(self._frame[name])
+        return _from_narwhals(self._frame[name], name)
+
+
+def suggest(name: str, columns: Iterable[object]) -> str:
+    """Return "; did you mean ...? It has the columns ..." for a name that does not exist."""
+    known = [str(c) for c in columns]
+    folded = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), list(folded), n=2)
+    hint = f"; did you mean {' or '.join(repr(folded[k]) for k in near)}?" if near else "; "
+    return f"{hint.rstrip()} it has the columns {shorten(known, most=20)}"
+
+
+def shorten(items: Iterable[object], most: int = MOST_NAMED) -> str:
+    """Join items with commas, at most `most` of them."""
+    items = list(items)
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(str(i) for i in items[:most]) + more
+
+
+def row_names(index: pd.Index, where: np.ndarray) -> str:
+    """Return "row 3" or "rows 3, 7 and 12 more" for a boolean mask or positions `where`."""
+    positions = np.flatnonzero(where) if where.dtype == bool else where
+    labels = [str(index[int(i)]) for i in positions[:MOST_NAMED]]
+    more = f" and {len(positions) - MOST_NAMED} more" if len(positions) > MOST_NAMED else ""
+    return ("row " if len(positions) == 1 else "rows ") + ", ".join(labels) + more
+
+
+def normalise(series: pd.Series) -> pd.Series:
+    """Return a Series that numpy, patsy and statsmodels understand, same values and index.
+
+    Nullable and arrow-backed numbers become numpy ones (float with NaN where values are
+    missing); object columns that hold plain numbers become numeric; the rest is left alone.
+    """
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return series.infer_objects() if dtype.kind == "O" else series
+    if isinstance(dtype, pd.CategoricalDtype):
+        return series
+    if pd.api.types.is_bool_dtype(dtype):
+        return series.astype(object if series.hasnans else bool)
+    if pd.api.types.is_numeric_dtype(dtype):
+        integer = pd.api.types.is_integer_dtype(dtype) and not series.hasnans
+        return series.astype("int64" if integer else "float64")
+    if pd.api.types.is_string_dtype(dtype):
+        return series.astype(object).where(series.notna(), None)
+    return series
+
+
+def numeric(series: pd.Series, what: str) -> Floats:
+    """Values of a column as floats, shape (n,), NaN where missing.
+
+    Raises
+    ------
+    DataError
+        If it holds anything but numbers; names the first such row and value.
+    """
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        raise DataError(
+            f"{what} must be numeric, but is categorical; convert it with .astype(float)"
+        )
+    if pd.api.types.is_numeric_dtype(series.dtype) and series.dtype.kind != "c":
+        return series.to_numpy(dtype=float, na_value=np.nan)
+    missing = series.isna().to_numpy()
+    for position in np.flatnonzero(~missing):
+        value = series.iloc[int(position)]
+        if not isinstance(value, (Real, Decimal)):
+            raise DataError(
+                f"{what} must be numeric, but "
+                f"{row_names(series.index, np.array([position]))} holds {value!r}; "
+                "convert it with pandas.to_numeric(..., errors='coerce')"
+            )
+    out = np.full(len(series), np.nan)
+    out[~missing] = series[~missing].astype(float)
+    return out
+
+
+def _native(data: Any) -> Any:
+    if isinstance(data, pd.DataFrame):
+        return data
+    if isinstance(data, Source):
+        return data._frame
+    if isinstance(data, Mapping):
+        return _from_mapping(data)
+    if hasattr(data, "compute") and type(data).__module__.startswith(("dask", "distributed")):
+        raise DataError("data is a dask frame; compute it first: data=ddf.compute()")
+    return _eager(data)
+
+
+def _from_mapping(data: Mapping[str, Any]) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(dict(data))
+    except ValueError as error:
+        raise DataError(f"the columns of data do not make a table: {error}") from None
+
+
+def _eager(data: Any) -> Any:
+    kind = f"{type(data).__module__}.{type(data).__qualname__}"
+    import narwhals
+
+    try:
+        return narwhals.from_native(data, eager_only=True)
+    except TypeError:
+        hint = "; collect it first: data=frame.collect()" if hasattr(data, "collect") else ""
+        raise DataError(
+            "data must be a frame in memory (pandas, polars, pyarrow) or a dict of columns, "
+            f"got {kind}{hint}"
+        ) from None
+
+
+def _from_narwhals(series: Any, name: str) -> pd.Series:
+    kind = str(series.dtype)
+    if kind.startswith("Enum"):
+        values = pd.Categorical(series.to_list(), categories=list(series.dtype.categories))
+        return pd.Series(values, name=name)
+    if kind == "Categorical":
+        # Their categories come in order of appearance, which would pick another reference level.
+        return pd.Series(pd.Categorical(series.to_list()), name=name)
+    if kind in {"String", "Object", "Boolean", "Decimal"}:
+        return pd.Series(series.to_list(), name=name, dtype=object).infer_objects()
+    return normalise(pd.Series(series.to_numpy(), name=name))

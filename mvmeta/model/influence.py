@@ -1,0 +1,94 @@
+"""What single rows or groups of rows do to a fit, labelled."""
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Floats, Ints
+from mvmeta.inference.deletion import Deletion, deletion
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.influence import RowDiagnostics, row_diagnostics
+
+
+class MetaInfluence:
+    """Leverage and residuals by row, deletion diagnostics by row or group.
+
+    The components are held at their estimates.
+
+    Parameters
+    ----------
+    fit : Fit
+    groups : ndarray of int, shape (n,)
+        Group 0..J-1 of each row; ``arange(n)`` for single rows.
+    labels : pandas.Index, length J
+        Of the groups.
+    index : pandas.Index, length n
+        Of the rows.
+    """
+
+    def __init__(self, fit: Fit, groups: Ints, labels: pd.Index, index: pd.Index) -> None:
+        self._fit, self._groups, self._labels, self._index = fit, groups, labels, index
+
+    @cached_property
+    def _rows(self) -> RowDiagnostics:
+        return row_diagnostics(self._fit)
+
+    @cached_property
+    def _deletion(self) -> Deletion:
+        return deletion(self._fit, self._groups)
+
+    @property
+    def hat_matrix_diag(self) -> Floats:
+        """Leverage, shape (n,)."""
+        return self._rows.leverage
+
+    @property
+    def resid_studentized_internal(self) -> Floats:
+        """Residuals over their standard errors, shape (n,).
+
+        NaN where a row determines a coefficient by itself.
+        """
+        return self._rows.studentized
+
+    @property
+    def resid_studentized_external(self) -> Floats:
+        """Residuals from the fit without the row's group, over their standard errors, (n,).
+
+        The variance is ``M_ii + x_i cov_(S) x_i'``, as metafor has it.
+        """
+        return self._deletion.studentized
+
+    @property
+    def cooks_distance(self) -> Floats:
+        """``d' inv(cov) d``, d the change of the coefficients, shape (J,); not divided by p."""
+        return self._deletion.cooks_distance
+
+    @property
+    def dfbetas(self) -> pd.DataFrame:
+        """Change of each coefficient in standard errors of the full fit, shape (J, p)."""
+        return pd.DataFrame(self._deletion.dfbetas, index=self._labels)
+
+    @property
+    def cluster_chi2(self) -> pd.DataFrame:
+        """Chi-square of the deleted residuals of each group, jointly: statistic and df."""
+        d = self._deletion
+        return pd.DataFrame({"statistic": d.statistic, "df": d.size}, index=self._labels)
+
+    def summary_frame(self) -> pd.DataFrame:
+        """One row per row of the data.
+
+        Columns hat_diag, resid, resid_se, student_resid, student_resid_external, resid_pearson,
+        and cooks_d of the row's group.
+        """
+        rows = self._rows
+        columns = {
+            "hat_diag": rows.leverage,
+            "resid": rows.resid,
+            "resid_se": rows.resid_se,
+            "student_resid": rows.studentized,
+            "student_resid_external": self.resid_studentized_external,
+            "resid_pearson": rows.pearson,
+            "cooks_d": np.asarray(self.cooks_distance)[self._groups],
+        }
+        return pd.DataFrame(columns, index=self._index)

@@ -1,0 +1,141 @@
+"""Factors as integer codes with sorted labels, and their combinations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Ints
+
+
+class LevelLabels(Sequence[object]):
+    """Labels of the levels of one column or a combination of columns, built when asked for.
+
+    A million rows with a level each need their labels only in tables, so strings such as
+    "1/3" are not made before.
+
+    Parameters
+    ----------
+    parts : sequence of (Index, ndarray of int (L,))
+        For each column its levels, and which of them every combined level has.
+    separator : str
+        Between the parts: "/" for nested, ":" for interactions.
+    """
+
+    def __init__(self, parts: Sequence[tuple[pd.Index, Ints]], separator: str = "/") -> None:
+        self._parts, self._separator = tuple(parts), separator
+
+    def __len__(self) -> int:
+        return len(self._parts[0][1])
+
+    @overload
+    def __getitem__(self, item: int) -> object: ...
+    @overload
+    def __getitem__(self, item: slice) -> tuple[object, ...]: ...
+    def __getitem__(self, item: int | slice) -> object:
+        picked = self.as_index[item]
+        return tuple(picked) if isinstance(item, slice) else picked
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self.as_index)
+
+    @cached_property
+    def as_index(self) -> pd.Index:
+        """The labels as a pandas Index, values of their own type where there is one column."""
+        if len(self._parts) == 1:
+            levels, codes = self._parts[0]
+            return levels if len(codes) == len(levels) else levels[codes]
+        texts = [
+            np.array(level_texts(levels), dtype=object)[codes] for levels, codes in self._parts
+        ]
+        joined = texts[0]
+        for text in texts[1:]:
+            joined = joined + self._separator + text
+        return pd.Index(joined, dtype=object)
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A factor over n rows.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (n,)
+        0..L-1 in the order of `levels`; -1 where missing.
+    levels : LevelLabels
+        The L levels that occur: numbers in numerical order, categories in theirs, others sorted.
+    """
+
+    codes: Ints
+    levels: LevelLabels
+
+    def take(self, rows: Ints) -> "Factor":
+        """The factor over some of the rows; levels without a row are kept."""
+        return Factor(self.codes[rows], self.levels)
+
+
+def factor(columns: Sequence[pd.Series], separator: str = "/") -> Factor:
+    """The factor whose levels are the combinations of `columns`, each (n,), that occur."""
+    coded = [_factorize(c) for c in columns]
+    if len(coded) == 1:
+        codes, levels = coded[0]
+        return Factor(codes, LevelLabels([(levels, np.arange(len(levels)))]))
+    combined = coded[0][0].astype(np.int64)
+    present: list[np.ndarray] = [np.arange(len(coded[0][1]))]
+    for codes, levels in coded[1:]:
+        missing = (combined < 0) | (codes < 0)
+        key = np.where(missing, -1, combined * len(levels) + codes)
+        combined, kept = _compress(key)
+        present = [p[kept // len(levels)] for p in present] + [kept % len(levels)]
+    parts = [(levels, p) for (_, levels), p in zip(coded, present, strict=True)]
+    return Factor(combined, LevelLabels(parts, separator))
+
+
+def level_texts(levels: Sequence[object] | pd.Index) -> tuple[str, ...]:
+    """The levels as unique strings; whole floats without ".0"."""
+    texts = tuple(_text(v) for v in levels)
+    return texts if len(set(texts)) == len(texts) else tuple(repr(v) for v in levels)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return str(value)
+
+
+def _factorize(series: pd.Series) -> tuple[Ints, pd.Index]:
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        codes = series.cat.codes.to_numpy().astype(np.intp)
+        code, kept = _compress(codes)
+        return code, series.cat.categories[kept]
+    codes, levels = pd.factorize(series)
+    try:
+        order = np.argsort(levels.to_numpy(), kind="stable")
+    except TypeError:
+        # Mixed types have no order of their own.
+        order = np.argsort(np.array([str(v) for v in levels]), kind="stable")
+    rank = np.empty(len(order) + 1, dtype=np.intp)
+    rank[order], rank[-1] = np.arange(len(order)), -1
+    return rank[codes], _whole(levels[order])
+
+
+def _compress(key: np.ndarray) -> tuple[Ints, np.ndarray]:
+    """Codes 0..m-1 of the sorted values of `key` that occur (-1 stays), and these values."""
+    codes, kept = pd.factorize(key)
+    found = kept >= 0
+    order = np.argsort(kept, kind="stable")
+    rank = np.empty(len(kept), dtype=np.intp)
+    rank[order] = np.arange(len(kept)) - int((~found).sum())
+    return rank[codes], kept[order][int((~found).sum()) :]
+
+
+def _whole(levels: pd.Index) -> pd.Index:
+    """Study numbers turned into floats by a missing value elsewhere in the column, as integers."""
+    if levels.dtype.kind == "f" and len(levels):
+        values = levels.to_numpy()
+        if np.all(values == np.floor(values)) and np.abs(values).max() < 2**53:
+            return levels.astype(np.int64)
+    return levels

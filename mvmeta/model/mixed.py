@@ -1,0 +1,458 @@
+"""`MetaMixedLM`: the model users build, a statsmodels `LikelihoodModel`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.base.model import LikelihoodModel
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
+from mvmeta._typing import Floats
+from mvmeta.design.problem import MetaProblem
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.errors import DataError, SpecificationError
+from mvmeta.inference.estimate import estimate
+from mvmeta.likelihood.objective import Evaluation, Objective
+from mvmeta.marginal.base import MarginalCovariance
+from mvmeta.marginal.select import Choice, build_backend, choose_backend
+from mvmeta.model.build import Prepared, prepare_arrays, prepare_formula
+from mvmeta.model.formula import capture_environment, level_weights
+from mvmeta.model.inference import check_options, choose_inference
+from mvmeta.model.progress import printer
+from mvmeta.model.results import MetaMixedLMResults
+from mvmeta.optimize.newton import DECREMENT
+
+INFORMATION = ("expected", "average", "observed")
+
+
+class MetaMixedLM(LikelihoodModel):
+    """Multilevel and multivariate meta-analysis with known sampling (co)variances.
+
+    ``y = X b + sum_j Z_j u_j + e``, ``u_j ~ N(0, I (x) G_j)``, ``e ~ N(0, V)`` with V known.
+
+    Parameters
+    ----------
+    endog : array_like, shape (n,)
+        Effect sizes.
+    exog : array_like, shape (n, p), or None
+        Moderators, the intercept included; None is an intercept alone.
+    variance
+        The known sampling (co)variance V, in squared units of `endog`: a scalar; variances
+        (n,); a dense or scipy sparse matrix (n, n); a list of blocks in row order; a
+        `SamplingCovariance`; with `data` also the name of a column.
+    groups : array_like, shape (n,) or (n, depth), optional
+        Grouping of the random intercepts, outermost first; with `data` also names such as
+        "study/id" or ["study", "id"].
+    random : str, Random, or list of these, optional
+        Further random terms, such as "1 | species"; needs `data`.
+    weights : array_like, shape (n,) or (n, n), optional
+        User weights W for the fixed effects, which get a sandwich covariance.
+    subset : optional
+        Rows to use: booleans or integer positions.
+    missing : {"raise", "drop", "none"}
+        What to do with rows in which anything is missing.
+    data : DataFrame, optional
+        Where names are looked up.
+    backend : {"nested", "blocks", "woodbury", "dense"}, optional
+        How M is factored; chosen from the layout unless said (see `backend_choice`).
+
+    Raises
+    ------
+    DataError, CovarianceError, SpecificationError
+        For data, V or a specification that cannot be used; the message says what and where.
+
+    See Also
+    --------
+    MetaMixedLM.from_formula : the same with a formula and column names.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> toy = datasets.load("toy")
+    >>> model = MetaMixedLM.from_formula(
+    ...     "d ~ C(Category) - 1", data=toy, variance="Variance", groups="Study"
+    ... )
+    >>> result = model.fit()
+    >>> round(float(result.params.iloc[2]), 4)
+    19.9975
+    """
+
+    def __init__(
+        self,
+        endog: Any,
+        exog: Any,
+        variance: Any,
+        groups: Any = None,
+        random: Any = None,
+        *,
+        weights: Any = None,
+        subset: Any = None,
+        missing: str = "raise",
+        data: Any = None,
+        backend: str | None = None,
+    ) -> None:
+        self._set_up(
+            prepare_arrays(
+                endog,
+                exog,
+                variance,
+                groups=groups,
+                random=random,
+                weights=weights,
+                subset=subset,
+                missing=missing,
+                data=data,
+            ),
+            backend,
+        )
+
+    @classmethod
+    def from_formula(  # statsmodels' signature has drop_cols third; ours is keyword-only
+        cls,
+        formula: str,
+        data: Any,
+        subset: Any = None,
+        *,
+        variance: Any,
+        groups: Any = None,
+        random: Any = None,
+        weights: Any = None,
+        missing: str = "drop",
+        backend: str | None = None,
+        eval_env: Any = 0,
+    ) -> MetaMixedLM:
+        """Build a model from a formula and a data frame.
+
+        Parameters
+        ----------
+        formula : str
+            patsy formula, such as "d ~ C(Category) - 1".
+        data : DataFrame
+            pandas, polars, pyarrow or anything narwhals reads; it is not changed.
+        subset : optional
+            Rows to use: booleans, integer positions, or the name of a boolean column.
+        variance
+            As in the class, or the name of a column.
+        groups : str or list of str, optional
+            Random intercepts: "study", "study/id" or ["study", "id"] (nested).
+        random : str, Random, or list of these, optional
+            Further random terms: "1 | species", ``Random("outcome | study", struct="UN")``.
+        weights : optional
+            User weights for the fixed effects: a column, (n,) or (n, n).
+        missing : {"drop", "raise", "none"}
+            What to do with rows in which anything is missing; dropped rows are counted in a
+            warning and listed in `dropped`.
+        backend : str, optional
+            As in the class.
+        eval_env : int or patsy.EvalEnvironment
+            How many frames above the caller names in the formula are looked up.
+
+        Returns
+        -------
+        MetaMixedLM
+
+        Raises
+        ------
+        DataError, CovarianceError, SpecificationError
+            For data, V or a specification that cannot be used; the message says what and where.
+        """
+        prepared = prepare_formula(
+            formula,
+            data,
+            variance,
+            groups=groups,
+            random=random,
+            weights=weights,
+            subset=subset,
+            missing=missing,
+            eval_env=capture_environment(eval_env),
+        )
+        model = cls.__new__(cls)
+        model._set_up(prepared, backend)
+        return model
+
+    def _set_up(self, prepared: Prepared, backend: str | None) -> None:
+        problem = prepared.problem
+        endog = pd.Series(problem.y, index=prepared.index, name=prepared.endog_name)
+        exog = pd.DataFrame(problem.x, index=prepared.index, columns=prepared.exog_names)
+        constant = bool((problem.x == 1.0).all(axis=0).any())
+        LikelihoodModel.__init__(self, endog, exog, missing="none", hasconst=constant)
+        self.prepared = prepared
+        self.formula = prepared.formula
+        self.data.frame = prepared.frame
+        self._backend_name = backend
+        self.df_resid, self.df_model = problem.n - problem.p, problem.p - int(constant)
+
+    # -- what was specified --------------------------------------------------------------
+
+    @property
+    def endog_names(self) -> str:
+        """Name of the response."""
+        return self.prepared.endog_name
+
+    @property
+    def exog_names(self) -> list[str]:
+        """Names of the coefficients."""
+        return self.prepared.exog_names
+
+    @property
+    def notes(self) -> list[str]:
+        """What was fixed or left out automatically, in sentences."""
+        return list(self.prepared.notes)
+
+    @property
+    def dropped(self) -> pd.DataFrame:
+        """Rows that were left out for missing values, and why."""
+        return self.prepared.dropped
+
+    @property
+    def backend_choice(self) -> Choice:
+        """Which backend the layout of the problem calls for, and why."""
+        return choose_backend(self.prepared.problem)
+
+    @cached_property
+    def _backend(self) -> MarginalCovariance:
+        return build_backend(self.prepared.problem, self._backend_name)
+
+    # -- fitting -------------------------------------------------------------------------
+
+    def fit(
+        self,
+        reml: bool = True,
+        *,
+        use_t: bool = False,
+        df: str | float | Floats = "residual",
+        cov_type: str = "nonrobust",
+        cov_kwds: dict[str, Any] | None = None,
+        start: Any = None,
+        maxiter: int = 200,
+        tol: float = DECREMENT,
+        disp: bool = False,
+    ) -> MetaMixedLMResults:
+        """Maximise the likelihood over the components and estimate the fixed effects there.
+
+        Parameters
+        ----------
+        reml : bool
+            Restricted maximum likelihood, else maximum likelihood.
+        use_t : bool
+            t and F tests with `df`, else z and chi-square.
+        df : {"residual", "contain", "satterthwaite", "kenward-roger"}, float or array (p,)
+            Degrees of freedom of t and F: k - p; by containment in the random terms;
+            Satterthwaite's with the observed information; Kenward and Roger's (1997) with
+            their covariance and scaled F; or given.  All but "residual" imply `use_t`.
+        cov_type : {"nonrobust", "knha", "adhoc", "CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
+            Covariance of the fixed effects: model-based; with Knapp-Hartung scaling; with
+            that scaling never below 1; cluster-robust (see `get_robustcov_results`).
+        cov_kwds : dict, optional
+            For cluster-robust covariances: `groups` and `df`.  Their tests are t and F with
+            this `df` ("satterthwaite" unless said), whatever `use_t` and `df` above say.
+        start : array_like, shape (n_components,), optional
+            Components to start from, in the order and scale of `vcomp`.
+        maxiter : int
+            Likelihood evaluations allowed from each start.
+        tol : float
+            Newton decrement at which to stop.
+        disp : bool
+            Print every iteration.
+
+        Returns
+        -------
+        MetaMixedLMResults
+
+        Raises
+        ------
+        SpecificationError
+            For options that do not exist or do not go together.
+        CovarianceError
+            If M is singular.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If no maximum was reached.
+        """
+        check_options(cov_type, cov_kwds)
+        fit, optimum = estimate(
+            self._backend,
+            reml=reml,
+            weights=self.prepared.weights,
+            start=self._check_theta(start) if start is not None else None,
+            maxiter=maxiter,
+            tol=tol,
+            report=printer() if disp else None,
+        )
+        if not optimum.status.converged:
+            warnings.warn(
+                f"{optimum.status.value}; res.certificate and res.history say more, start= and "
+                "maxiter= may help",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        inference = choose_inference(fit, self.prepared, use_t, df, cov_type, cov_kwds or {})
+        return MetaMixedLMResults(self, fit, optimum, inference)
+
+    # -- the likelihood ------------------------------------------------------------------
+
+    def loglike(self, params: Any, reml: bool = True) -> float:
+        """Log-likelihood at given components, fixed effects profiled out.
+
+        Parameters
+        ----------
+        params : array_like, shape (n_components,)
+            Components in the order and natural scale of `vcomp`, pinned ones included.
+        reml : bool
+
+        Raises
+        ------
+        SpecificationError
+            For a wrong number of components or one outside its range.
+        """
+        return self._evaluate(params, reml).loglik
+
+    def score(self, params: Any, reml: bool = True) -> Floats:
+        """Gradient of `loglike`, shape (n_components,)."""
+        return self._evaluate(params, reml).gradient
+
+    def hessian(self, params: Any, reml: bool = True) -> Floats:
+        """Hessian of `loglike`, shape (n_components, n_components)."""
+        return -self._evaluate(params, reml).observed
+
+    def information(self, params: Any, reml: bool = True, kind: str = "expected") -> Floats:
+        """Information about the components, shape (n_components, n_components).
+
+        Parameters
+        ----------
+        params : array_like, shape (n_components,)
+        reml : bool
+        kind : {"expected", "average", "observed"}
+            Fisher's; the average information of Gilmour, Thompson & Cullis (1995); minus the
+            Hessian.
+        """
+        if kind not in INFORMATION:
+            raise SpecificationError(f"kind= takes one of {', '.join(INFORMATION)}, got {kind!r}")
+        return np.asarray(getattr(self._evaluate(params, reml), kind))
+
+    def _evaluate(self, theta: Any, reml: bool) -> Evaluation:
+        if self.exog is None:
+            raise DataError("the data were removed by remove_data(); build the model again")
+        return Objective(self._backend, reml).natural(self._check_theta(theta))
+
+    def _check_theta(self, theta: Any) -> Floats:
+        components = self.prepared.problem.components
+        values = np.atleast_1d(np.asarray(theta, dtype=float))
+        if values.shape != (len(components),):
+            raise SpecificationError(
+                f"this model has {len(components)} components (the rows of vcomp), "
+                f"got shape {values.shape}"
+            )
+        for value, c in zip(values, components, strict=True):
+            if not c.lower <= value <= c.upper:
+                raise SpecificationError(
+                    f"{c.kind} {c.level}".strip() + f" must lie in [{c.lower:g}, {c.upper:g}], "
+                    f"got {value:g}"
+                )
+        return values
+
+    # -- new data ------------------------------------------------------------------------
+
+    def predict(self, params: Any, exog: Any = None) -> Floats:
+        """``exog @ params`` for a design matrix (m, p); the fitted one unless given."""
+        x = self.exog if exog is None else np.asarray(exog, dtype=float)
+        return np.asarray(x @ np.asarray(params, dtype=float))
+
+    def new_design(self, newdata: Any, transform: bool = True) -> tuple[Floats, pd.Index]:
+        """Design matrix (m, p) of new data and the labels of its rows.
+
+        Parameters
+        ----------
+        newdata : DataFrame, array_like or None
+            The fitted rows where None.
+        transform : bool
+            Apply the formula; else `newdata` is the design matrix.
+        """
+        prepared = self.prepared
+        if newdata is None:
+            if self.exog is None:
+                raise DataError("the data were removed by remove_data(); pass new data")
+            return self.exog, prepared.index
+        if transform and prepared.spec is not None:
+            index = (
+                newdata.index
+                if hasattr(newdata, "index") and isinstance(newdata.index, pd.Index)
+                else None
+            )
+            x = prepared.design(newdata)
+            return x, pd.RangeIndex(len(x)) if index is None else index
+        x = np.atleast_2d(np.asarray(newdata, dtype=float))
+        if x.shape[1] != len(prepared.exog_names):
+            raise DataError(
+                f"a design matrix needs the {len(prepared.exog_names)} columns "
+                f"{', '.join(prepared.exog_names)}; got shape {x.shape}"
+            )
+        return x, getattr(newdata, "index", pd.RangeIndex(len(x)))
+
+    # -- columns and terms ---------------------------------------------------------------
+
+    def term_columns(self) -> dict[str, list[int]]:
+        """Positions of the coefficients of every term of the formula."""
+        return self.prepared.term_columns
+
+    def columns_of(self, name: str) -> list[int]:
+        """Positions of the coefficients of a term, or of one coefficient.
+
+        Raises
+        ------
+        SpecificationError
+            If there is neither; lists what there is.
+        """
+        terms = self.term_columns()
+        if name in terms:
+            return terms[name]
+        if name in self.exog_names:
+            return [self.exog_names.index(name)]
+        raise SpecificationError(
+            f"no term or coefficient {name!r}; terms: {', '.join(terms)}; "
+            f"coefficients: {', '.join(self.exog_names)}"
+        )
+
+    def factor_levels(self, term: str) -> tuple[Floats, list[str]]:
+        """Weights (m, p) of the coefficients in the level means of a factor, and its labels."""
+        prepared = self.prepared
+        if prepared.spec is None:
+            raise SpecificationError("a model built from arrays has no factors to compare")
+        weights, labels = level_weights(prepared.spec, term)
+        return weights[:, prepared.exog_columns], labels
+
+    # -- size and copies -----------------------------------------------------------------
+
+    def remove_data(self) -> None:
+        """Forget everything with one entry per row; new data can still be predicted."""
+        self.__dict__.pop("_backend", None)
+        self.prepared = _without_rows(self.prepared)
+        self.endog = self.exog = None
+        for name in ("endog", "exog", "orig_endog", "orig_exog", "frame", "row_labels", "_cache"):
+            self.data.__dict__.pop(name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_backend"}
+
+
+def _without_rows(prepared: Prepared) -> Prepared:
+    """What is needed to predict new data, and nothing with one entry per row."""
+    p = len(prepared.exog_names)
+    nothing = np.empty(0)
+    return replace(
+        prepared,
+        problem=MetaProblem(nothing, np.empty((0, p)), SamplingCovariance(nothing)),
+        index=prepared.index[:0],
+        rows=prepared.rows[:0],
+        weights=None,
+        frame=prepared.frame.iloc[:0],
+        term_specs=[replace(t, outer_levels=t.outer_levels[:0]) for t in prepared.term_specs],
+    )

@@ -1,0 +1,816 @@
+"""The results of a fit: statsmodels' names in front of the functions in `mvmeta.inference`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.base.model import LikelihoodModelResults
+
+from mvmeta._typing import Floats
+from mvmeta.errors import DataError, SpecificationError
+from mvmeta.inference.blup import random_effects, true_effects
+from mvmeta.inference.containment import effect_df
+from mvmeta.inference.criteria import info_criteria
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.heterogeneity import (
+    Heterogeneity,
+    HeterogeneityTest,
+    heterogeneity,
+    heterogeneity_test,
+)
+from mvmeta.inference.influence import row_diagnostics
+from mvmeta.inference.predict import predict
+from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
+from mvmeta.inference.weights import row_weights
+from mvmeta.model import hypotheses, predicted_effects
+from mvmeta.model.components import component_labels, vcomp_frame
+from mvmeta.model.inference import (
+    Inference,
+    check_options,
+    cluster_codes,
+    cluster_labels,
+    robust_inference,
+)
+from mvmeta.model.influence import MetaInfluence
+from mvmeta.model.metafor_names import MetaforNames
+from mvmeta.model.prediction import PredictionResults
+from mvmeta.model.summary import summarize
+from mvmeta.optimize.maximize import Optimum
+from mvmeta.optimize.status import Status
+
+if TYPE_CHECKING:
+    from statsmodels.iolib.summary import Summary
+    from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
+
+    from mvmeta.model.mixed import MetaMixedLM
+
+
+class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
+    """Results of `MetaMixedLM.fit`; nothing in it changes afterwards.
+
+    Fixed effects and everything about rows are labelled pandas objects.  `vcomp` holds the
+    variance components.
+
+    Parameters
+    ----------
+    model : MetaMixedLM
+    fit : Fit
+    optimum : Optimum
+    inference : Inference
+    """
+
+    def __init__(
+        self, model: MetaMixedLM, fit: Fit, optimum: Optimum, inference: Inference
+    ) -> None:
+        names = model.exog_names
+        super().__init__(model, pd.Series(fit.beta, index=names, name="estimate"))
+        self._fit: Fit | None = fit
+        self._gs = fit.gs
+        self._optimum, self._inference = optimum, inference
+        self._table: Contrasts = coefficients(inference.basis)
+        self.vcomp = vcomp_frame(fit)
+        self.component_labels = component_labels(fit.problem)
+        self.k_vcomp = int(fit.estimated.sum())
+        self.nobs, self.k_fe = fit.problem.n, fit.problem.p
+        self.df_resid = self.nobs - self.k_fe
+        self.df_model = self.k_fe - int(model.k_constant)
+        self.reml, self.cov_type = fit.reml, inference.cov_type
+        self.df_method, self.n_clusters = inference.df_method, inference.n_clusters
+        self._criteria = {r: info_criteria(fit, reml=r) for r in (True, False)}
+
+    # -- the fixed effects ---------------------------------------------------------------
+
+    @property
+    def use_t(self) -> bool:
+        """Whether t and F are used, not z and chi-square."""
+        return not self._inference.basis.df.normal
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of the fixed effects."""
+        return self._series(self._table.se, "se")
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates over their standard errors: z or t."""
+        return self._series(self._table.statistic, "statistic")
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of the fixed effects."""
+        return self._series(self._table.pvalue, "pvalue")
+
+    def conf_int(self, alpha: float = 0.05, cols: Any = None) -> pd.DataFrame:
+        """Confidence intervals of the fixed effects.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+        cols : sequence, optional
+            Coefficients to give, by name or position; all unless said.
+
+        Returns
+        -------
+        DataFrame, shape (p, 2)
+            Columns 0 (lower) and 1 (upper), as in statsmodels.
+        """
+        out = pd.DataFrame(np.column_stack(self._table.interval(alpha)), index=self.params.index)
+        if cols is None:
+            return out
+        return out.loc[cols] if isinstance(cols[0], str) else out.iloc[cols]
+
+    def cov_params(
+        self,
+        r_matrix: Any = None,
+        column: Any = None,
+        scale: Any = None,
+        cov_p: Any = None,
+        other: Any = None,
+    ) -> pd.DataFrame | Floats:
+        """Covariance of the fixed effects, or of linear combinations of them.
+
+        Parameters
+        ----------
+        r_matrix : array_like, shape (m, p), optional
+            Combinations; the covariance of ``r_matrix @ params`` is returned.
+        column : optional
+            Coefficients (names or positions) to give the covariance of.
+        scale, cov_p, other
+            As in statsmodels: a factor (default 1), another covariance, and a second
+            `r_matrix`.
+
+        Returns
+        -------
+        DataFrame, shape (p, p), or ndarray, shape (m, m)
+        """
+        cov = self._inference.basis.cov if cov_p is None else np.asarray(cov_p)
+        cov = cov * (1.0 if scale is None else scale)
+        names = list(self.params.index)
+        if r_matrix is not None:
+            left = np.atleast_2d(np.asarray(r_matrix, dtype=float))
+            right = left if other is None else np.atleast_2d(np.asarray(other, dtype=float))
+            return left @ cov @ right.T
+        frame = pd.DataFrame(cov, index=names, columns=names)
+        if column is None:
+            return frame
+        at = [names[c] if isinstance(c, int) else c for c in np.atleast_1d(column).tolist()]
+        return frame.loc[at, at]
+
+    @property
+    def df_inference(self) -> float | Floats:
+        """Degrees of freedom of the coefficients: inf under z, a number, or one each (p,)."""
+        df = self._table.df
+        return float(df[0]) if len(df) and (df == df[0]).all() else df
+
+    @property
+    def df_resid_inference(self) -> float | Floats:
+        """Same as `df_inference`, under its name in statsmodels."""
+        return self.df_inference
+
+    # -- the likelihood ------------------------------------------------------------------
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood of the criterion that was fitted; REML with +1/2 log|X'X|."""
+        return self._criteria[self.reml].llf
+
+    @property
+    def deviance(self) -> float:
+        """REML: -2 llf.  ML: -2 (llf - that of the saturated model)."""
+        return self._criteria[self.reml].deviance
+
+    @property
+    def aic(self) -> float:
+        """-2 llf + 2 q, q counting coefficients and estimated components, under REML too."""
+        return self._criteria[self.reml].aic
+
+    @property
+    def bic(self) -> float:
+        """-2 llf + q log(n), n = k under ML and k - p under REML."""
+        return self._criteria[self.reml].bic
+
+    @property
+    def aicc(self) -> float:
+        """AIC corrected for small samples."""
+        return self._criteria[self.reml].aicc
+
+    def info_criteria(self, reml: bool | None = None) -> pd.Series:
+        """Log-likelihood, deviance, AIC, BIC and AICc at the fitted components.
+
+        Parameters
+        ----------
+        reml : bool, optional
+            Evaluate REML or ML; that of the fit unless said.
+
+        Returns
+        -------
+        Series
+            llf, deviance, aic, bic, aicc.
+        """
+        found = self._criteria[self.reml if reml is None else reml]
+        return pd.Series({k: getattr(found, k) for k in ("llf", "deviance", "aic", "bic", "aicc")})
+
+    @property
+    def status(self) -> Status:
+        """How the optimisation ended; `status.value` is the sentence."""
+        return self._optimum.status
+
+    @property
+    def converged(self) -> bool:
+        """Whether the components are at a maximum of the likelihood."""
+        return self.status.converged
+
+    @property
+    def certificate(self) -> pd.Series:
+        """Evidence for the maximum.
+
+        `newton_decrement` is g'inv(I)g over the components not held by a boundary,
+        `smallest_curvature` the smallest eigenvalue of I relative to the largest (positive at
+        a maximum), `other_maxima` the number of other local maxima found and
+        `next_best_below` how far the best of them is below.
+        """
+        o = self._optimum
+        below = min((m.below for m in o.others), default=np.nan)
+        return pd.Series(
+            {
+                "newton_decrement": o.decrement,
+                "smallest_curvature": o.smallest_curvature,
+                "evaluations": o.n_evaluations,
+                "other_maxima": len(o.others),
+                "next_best_below": below,
+            }
+        )
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The ascent that won: evaluations so far, llf, decrement, damping."""
+        rows = [(i.evaluations, i.loglik, i.decrement, i.damping) for i in self._optimum.history]
+        return pd.DataFrame(rows, columns=["evaluations", "llf", "decrement", "damping"])
+
+    # -- rows ----------------------------------------------------------------------------
+
+    @property
+    def fittedvalues(self) -> pd.Series:
+        """X b."""
+        return self._row_series(self.fit_.fitted, "fittedvalues")
+
+    @property
+    def resid(self) -> pd.Series:
+        """Marginal residuals y - X b."""
+        return self._row_series(self.fit_.resid, "resid")
+
+    @property
+    def resid_pearson(self) -> pd.Series:
+        """Marginal residuals over the square root of their marginal variance."""
+        return self._row_series(self._diagnostics.pearson, "resid_pearson")
+
+    def get_influence(self, groups: Any = None) -> MetaInfluence:
+        """Leverage and residuals of every row, and what leaving out rows or groups changes.
+
+        Parameters
+        ----------
+        groups : str or array_like (n_given,), optional
+            Leave out groups of rows together: a column the model uses, or values over the rows
+            of the data as given.  Single rows unless said.
+
+        Returns
+        -------
+        MetaInfluence
+            Its Cook's distances and DFBETAS hold the components at their estimates.
+
+        Raises
+        ------
+        DataError
+            If the groups do not fit the rows.
+        """
+        if groups is None:
+            return MetaInfluence(self.fit_, np.arange(self.nobs), self._row_index, self._row_index)
+        codes = cluster_codes(self.model.prepared, groups)
+        labels = cluster_labels(self.model.prepared, groups)
+        return MetaInfluence(self.fit_, codes, labels, self._row_index)
+
+    def get_robustcov_results(
+        self, cov_type: str = "CR2", groups: Any = None, df: str = "satterthwaite"
+    ) -> MetaMixedLMResults:
+        """The same fit with a cluster-robust covariance of the fixed effects.
+
+        Parameters
+        ----------
+        cov_type : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
+            No adjustment; factors J/(J-1), J/(J-p), J (n-1)/((J-1)(n-p)) for J clusters;
+            bias-reduced linearisation (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018);
+            approximate jackknife.
+        groups : str or array_like (n_given,), optional
+            Clusters: a column the model uses, or values over the rows of the data as given;
+            the outermost independent clusters unless said.
+        df : {"satterthwaite", "cluster", "residual"}
+            For t and F: Satterthwaite's under the working model (F is then the HTZ test);
+            clusters - p; k - p.
+
+        Returns
+        -------
+        MetaMixedLMResults
+
+        Raises
+        ------
+        SpecificationError
+            For another kind or df, too few clusters, or clusters the adjustment cannot handle.
+        DataError
+            If the groups do not fit the rows.
+        """
+        check_options(cov_type, {"groups": groups, "df": df})
+        inference = robust_inference(self.fit_, self.model.prepared, cov_type, groups, df)
+        return MetaMixedLMResults(self.model, self.fit_, self._optimum, inference)
+
+    def weights(self, by: str = "row") -> pd.DataFrame:
+        """How much each row counts, in percent.
+
+        Parameters
+        ----------
+        by : {"row"}
+
+        Returns
+        -------
+        DataFrame
+            `diagonal`: of inv(M) (or of the user's W); `rowsum`: its row sums, which are what
+            the rows weigh in the estimate of an intercept-only model (they may be negative);
+            NaN for other models.
+
+        Raises
+        ------
+        SpecificationError
+            For another `by`.
+        """
+        if by != "row":
+            raise SpecificationError(f"weights(by=) takes 'row', got {by!r}")
+        w = row_weights(self.fit_)
+        columns = {"diagonal": w.diagonal, "rowsum": w.rowsum}
+        return pd.DataFrame(columns, index=self._row_index)
+
+    # -- random effects ------------------------------------------------------------------
+
+    def ranef(self, alpha: float = 0.05) -> dict[str, pd.DataFrame]:
+        """Predicted random effects (BLUPs) of every term.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of the prediction intervals.
+
+        Returns
+        -------
+        dict
+            Term name -> DataFrame with columns estimate, se (of u_hat - u, uncertainty of the
+            fixed effects included), pi_lower, pi_upper.  The index holds the levels; for
+            "inner | outer" terms it is a MultiIndex (outer, inner).
+
+        Raises
+        ------
+        SpecificationError
+            Under user weights, where these are not best predictions.
+        """
+        df = self._effect_df()
+        pairs = zip(self.fit_.problem.terms, random_effects(self.fit_), strict=True)
+        return {
+            t.name: predicted_effects.ranef_frame(t, e, alpha, d)
+            for (t, e), d in zip(pairs, df, strict=True)
+        }
+
+    def _effect_df(self) -> Floats:
+        n_terms = len(self.fit_.problem.terms)
+        if self.df_method == "contain":
+            return effect_df(self.fit_)
+        return np.full(n_terms, float(np.min(self._table.df)) if self.use_t else np.inf)
+
+    @property
+    def random_effects(self) -> dict[object, pd.Series]:
+        """As in statsmodels: level -> predicted effects; keys (term, level) for several terms."""
+        return predicted_effects.random_effects(self.fit_.problem.terms, random_effects(self.fit_))
+
+    @property
+    def random_effects_cov(self) -> dict[object, pd.DataFrame]:
+        """As in statsmodels: level -> covariance of u_hat - u; keys as `random_effects`."""
+        return predicted_effects.random_effects_cov(
+            self.fit_.problem.terms, random_effects(self.fit_)
+        )
+
+    def blup(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Best prediction of each row's true effect, fixed and random parts together.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se (of the prediction error), pi_lower, pi_upper.
+
+        Raises
+        ------
+        SpecificationError
+            Under user weights.
+        """
+        df = float(np.min(self._table.df)) if self.use_t else np.inf
+        return predicted_effects.blup_frame(true_effects(self.fit_), self._row_index, alpha, df)
+
+    # -- tests ---------------------------------------------------------------------------
+
+    def heterogeneity_test(self) -> HeterogeneityTest:
+        """QE: whether estimates differ beyond sampling error, given the moderators.
+
+        Returns
+        -------
+        HeterogeneityTest
+            statistic, df (k - p), pvalue; NaN where V is singular.
+        """
+        return self._heterogeneity_test
+
+    def heterogeneity(self) -> pd.DataFrame:
+        """I2 of every random term and in total.
+
+        Returns
+        -------
+        DataFrame
+            Index: terms and "total"; columns `variance` and `i2` (a fraction):
+            ``sigma2_j / (sum sigma2 + v)`` with v = (k - p) / tr(P_V), P_V the residual
+            projector under V alone.
+        """
+        h = self._heterogeneity
+        names = [*self.vcomp["term"].unique(), "total"]
+        variance = [*h.variance, h.variance.sum()]
+        return pd.DataFrame({"variance": variance, "i2": [*h.i2, h.total_i2]}, index=names)
+
+    def moderators_test(self, terms: str | list[str] | None = None) -> WaldTest:
+        """QM: joint test of the moderators.
+
+        Parameters
+        ----------
+        terms : str or list of str, optional
+            Terms of the formula, or coefficients, to test; all coefficients but the intercept
+            unless said (all of them where there is no intercept or nothing else).
+
+        Returns
+        -------
+        WaldTest
+            statistic (chi-square, or F with t-type inference), df, df_denom, pvalue.
+
+        Raises
+        ------
+        SpecificationError
+            For an unknown term.
+        """
+        if terms is None:
+            if not self.k_fe:
+                return WaldTest(np.nan, 0, np.nan, np.nan)
+            rows = np.eye(self.k_fe)[self._omnibus]
+        else:
+            wanted = [terms] if isinstance(terms, str) else terms
+            rows = np.vstack([np.eye(self.k_fe)[self.model.columns_of(t)] for t in wanted])
+        return wald_test(self._inference.basis, rows)
+
+    def t_test(
+        self, r_matrix: Any, cov_p: Any = None, use_t: bool | None = None
+    ) -> ContrastResults:
+        """Test each of several linear hypotheses by itself.
+
+        Parameters
+        ----------
+        r_matrix : str, list of str, array_like, or tuple
+            "x1 = x2", weights of the coefficients (m, p), or (weights, right-hand sides).
+        cov_p : array_like, shape (p, p), optional
+            Another covariance of the coefficients.
+        use_t : bool, optional
+            Must agree with the fit; choose t or z in `fit`.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+
+        Raises
+        ------
+        SpecificationError
+            If a hypothesis does not parse or has the wrong shape.
+        """
+        return hypotheses.t_test(self._basis(cov_p, use_t), *self._restrictions(r_matrix))
+
+    def wald_test(
+        self,
+        r_matrix: Any,
+        cov_p: Any = None,
+        invcov: Any = None,
+        use_f: bool | None = None,
+        df_constraints: Any = None,
+        scalar: bool = True,
+    ) -> ContrastResults:
+        """Test several linear hypotheses jointly: chi-square, or F where the fit uses t.
+
+        Parameters
+        ----------
+        r_matrix
+            As in `t_test`.
+        cov_p : array_like, shape (p, p), optional
+            Another covariance of the coefficients.
+        use_f : bool, optional
+            Must agree with the fit; choose t or z in `fit`.
+        scalar : bool
+            Only True is possible: the statistic is a number.
+        invcov, df_constraints
+            Not used; statsmodels' signature.
+
+        Raises
+        ------
+        SpecificationError
+            If a hypothesis does not parse or has the wrong shape, or if they are linearly
+            dependent.
+        """
+        if invcov is not None or df_constraints is not None or not scalar:
+            raise SpecificationError(
+                "wald_test takes neither invcov, df_constraints nor scalar=False"
+            )
+        return hypotheses.joint_test(self._basis(cov_p, use_f), *self._restrictions(r_matrix))
+
+    def f_test(self, r_matrix: Any, cov_p: Any = None, invcov: Any = None) -> ContrastResults:
+        """`wald_test` as an F test (with infinite denominator df under z, as in statsmodels).
+
+        Parameters
+        ----------
+        r_matrix, cov_p
+            As in `wald_test`.
+        invcov
+            Not used; statsmodels' signature.
+        """
+        if invcov is not None:
+            raise SpecificationError("f_test takes no invcov")
+        return hypotheses.f_test(self._basis(cov_p, None), *self._restrictions(r_matrix))
+
+    def wald_test_terms(
+        self,
+        skip_single: bool = False,
+        extra_constraints: Any = None,
+        combine_terms: list[str] | None = None,
+        scalar: bool = True,
+    ) -> WaldTestResults:
+        """A Wald test for each term of the formula.
+
+        Parameters
+        ----------
+        skip_single : bool
+            Leave out terms with one coefficient.
+        combine_terms : list of str, optional
+            For each string also test all terms whose name contains it, jointly.
+        extra_constraints, scalar
+            Not used; statsmodels' signature.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.WaldTestResults
+        """
+        if extra_constraints is not None or not scalar:
+            raise SpecificationError(
+                "wald_test_terms takes neither extra_constraints nor scalar=False"
+            )
+        groups = {
+            k: v for k, v in self.model.term_columns().items() if not skip_single or len(v) > 1
+        }
+        for part in combine_terms or []:
+            every = self.model.term_columns().items()
+            groups[part] = [c for name, columns in every if part in name for c in columns]
+        return hypotheses.terms_test(self._inference.basis, groups)
+
+    def t_test_pairwise(
+        self,
+        term_name: str,
+        method: str = "hs",
+        alpha: float = 0.05,
+        factor_labels: list[str] | None = None,
+    ) -> MultiCompResult:
+        """Compare all pairs of levels of a factor, with multiplicity-adjusted p-values.
+
+        Parameters
+        ----------
+        term_name : str
+            A main effect of the formula, such as "C(Category)".
+        method : str
+            Adjustment, as in statsmodels' `multipletests`.
+        alpha : float
+        factor_labels : list of str, optional
+            Other labels for the levels.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.MultiCompResult
+            `result_frame` is the table.
+
+        Raises
+        ------
+        SpecificationError
+            If the term is no factor of its own.
+        """
+        levels, labels = self.model.factor_levels(term_name)
+        return hypotheses.pairwise_test(
+            self._inference.basis, levels, factor_labels or labels, term_name, method, alpha
+        )
+
+    # -- prediction ----------------------------------------------------------------------
+
+    def predict(self, exog: Any = None, transform: bool = True, **kwargs: Any) -> pd.Series:
+        """Predicted means at new data.
+
+        Parameters
+        ----------
+        exog : DataFrame or array_like, optional
+            New data, to which the formula is applied (or, with ``transform=False`` or a model
+            built from arrays, the design matrix); the fitted rows unless said.
+        transform : bool
+            Apply the formula.
+        **kwargs
+            ``newdata`` is another name for `exog`.
+
+        Returns
+        -------
+        Series
+            NaN where a moderator is missing.
+        """
+        newdata = kwargs.pop("newdata", exog)
+        if kwargs:
+            raise SpecificationError(f"predict takes no {', '.join(kwargs)}")
+        x, index = self.model.new_design(newdata, transform)
+        return pd.Series(x @ self.params.to_numpy(), index=index, name="predicted")
+
+    def get_prediction(
+        self, newdata: Any = None, *, new_variance: float | Floats = 0.0, transform: bool = True
+    ) -> PredictionResults:
+        """Predicted means with confidence intervals and prediction intervals.
+
+        Parameters
+        ----------
+        newdata : DataFrame or array_like, optional
+            New data; an empty frame with an index serves an intercept-only model.  For
+            "inner | outer" terms the column of the inner factor picks the variance of its
+            level.  The fitted rows unless said.
+        new_variance : float or ndarray, shape (m,)
+            Sampling variance added to the prediction interval: that of a new estimate.
+        transform : bool
+            Apply the formula.
+
+        Returns
+        -------
+        PredictionResults
+            See its `summary_frame`.
+
+        Raises
+        ------
+        DataError
+            For a missing column or an unknown level of a factor.
+        """
+        x, index = self.model.new_design(newdata, transform)
+        added = self._new_heterogeneity(newdata, len(x))
+        return PredictionResults(predict(self._inference.basis, x, added, new_variance), index)
+
+    def _new_heterogeneity(self, newdata: Any, m: int) -> Floats:
+        """Variance of a true effect about its mean in new rows, shape (m,)."""
+        if newdata is None:
+            return self.fit_.marginal_diagonal - self.fit_.problem.v.variances
+        frame = pd.DataFrame(index=range(m)) if isinstance(newdata, np.ndarray) else newdata
+        pairs = zip(self.model.prepared.term_specs, self._gs, strict=True)
+        return sum((r.variance(g, frame) for r, g in pairs), np.zeros(m))
+
+    # -- output --------------------------------------------------------------------------
+
+    def summary(
+        self,
+        yname: str | None = None,
+        xname: list[str] | None = None,
+        title: str | None = None,
+        alpha: float = 0.05,
+    ) -> Summary:
+        """What one reads first: the model, its components, tests, and the coefficients.
+
+        Parameters
+        ----------
+        yname, xname, title : optional
+            Other names for the response, the coefficients, and the heading.
+        alpha : float
+            1 - coverage of the confidence intervals.
+
+        Returns
+        -------
+        statsmodels.iolib.summary.Summary
+            Text, ``as_html()``, ``as_latex()``, ``as_csv()``.
+        """
+        return summarize(self, yname=yname, xname=xname, title=title, alpha=alpha)
+
+    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """The table of coefficients: estimate, se, statistic, df, pvalue, ci_lower, ci_upper."""
+        ci = self.conf_int(alpha)
+        return pd.DataFrame(
+            {
+                "estimate": self.params,
+                "se": self.bse,
+                "statistic": self.tvalues,
+                "df": self._table.df,
+                "pvalue": self.pvalues,
+                "ci_lower": ci[0],
+                "ci_upper": ci[1],
+            }
+        )
+
+    def to_dict(self, alpha: float = 0.05) -> dict[str, Any]:
+        """Everything `summary` shows, as plain Python objects."""
+        qm = self.moderators_test()
+        return {
+            "formula": self.model.formula,
+            "method": "REML" if self.reml else "ML",
+            "nobs": self.nobs,
+            "converged": self.converged,
+            "status": self.status.name,
+            "coefficients": self.summary_frame(alpha).reset_index(names="name").to_dict("records"),
+            "vcomp": self.vcomp.to_dict("records"),
+            "heterogeneity_test": asdict(self.heterogeneity_test()),
+            "moderators_test": asdict(qm),
+            "i2": self.heterogeneity()["i2"].to_dict(),
+            "info_criteria": self.info_criteria().to_dict(),
+            "cov_type": self.cov_type,
+            "df_method": self.df_method,
+            "notes": list(self.model.notes),
+        }
+
+    def to_json(self, alpha: float = 0.05, indent: int | None = 2) -> str:
+        """`to_dict` as JSON; what is not finite becomes null."""
+        return json.dumps(_jsonable(self.to_dict(alpha)), indent=indent)
+
+    # -- size ----------------------------------------------------------------------------
+
+    def remove_data(self) -> None:
+        """Forget everything with one entry per row; coefficients, tests and summary stay."""
+        for name in ("_heterogeneity_test", "_heterogeneity", "_omnibus"):
+            getattr(self, name)
+        self.__dict__.pop("_diagnostics", None)
+        self._fit = None
+        self.model.remove_data()
+
+    @property
+    def fit_(self) -> Fit:
+        """The numerical fit behind these results.
+
+        Raises
+        ------
+        DataError
+            After `remove_data`.
+        """
+        if self._fit is None:
+            raise DataError("the data were removed by remove_data(); fit again to get row results")
+        return self._fit
+
+    @cached_property
+    def _heterogeneity_test(self) -> HeterogeneityTest:
+        return heterogeneity_test(self.fit_)
+
+    @cached_property
+    def _heterogeneity(self) -> Heterogeneity:
+        return heterogeneity(self.fit_)
+
+    @cached_property
+    def _diagnostics(self) -> Any:
+        return row_diagnostics(self.fit_)
+
+    @cached_property
+    def _omnibus(self) -> Any:
+        return omnibus_rows(self.fit_.problem.x)
+
+    @property
+    def _row_index(self) -> pd.Index:
+        return self.model.prepared.index
+
+    def _series(self, values: Floats, name: str) -> pd.Series:
+        return pd.Series(values, index=self.params.index, name=name)
+
+    def _row_series(self, values: Floats, name: str) -> pd.Series:
+        return pd.Series(values, index=self._row_index, name=name)
+
+    def _restrictions(self, r_matrix: Any) -> tuple[Floats, Floats]:
+        return hypotheses.restrictions(r_matrix, list(self.params.index))
+
+    def _basis(self, cov_p: Any, use_t: bool | None) -> Basis:
+        b = self._inference.basis
+        if use_t is not None and use_t is not self.use_t:
+            raise SpecificationError(
+                f"this fit uses {'t and F' if self.use_t else 'z and chi-square'}; "
+                f"fit(use_t={use_t}) gives the other"
+            )
+        return b if cov_p is None else Basis(b.beta, np.asarray(cov_p, dtype=float), b.df)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,113 @@
+"""Every form of variance=, against the dense matrix it stands for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.errors import CovarianceError, DataError
+from mvmeta.model.frames import Source
+from mvmeta.model.variance import read_variance
+
+VARIANCES = np.array([0.1, 0.2, 0.3, 0.4])
+BLOCK = np.array([[0.1, 0.05], [0.05, 0.2]])
+FULL = np.array([[0.1, 0.05, 0, 0], [0.05, 0.2, 0, 0], [0, 0, 0.3, 0], [0, 0, 0, 0.4]])
+
+
+@pytest.fixture
+def source():
+    return Source(pd.DataFrame({"vi": VARIANCES, "text": list("abcd")}, index=list("wxyz")))
+
+
+def taken(variance, source, rows=(0, 1, 2, 3)):
+    rows = np.array(rows)
+    return read_variance(variance, source).take(rows, source.index[rows])
+
+
+@pytest.mark.parametrize(
+    ("variance", "dense"),
+    [
+        ("vi", np.diag(VARIANCES)),
+        (0.5, 0.5 * np.eye(4)),
+        (VARIANCES, np.diag(VARIANCES)),
+        (VARIANCES[:, None], np.diag(VARIANCES)),
+        (list(VARIANCES), np.diag(VARIANCES)),
+        (pd.Series(VARIANCES[::-1], index=list("zyxw")), np.diag(VARIANCES)),
+        (pd.Series(VARIANCES, index=list("wxyz"), dtype="Float64"), np.diag(VARIANCES)),
+        (FULL, FULL),
+        (FULL.tolist(), FULL),
+        (sparse.csc_matrix(FULL), FULL),
+        (sparse.coo_array(FULL), FULL),
+        (pd.DataFrame(FULL, index=list("wxyz"), columns=list("wxyz")), FULL),
+        ([BLOCK, 0.3, [[0.4]]], FULL),
+        (SamplingCovariance.from_matrix(FULL), FULL),
+    ],
+)
+def test_forms(variance, dense, source):
+    np.testing.assert_array_equal(taken(variance, source).toarray(), dense)
+    np.testing.assert_array_equal(
+        taken(variance, source, [3, 0]).toarray(), dense[np.ix_([3, 0], [3, 0])]
+    )
+
+
+@pytest.mark.parametrize("make", [np.array, sparse.csr_array])
+def test_a_missing_diagonal_is_a_missing_row(make, source):
+    v = FULL.copy()
+    v[1, :] = v[:, 1] = np.nan
+    given = read_variance(make(v), source)
+    assert list(given.missing) == [False, True, False, False]
+    rows = np.array([0, 2, 3])
+    np.testing.assert_array_equal(given.take(rows, source.index[rows]).variances, VARIANCES[rows])
+
+
+def test_a_missing_covariance_between_rows_that_stay_is_an_error(source):
+    v = FULL.copy()
+    v[0, 1] = v[1, 0] = np.nan
+    given = read_variance(v, source)
+    assert not given.missing.any()
+    with pytest.raises(CovarianceError, match="rows w, x"):
+        given.take(np.arange(4), source.index)
+    assert given.take(np.array([0, 2]), source.index[[0, 2]]).n == 2
+
+
+@pytest.mark.parametrize(
+    ("variance", "error", "match"),
+    [
+        (None, DataError, "variance= is missing"),
+        ("v", DataError, "did you mean 'vi'"),
+        ("text", DataError, "row w holds 'a'"),
+        (["a", "b", "c", "d"], DataError, "row w holds 'a'"),
+        (VARIANCES[:3], DataError, "has 3 rows, the data have 4"),
+        (FULL[:3, :3], DataError, "variance has 3 rows"),
+        (FULL[:3], CovarianceError, "square"),
+        ([BLOCK, BLOCK, BLOCK], DataError, "variance has 6 rows"),
+        ([BLOCK, BLOCK[:1]], CovarianceError, "block 1 of V must be square"),
+        (np.zeros((2, 2, 2)), DataError, "shape"),
+        (pd.DataFrame(FULL, index=list("wxyz"), columns=list("zyxw")), DataError, "same labels"),
+        (pd.DataFrame(FULL, index=list("abcd"), columns=list("abcd")), DataError, "does not have"),
+        (pd.Series(VARIANCES, index=list("abcd")), DataError, "does not have"),
+        (SamplingCovariance.from_variances(VARIANCES[:2]), DataError, "has 2 rows"),
+    ],
+)
+def test_what_does_not_fit_is_refused(variance, error, match, source):
+    with pytest.raises(error, match=match):
+        read_variance(variance, source)
+
+
+@pytest.mark.parametrize(
+    ("variance", "match"),
+    [
+        (np.array([0.1, -0.2, 0.3, 0.4]), "negative in row x"),
+        (np.array([0.1, np.inf, 0.3, 0.4]), "infinite in row x"),
+        (FULL + np.triu(np.ones((4, 4)), 1), "not symmetric"),
+        (FULL + 0.5 * (1 - np.eye(4)), "not positive semi-definite"),
+    ],
+)
+def test_what_is_no_covariance_is_refused_naming_rows(variance, match, source):
+    with pytest.raises(CovarianceError, match=match):
+        taken(variance, source)
+
+
+def test_rows_that_are_dropped_may_hold_anything(source):
+    assert taken(np.array([0.1, -0.2, 0.3, np.inf]), source, [0, 2]).n == 2
