@@ -1,8 +1,9 @@
 """Multilevel and multivariate meta-analysis with formulas, in the manner of statsmodels."""
 
-from mvmeta import datasets
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mvmeta._version import __version__
-from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import (
     ConvergenceError,
     CovarianceError,
@@ -11,9 +12,13 @@ from mvmeta.errors import (
     MvmetaWarning,
     SpecificationError,
 )
-from mvmeta.model.mixed import MetaMixedLM
-from mvmeta.model.random import Random
-from mvmeta.model.results import MetaMixedLMResults
+
+if TYPE_CHECKING:
+    from mvmeta import datasets
+    from mvmeta.design.sampling import SamplingCovariance
+    from mvmeta.model.mixed import MetaMixedLM
+    from mvmeta.model.random import Random
+    from mvmeta.model.results import MetaMixedLMResults
 
 __all__ = [
     "ConvergenceError",
@@ -29,3 +34,26 @@ __all__ = [
     "__version__",
     "datasets",
 ]
+
+# Loaded on first use (PEP 562): statsmodels and pandas take a second to import, and
+# `mvmeta --help` or the numerical core need neither.
+_HOMES = {
+    "MetaMixedLM": "mvmeta.model.mixed",
+    "MetaMixedLMResults": "mvmeta.model.results",
+    "Random": "mvmeta.model.random",
+    "SamplingCovariance": "mvmeta.design.sampling",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "datasets":
+        return import_module("mvmeta.datasets")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mvmeta' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -94,13 +94,12 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _fail(message: str) -> int:
-    _say("error", message)
+    _say("error", message.rstrip())
     return FAILED
 
 
 def _say(kind: str, message: str) -> None:
-    """One line on standard error."""
-    print(f"mvmeta: {kind}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"mvmeta: {kind}: {message}", file=sys.stderr)
 
 
 @contextmanager
@@ -108,7 +107,7 @@ def _one_line_warnings() -> Iterator[None]:
     """Warnings as one line each, without the place in the source they came from."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        _say("warning", str(message))
+        _say("warning", " ".join(str(message).split()))
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")
@@ -215,8 +214,19 @@ def _add_inference_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("estimation and tests").add_argument
     add("--ml", action="store_true", help="maximum likelihood instead of REML")
     add("--t", action="store_true", help="t and F tests instead of z and chi-square")
-    add("--df", type=_number_or_name, default="residual", help="residual, contain, ... or a number")
-    add("--cov-type", metavar="NAME", default="nonrobust", help="nonrobust, knha, adhoc, ...")
+    add(
+        "--df",
+        type=_number_or_name,
+        help="degrees of freedom of t and F: residual, contain, satterthwaite, kenward-roger, "
+        "or a number; with CR*: satterthwaite, cluster or residual",
+    )
+    add(
+        "--cov-type",
+        metavar="NAME",
+        default="nonrobust",
+        help="nonrobust, knha, adhoc, or cluster-robust CR0, CR1, CR1p, CR1S, CR2, CR3",
+    )
+    add("--cluster", metavar="COLUMN", help="clusters of CR*; the outermost groups unless given")
     add("--alpha", type=_probability, default=0.05, help="1 - coverage of intervals (0.05)")
     add("--start", metavar="LIST", type=_numbers, help="components to start from: --start=0.1,0.2")
     add("--maxiter", type=_positive_int, default=200, help="likelihood evaluations (200)")
@@ -315,9 +325,10 @@ def _estimate(args: argparse.Namespace) -> MetaMixedLMResults:
 
     from mvmeta.model.mixed import MetaMixedLM
 
+    data = _read_data(args.data, args.sep, args.decimal)
     model = MetaMixedLM.from_formula(
         args.formula,
-        _read_data(args.data, args.sep, args.decimal),
+        data,
         args.subset,
         variance=_variance(args),
         groups=args.groups,
@@ -332,11 +343,24 @@ def _estimate(args: argparse.Namespace) -> MetaMixedLMResults:
     return model.fit(
         reml=not args.ml,
         use_t=args.t,
-        df=args.df,
-        cov_type=args.cov_type,
         start=args.start,
         maxiter=args.maxiter,
+        **_tests(args, data),
     )
+
+
+def _tests(args: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
+    """The options of `fit` that say how coefficients are tested."""
+    from mvmeta.inference.robust import KINDS
+    from mvmeta.model.frames import Source
+
+    options: dict[str, Any] = {}
+    if args.cluster is not None:
+        options["groups"] = Source(data).column(args.cluster, "--cluster")
+    if args.df is not None and args.cov_type in KINDS:
+        options["df"] = args.df
+    df = "residual" if args.df is None else args.df
+    return {"df": df, "cov_type": args.cov_type, "cov_kwds": options}
 
 
 def _build_term(term: TermText) -> Random:
@@ -359,8 +383,23 @@ def _read_data(path: str, sep: str | None, decimal: str) -> pd.DataFrame:
         frame = _reading(path, pd.read_parquet)
     else:
         sep = sep or ("\t" if Path(path).suffix.lower() == ".tsv" else ",")
-        frame = _reading(path, lambda source: pd.read_csv(source, sep=sep, decimal=decimal))
+        frame = _reading(path, lambda source: _read_csv(source, sep, decimal))
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1))
+
+
+def _read_csv(source: Any, sep: str, decimal: str) -> pd.DataFrame:
+    """A CSV file whose rows are no longer than its header: else pandas would shift columns."""
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Length of header", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(source, sep=sep, decimal=decimal, index_col=False)
+        except pd.errors.ParserWarning:
+            raise DataError(
+                "the rows have more fields than the header; name every column (in R, write with "
+                "row.names = FALSE)"
+            ) from None
 
 
 def _variance(args: argparse.Namespace) -> Any:
@@ -400,9 +439,8 @@ def _reading(path: str, read: Callable[[Any], pd.DataFrame]) -> pd.DataFrame:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except ImportError as error:
-        raise DataError(
-            f"cannot read {path}: Parquet needs pyarrow (pip install pyarrow)"
-        ) from error
+        missing = f"cannot read {path}: Parquet needs pyarrow; pip install pyarrow, or use CSV"
+        raise DataError(missing) from error
     except ValueError as error:
         raise DataError(f"cannot read {path}: {error}") from error
 

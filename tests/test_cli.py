@@ -1,0 +1,515 @@
+"""The command line: what it prints, what it writes, and its exit codes."""
+
+import io
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.linalg import block_diag
+
+import mvmeta
+from mvmeta import MetaMixedLM, Random, cli, datasets
+from mvmeta.cli import main
+
+FORMULA = "d ~ C(Category) - 1"
+ARGUMENTS = ["-f", FORMULA, "--variance", "Variance", "--groups", "Study"]
+
+
+@pytest.fixture
+def toy():
+    return datasets.load("toy")
+
+
+@pytest.fixture
+def toy_csv(toy, tmp_path):
+    path = tmp_path / "toy.csv"
+    toy.to_csv(path, index=False)
+    return str(path)
+
+
+def fit_json(capsys, *arguments):
+    """Run a fit that must work, and return its JSON and what was said on standard error."""
+    code = main(["fit", *arguments, "--json", "-"])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return json.loads(out), err
+
+
+def usage_error(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def failure(capsys, *arguments):
+    """Run what must fail with exit code 1 and a message on standard error alone."""
+    assert main(list(arguments)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mvmeta: error: ")
+    assert "Traceback" not in err
+    return err
+
+
+def expected(result, alpha=0.05):
+    return json.loads(result.to_json(alpha))
+
+
+# -- fit: models ---------------------------------------------------------------------------
+
+
+def test_fit_prints_the_summary(capsys, toy_csv):
+    assert main(["fit", toy_csv, *ARGUMENTS]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "Multilevel Meta-Analysis (REML)" in out
+    # tau2 = 20^2 / 2 - 0.1 / 2 = 199.95; C = 10 + 10 * 199.95 / (199.95 + 0.1 / 2) = 19.9975
+    assert "199.9500" in out
+    assert "19.9975" in out
+
+
+def test_json_holds_the_numbers_of_the_results(capsys, toy, toy_csv):
+    found, _ = fit_json(capsys, toy_csv, *ARGUMENTS)
+    result = MetaMixedLM.from_formula(FORMULA, toy, variance="Variance", groups="Study").fit()
+    assert found == expected(result)
+    assert [c["estimate"] for c in found["coefficients"]] == pytest.approx([10, 15, 19.9975])
+    assert [c["se"] for c in found["coefficients"]] == result.bse.tolist()
+
+
+def test_options_of_estimation_reach_the_fit(capsys, toy, toy_csv):
+    found, _ = fit_json(
+        capsys, toy_csv, *ARGUMENTS, "--ml", "--df", "7", "--cov-type", "adhoc", "--alpha", "0.1"
+    )
+    model = MetaMixedLM.from_formula(FORMULA, toy, variance="Variance", groups="Study")
+    assert found == expected(model.fit(reml=False, df=7.0, cov_type="adhoc"), alpha=0.1)
+    assert found["method"] == "ML"
+    assert {c["df"] for c in found["coefficients"]} == {7.0}
+
+
+def test_t_and_start_and_maxiter_and_backend(capsys, toy, toy_csv):
+    options = ["--t", "--start", "150", "--maxiter", "99", "--backend", "dense"]
+    found, _ = fit_json(capsys, toy_csv, *ARGUMENTS, *options)
+    model = MetaMixedLM.from_formula(
+        FORMULA, toy, variance="Variance", groups="Study", backend="dense"
+    )
+    assert found == expected(model.fit(use_t=True, start=[150.0], maxiter=99))
+    assert {c["df"] for c in found["coefficients"]} == {2.0}
+
+
+def test_cluster_robust_tests(capsys, tmp_path):
+    path = tmp_path / "data.csv"
+    frame = datasets.load("assink2016")
+    frame.to_csv(path, index=False)
+    common = ["-f", "yi ~ year", "--variance", "vi", "--groups", "id", "--cov-type", "CR2"]
+    found, _ = fit_json(capsys, str(path), *common, "--cluster", "study")
+    plain, _ = fit_json(capsys, str(path), *common, "--cluster", "study", "--df", "residual")
+    model = MetaMixedLM.from_formula("yi ~ year", frame, variance="vi", groups="id")
+    clusters = {"groups": frame["study"]}
+    assert found == expected(model.fit(cov_type="CR2", cov_kwds=clusters))
+    assert plain == expected(model.fit(cov_type="CR2", cov_kwds=clusters | {"df": "residual"}))
+    assert plain["coefficients"][0]["df"] != found["coefficients"][0]["df"]
+    err = failure(capsys, "fit", str(path), *common, "--cluster", "stud")
+    assert "did you mean 'study'?" in err
+
+
+def test_weights_and_subset(capsys, toy, tmp_path):
+    toy["w"], toy["used"] = [1.0, 2, 3, 4, 5], [True, True, True, True, False]
+    path = tmp_path / "toy.csv"
+    toy.to_csv(path, index=False)
+    options = ["--weights", "w", "--subset", "used"]
+    found, _ = fit_json(capsys, str(path), *ARGUMENTS, *options)
+    model = MetaMixedLM.from_formula(
+        FORMULA, toy, "used", variance="Variance", groups="Study", weights="w"
+    )
+    assert found == expected(model.fit())
+    assert found["nobs"] == 4
+
+
+def test_covariance_matrix_and_structured_term(capsys, tmp_path):
+    v = block_diag(*datasets.covariance_blocks("berkey1998"))
+    frame = datasets.load("berkey1998")
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    np.savetxt(tmp_path / "v.csv", v, delimiter=",", fmt="%.17g")
+    found, _ = fit_json(
+        capsys,
+        str(tmp_path / "data.csv"),
+        *("-f", "yi ~ outcome - 1", "--variance-matrix", str(tmp_path / "v.csv")),
+        *("--random", "outcome | trial; UN"),
+    )
+    model = MetaMixedLM.from_formula(
+        "yi ~ outcome - 1", frame, variance=v, random=Random("outcome | trial", struct="UN")
+    )
+    assert found == expected(model.fit())
+    assert [c["component"] for c in found["vcomp"]] == ["tau2", "tau2", "rho"]
+
+
+def test_known_correlations_as_the_package_exports_them(capsys, tmp_path):
+    data, tree = str(tmp_path / "lim.csv"), str(tmp_path / "tree.csv")
+    assert main(["datasets", "lim2014", "--csv", data, "--correlation", tree]) == 0
+    found, _ = fit_json(
+        capsys,
+        data,
+        *("-f", "yi ~ 1", "--variance", "vi", "--groups", "article"),
+        *("--random", "1 | species", "--random", f"1 | species; corr={tree}; corr_scale=none"),
+    )
+    corr = datasets.correlation("lim2014")
+    terms = [Random("1 | species"), Random("1 | species", corr=corr, corr_scale="none")]
+    model = MetaMixedLM.from_formula(
+        "yi ~ 1", datasets.load("lim2014"), variance="vi", groups="article", random=terms
+    )
+    assert found == expected(model.fit())
+
+
+def test_fixed_components(capsys, toy_csv, tmp_path):
+    toy = datasets.load("toy")
+    found, _ = fit_json(
+        capsys,
+        toy_csv,
+        *("-f", FORMULA, "--variance", "Variance"),
+        *("--random", "1 | Study/id; sigma2=,0.5"),
+    )
+    term = Random("1 | Study/id", fixed={"sigma2": [None, 0.5]})
+    model = MetaMixedLM.from_formula(FORMULA, toy, variance="Variance", random=term)
+    assert found == expected(model.fit())
+    assert [(c["term"], c["fixed"]) for c in found["vcomp"]] == [
+        ("Study", False),
+        ("Study/id", True),
+    ]
+    assert found["vcomp"][1]["estimate"] == 0.5
+
+
+def test_distances_by_metric_and_by_matrix(capsys, tmp_path):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {"x": rng.uniform(0, 9, 12), "y": rng.uniform(0, 9, 12), "site": range(12)}
+    )
+    frame["yi"], frame["vi"] = rng.normal(0, 1, 12) + np.sin(frame["x"]), 0.1
+    xy = frame[["x", "y"]].to_numpy()
+    apart = np.abs(xy[:, None] - xy[None]).sum(axis=2)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    pd.DataFrame(apart, frame["site"], frame["site"]).to_csv(tmp_path / "apart.csv")
+    common = [str(tmp_path / "data.csv"), "-f", "yi ~ 1", "--variance", "vi", "--random"]
+    metric, _ = fit_json(capsys, *common, "x + y | const; SPEXP; distance=manhattan")
+    matrix, _ = fit_json(
+        capsys, *common, f"site | const; struct=SPEXP; distance={tmp_path / 'apart.csv'}"
+    )
+    model = MetaMixedLM.from_formula(
+        "yi ~ 1",
+        frame,
+        variance="vi",
+        random=Random("x + y | const", struct="SPEXP", distance="manhattan"),
+    )
+    assert metric == expected(model.fit())
+    assert matrix["info_criteria"]["llf"] == pytest.approx(metric["info_criteria"]["llf"])
+
+
+def test_numpy_in_formulas(capsys, toy, toy_csv):
+    common = ["--variance", "Variance"]
+    found, _ = fit_json(capsys, toy_csv, "-f", "d ~ np.log(id)", *common)
+    model = MetaMixedLM.from_formula(
+        "d ~ np.log(id)", toy, variance="Variance", eval_env={"np": np}
+    )
+    assert found == expected(model.fit())
+
+
+# -- fit: files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".pq"])
+def test_parquet(capsys, toy, toy_csv, tmp_path, suffix):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / f"toy{suffix}"
+    toy.to_parquet(path)
+    assert fit_json(capsys, str(path), *ARGUMENTS) == fit_json(capsys, toy_csv, *ARGUMENTS)
+
+
+def test_parquet_without_pyarrow(capsys, monkeypatch):
+    def read_parquet(path):
+        raise ImportError("no engine")
+
+    monkeypatch.setattr(pd, "read_parquet", read_parquet)
+    err = failure(capsys, "fit", "toy.parquet", *ARGUMENTS)
+    assert "toy.parquet: Parquet needs pyarrow" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("toy.tsv", []), ("toy.txt", ["--sep", "\t"])],
+)
+def test_tabs(capsys, toy, toy_csv, tmp_path, name, options):
+    toy.to_csv(tmp_path / name, index=False, sep="\t")
+    found = fit_json(capsys, str(tmp_path / name), *ARGUMENTS, *options)
+    assert found == fit_json(capsys, toy_csv, *ARGUMENTS)
+
+
+def test_decimal_comma(capsys, toy, toy_csv, tmp_path):
+    path = tmp_path / "toy.csv2"
+    toy.to_csv(path, index=False, sep=";", decimal=",")
+    found = fit_json(capsys, str(path), *ARGUMENTS, "--sep", ";", "--decimal", ",")
+    assert found == fit_json(capsys, toy_csv, *ARGUMENTS)
+
+
+def test_standard_input(capsys, monkeypatch, toy, toy_csv):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(toy.to_csv(index=False)))
+    assert fit_json(capsys, "-", *ARGUMENTS) == fit_json(capsys, toy_csv, *ARGUMENTS)
+
+
+def test_output_files(capsys, toy, toy_csv, tmp_path):
+    paths = {kind: tmp_path / f"out.{kind}" for kind in ("json", "html", "latex")}
+    options = [text for kind, path in paths.items() for text in (f"--{kind}", str(path))]
+    assert main(["fit", toy_csv, *ARGUMENTS, *options]) == 0
+    summary = capsys.readouterr().out
+    result = MetaMixedLM.from_formula(FORMULA, toy, variance="Variance", groups="Study").fit()
+    assert summary == f"{result.summary()}\n"
+    assert json.loads(paths["json"].read_text(encoding="utf-8")) == expected(result)
+    assert paths["latex"].read_text(encoding="utf-8") == result.summary().as_latex() + "\n"
+    page = paths["html"].read_text(encoding="utf-8")
+    assert result.summary().as_html() in page
+
+
+def test_the_page_is_complete(capsys, toy_csv):
+    assert main(["fit", toy_csv, *ARGUMENTS, "--html", "-"]) == 0
+    page = capsys.readouterr().out
+    opened, closed = [], []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: opened.append(tag)
+    parser.handle_endtag = closed.append
+    parser.feed(page)
+    assert page.startswith("<!DOCTYPE html>")
+    assert opened[:3] == ["html", "head", "meta"]
+    assert closed[-2:] == ["body", "html"]
+    assert "<title>mvmeta: d ~ C(Category) - 1</title>" in page
+    assert "{" not in page.split("</style>")[1]
+
+
+def test_the_title_of_the_page_is_escaped(capsys, toy_csv):
+    arguments = ["-f", "d ~ I(id < 3)", "--variance", "Variance", "--html", "-"]
+    assert main(["fit", toy_csv, *arguments]) == 0
+    assert "<title>mvmeta: d ~ I(id &lt; 3)</title>" in capsys.readouterr().out
+
+
+def test_quiet(capsys, toy_csv):
+    assert main(["fit", toy_csv, *ARGUMENTS, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_output_that_cannot_be_written(capsys, toy_csv, tmp_path):
+    path = str(tmp_path / "none" / "out.json")
+    err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "-q", "--json", path)
+    assert f"cannot write {path}: No such file or directory" in err
+
+
+# -- fit: what goes wrong ------------------------------------------------------------------
+
+
+def test_dropped_rows_are_a_warning_of_one_line(capsys, toy, tmp_path):
+    toy["d"] = toy["d"].astype(float)
+    toy.loc[4, "d"] = np.nan
+    toy.to_csv(tmp_path / "toy.csv", index=False)
+    _, err = fit_json(capsys, str(tmp_path / "toy.csv"), *ARGUMENTS)
+    # Rows are counted from 1: the last of five is row 5.
+    assert err == "mvmeta: warning: 1 of 5 rows dropped for missing values: d (row 5)\n"
+    err = failure(capsys, "fit", str(tmp_path / "toy.csv"), *ARGUMENTS, "--missing", "raise")
+    assert "missing values in d (row 5)" in err
+
+
+def test_a_fit_that_does_not_converge(capsys, tmp_path):
+    path = str(tmp_path / "lim.csv")
+    main(["datasets", "lim2014", "--csv", path])
+    arguments = ["-f", "yi ~ 1", "--variance", "vi", "--groups", "article/effect"]
+    assert main(["fit", path, *arguments, "--maxiter", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert "Multilevel Meta-Analysis" in out
+    assert err.count("\n") == 1
+    assert err.startswith("mvmeta: warning: stopped at the iteration limit")
+    assert "--maxiter" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-f", FORMULA, "--variance", "Varianc"], "did you mean 'Variance'?"),
+        (["-f", "e ~ 1", "--variance", "Variance"], "'e' in the formula 'e ~ 1' is no column"),
+        (["-f", "d ~ (", "--variance", "Variance"], "the formula 'd ~ (' cannot be read"),
+        (["-f", "~ id", "--variance", "Variance"], "has no response"),
+        ([*ARGUMENTS, "--random", "1 | Studie"], "'Studie'"),
+        ([*ARGUMENTS, "--random", "Category | Study; XYZ"], "XYZ"),
+        ([*ARGUMENTS, "--df", "nonsense"], "unknown df 'nonsense'"),
+        ([*ARGUMENTS, "--cov-type", "nonsense"], "unknown cov_type 'nonsense'"),
+        ([*ARGUMENTS, "--cluster", "Study"], "cov_kwds of cov_type='nonrobust'"),
+        ([*ARGUMENTS, "--start", "1,2"], "this model has 1 components"),
+        ([*ARGUMENTS, "--subset", "id"], "subset must be booleans"),
+        ([*ARGUMENTS, "--random", "1 | id; corr=nowhere.csv"], "cannot read nowhere.csv"),
+        (["-f", FORMULA, "--variance-matrix", "nowhere.csv"], "cannot read nowhere.csv"),
+    ],
+)
+def test_an_analysis_that_cannot_be_done(capsys, toy_csv, arguments, message):
+    assert message in failure(capsys, "fit", toy_csv, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.csv", b""),
+        ("ragged.csv", b"a,b\n1,2\n1,2,3,4\n"),
+        ("latin.csv", "d,größe\n1,2\n".encode("latin-1")),
+        ("text.parquet", b"this is no parquet file"),
+    ],
+)
+def test_unreadable_content(capsys, tmp_path, name, content):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert f"cannot read {path}: " in failure(capsys, "fit", str(path), *ARGUMENTS)
+
+
+def test_row_names_without_a_header(capsys, toy, tmp_path):
+    path = tmp_path / "toy.csv"
+    _, *rows = toy.to_csv().splitlines()
+    path.write_text("\n".join([",".join(toy.columns), *rows]) + "\n")
+    err = failure(capsys, "fit", str(path), *ARGUMENTS)
+    assert "the rows have more fields than the header" in err
+
+
+def test_unreadable_files(capsys, tmp_path):
+    err = failure(capsys, "fit", str(tmp_path / "none.csv"), *ARGUMENTS)
+    assert "none.csv: No such file or directory" in err
+    err = failure(capsys, "fit", str(tmp_path), *ARGUMENTS)
+    assert f"cannot read {tmp_path}: " in err
+
+
+def test_matrices_that_are_none(capsys, toy_csv, tmp_path):
+    err = failure(capsys, "fit", toy_csv, "-f", FORMULA, "--variance-matrix", toy_csv)
+    assert f"{toy_csv} must hold numbers only" in err
+    small = tmp_path / "small.csv"
+    small.write_text("1,0\n0,1\n")
+    err = failure(capsys, "fit", toy_csv, "-f", FORMULA, "--variance-matrix", str(small))
+    assert "variance has 2 rows, the data have 5" in err
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text(",1,2\n2,1,0\n1,0,1\n")
+    err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "--random", f"1 | id; corr={labelled}")
+    assert "the same labels" in err
+    labelled.write_text(",1,2\n1,1,x\n2,0,1\n")
+    err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "--random", f"1 | id; corr={labelled}")
+    assert "numbers only, but for the labels" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["nonsense"], "invalid choice"),
+        (["fit"], "required: data, -f/--formula"),
+        (["fit", "toy.csv", "-f", FORMULA], "--variance --variance-matrix is required"),
+        (["fit", "toy.csv", *ARGUMENTS, "--variance-matrix", "v.csv"], "not allowed with"),
+        (["fit", "toy.csv", *ARGUMENTS, "--alpha", "5"], "5 is not between 0 and 1"),
+        (["fit", "toy.csv", *ARGUMENTS, "--alpha", "x"], "'x' is not a number"),
+        (["fit", "toy.csv", *ARGUMENTS, "--maxiter", "0"], "'0' is not a positive whole number"),
+        (["fit", "toy.csv", *ARGUMENTS, "--start", "1,x"], "'x' is not a number"),
+        (["fit", "toy.csv", *ARGUMENTS, "--missing", "none"], "invalid choice: 'none'"),
+        (["fit", "toy.csv", *ARGUMENTS, "--json", "-", "--html", "-"], "only one of"),
+        (["fit", "toy.csv", *ARGUMENTS, "--random", "1 | a; cor=x"], "'cor=x' in '1 | a; cor=x'"),
+        (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; UN; CS"], "each once"),
+        (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; rho=x"], "'x' is not a number"),
+        (["datasets", "--csv", "x.csv"], "need the name of a data set"),
+    ],
+)
+def test_wrong_usage(capsys, arguments, message):
+    assert message in usage_error(capsys, *arguments)
+
+
+# -- datasets, demo, version ---------------------------------------------------------------
+
+
+def test_datasets_are_listed(capsys):
+    assert main(["datasets"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    for name, row in datasets.describe().iterrows():
+        line = next(text for text in out.splitlines() if text.startswith(f"{name} "))
+        assert line.split()[1:3] == [str(row["rows"]), str(row["studies"])]
+        assert row["description"] in " ".join(out.split())
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_a_data_set_is_described(capsys, name):
+    assert main(["datasets", name]) == 0
+    out = capsys.readouterr().out
+    about = datasets.load(name).attrs
+    assert " ".join(about["description"].split()) in " ".join(out.split())
+    assert all(f"  {variable} " in out for variable in about["variables"])
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_an_exported_data_set_is_the_data_set(capsys, toy):
+    assert main(["datasets", "toy", "--csv", "-"]) == 0
+    out = capsys.readouterr().out
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(out)), toy)
+
+
+def test_data_sets_that_do_not_exist(capsys, tmp_path):
+    assert "no data set named 'toys'" in failure(capsys, "datasets", "toys")
+    path = str(tmp_path / "corr.csv")
+    err = failure(capsys, "datasets", "toy", "--correlation", path)
+    assert "lim2014" in err
+
+
+def test_demo(capsys):
+    assert main(["demo"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    prose = " ".join(out.split())
+    # By hand, see test_fit_prints_the_summary; 10.0000 is the one estimate of C.
+    assert "C(Category)[C] 10.0000 (0.3162) 19.9975 (10.0050)" in prose
+    assert "10 + 9.9975 = 19.9975" in prose
+    schools = MetaMixedLM.from_formula(
+        "yi ~ 1", datasets.load("konstantopoulos2011"), variance="vi", groups="district/school"
+    ).fit()
+    summary = str(schools.summary())
+    assert summary in out
+    share = schools.heterogeneity()["i2"]
+    assert f"{share['district']:.0%} lies between districts" in prose
+    assert "heterogeneity is greatest between districts" in prose
+    ours = out.replace(summary, "")
+    assert max(map(len, ours.splitlines())) <= 80
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"mvmeta {mvmeta.__version__}\n"
+
+
+def test_interrupt(monkeypatch):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_demo", interrupted)
+    assert main(["demo"]) == 130
+
+
+# -- as a process --------------------------------------------------------------------------
+
+
+def test_as_a_module(toy_csv):
+    command = [sys.executable, "-m", "mvmeta", "fit", toy_csv, *ARGUMENTS, "--json", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["coefficients"][2]["estimate"] == pytest.approx(19.9975)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently")
+def test_a_closed_pipe_is_no_traceback():
+    command = [sys.executable, "-m", "mvmeta", "datasets"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert err == b""
+    assert process.returncode == 141
