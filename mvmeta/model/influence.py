@@ -19,16 +19,22 @@ class MetaInfluence:
     Parameters
     ----------
     fit : Fit
+        The fit whose rows are left out.
     groups : ndarray of int, shape (n,)
         Group 0..J-1 of each row; ``arange(n)`` for single rows.
     labels : pandas.Index, length J
         Of the groups.
     index : pandas.Index, length n
         Of the rows.
+    names : pandas.Index, length p
+        Of the coefficients.
     """
 
-    def __init__(self, fit: Fit, groups: Ints, labels: pd.Index, index: pd.Index) -> None:
-        self._fit, self._groups, self._labels, self._index = fit, groups, labels, index
+    def __init__(
+        self, fit: Fit, groups: Ints, labels: pd.Index, index: pd.Index, names: pd.Index
+    ) -> None:
+        self._fit, self._groups = fit, groups
+        self._labels, self._index, self._names = labels, index, names
 
     @cached_property
     def _rows(self) -> RowDiagnostics:
@@ -67,7 +73,7 @@ class MetaInfluence:
     @property
     def dfbetas(self) -> pd.DataFrame:
         """Change of each coefficient in standard errors of the full fit, shape (J, p)."""
-        return pd.DataFrame(self._deletion.dfbetas, index=self._labels)
+        return pd.DataFrame(self._deletion.dfbetas, index=self._labels, columns=self._names)
 
     @property
     def cluster_chi2(self) -> pd.DataFrame:

@@ -41,7 +41,7 @@ class MetaMixedLM(LikelihoodModel):
         Effect sizes.
     exog : array_like, shape (n, p), or None
         Moderators, the intercept included; None is an intercept alone.
-    variance
+    variance : str, float, array_like, sparse matrix, list of arrays or SamplingCovariance
         The known sampling (co)variance V, in squared units of `endog`: a scalar; variances
         (n,); a dense or scipy sparse matrix (n, n); a list of blocks in row order; a
         `SamplingCovariance`; with `data` also the name of a column.
@@ -68,7 +68,7 @@ class MetaMixedLM(LikelihoodModel):
 
     See Also
     --------
-    MetaMixedLM.from_formula : the same with a formula and column names.
+    MetaMixedLM.from_formula : The same with a formula and column names.
 
     Examples
     --------
@@ -136,7 +136,7 @@ class MetaMixedLM(LikelihoodModel):
             pandas, polars, pyarrow or anything narwhals reads; it is not changed.
         subset : optional
             Rows to use: booleans, integer positions, or the name of a boolean column.
-        variance
+        variance : str, float, array_like, sparse matrix, list of arrays or SamplingCovariance
             As in the class, or the name of a column.
         groups : str or list of str, optional
             Random intercepts: "study", "study/id" or ["study", "id"] (nested).
@@ -255,9 +255,9 @@ class MetaMixedLM(LikelihoodModel):
         start : array_like, shape (n_components,), optional
             Components to start from, in the order and scale of `vcomp`.
         maxiter : int
-            Likelihood evaluations allowed from each start.
+            Likelihood evaluations allowed from each start, at least 1.
         tol : float
-            Newton decrement at which to stop.
+            Newton decrement at which to stop, positive.
         disp : bool
             Print every iteration.
 
@@ -271,12 +271,18 @@ class MetaMixedLM(LikelihoodModel):
             For options that do not exist or do not go together.
         CovarianceError
             If M is singular.
+        ConvergenceError
+            If the likelihood is not finite anywhere.
+        DataError
+            After `remove_data`.
 
         Warns
         -----
         ConvergenceWarning
             If no maximum was reached.
         """
+        self._check_rows()
+        _check_search(reml, maxiter, tol)
         check_options(cov_type, cov_kwds)
         fit, optimum = estimate(
             self._backend,
@@ -307,41 +313,87 @@ class MetaMixedLM(LikelihoodModel):
         params : array_like, shape (n_components,)
             Components in the order and natural scale of `vcomp`, pinned ones included.
         reml : bool
+            Restricted likelihood (with +1/2 log|X'X|), else the full one.
+
+        Returns
+        -------
+        float
 
         Raises
         ------
         SpecificationError
             For a wrong number of components or one outside its range.
+        DataError
+            After `remove_data`.
         """
         return self._evaluate(params, reml).loglik
 
     def score(self, params: Any, reml: bool = True) -> Floats:
-        """Gradient of `loglike`, shape (n_components,)."""
-        return self._evaluate(params, reml).gradient
-
-    def hessian(self, params: Any, reml: bool = True) -> Floats:
-        """Hessian of `loglike`, shape (n_components, n_components)."""
-        return -self._evaluate(params, reml).observed
-
-    def information(self, params: Any, reml: bool = True, kind: str = "expected") -> Floats:
-        """Information about the components, shape (n_components, n_components).
+        """Gradient of `loglike`.
 
         Parameters
         ----------
         params : array_like, shape (n_components,)
+            As in `loglike`, which also says what is raised.
         reml : bool
+            As in `loglike`.
+
+        Returns
+        -------
+        ndarray, shape (n_components,)
+            Pinned components have their derivative, too.
+        """
+        return self._evaluate(params, reml).gradient
+
+    def hessian(self, params: Any, reml: bool = True) -> Floats:
+        """Second derivatives of `loglike`.
+
+        Parameters
+        ----------
+        params : array_like, shape (n_components,)
+            As in `loglike`, which also says what is raised.
+        reml : bool
+            As in `loglike`.
+
+        Returns
+        -------
+        ndarray, shape (n_components, n_components)
+        """
+        return -self._evaluate(params, reml).observed
+
+    def information(self, params: Any, reml: bool = True, kind: str = "expected") -> Floats:
+        """Information about the components.
+
+        Parameters
+        ----------
+        params : array_like, shape (n_components,)
+            As in `loglike`.
+        reml : bool
+            As in `loglike`.
         kind : {"expected", "average", "observed"}
             Fisher's; the average information of Gilmour, Thompson & Cullis (1995); minus the
             Hessian.
+
+        Returns
+        -------
+        ndarray, shape (n_components, n_components)
+
+        Raises
+        ------
+        SpecificationError
+            For another kind, or as in `loglike`.
         """
         if kind not in INFORMATION:
             raise SpecificationError(f"kind= takes one of {', '.join(INFORMATION)}, got {kind!r}")
         return np.asarray(getattr(self._evaluate(params, reml), kind))
 
     def _evaluate(self, theta: Any, reml: bool) -> Evaluation:
+        self._check_rows()
+        return Objective(self._backend, reml).natural(self._check_theta(theta))
+
+    def _check_rows(self) -> None:
         if self.exog is None:
             raise DataError("the data were removed by remove_data(); build the model again")
-        return Objective(self._backend, reml).natural(self._check_theta(theta))
 
     def _check_theta(self, theta: Any) -> Floats:
         components = self.prepared.problem.components
@@ -362,7 +414,19 @@ class MetaMixedLM(LikelihoodModel):
     # -- new data ------------------------------------------------------------------------
 
     def predict(self, params: Any, exog: Any = None) -> Floats:
-        """``exog @ params`` for a design matrix (m, p); the fitted one unless given."""
+        """``exog @ params``.
+
+        Parameters
+        ----------
+        params : array_like, shape (p,)
+            Fixed effects.
+        exog : array_like, shape (m, p), optional
+            Design matrix; the fitted one unless given.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+        """
         x = self.exog if exog is None else np.asarray(exog, dtype=float)
         return np.asarray(x @ np.asarray(params, dtype=float))
 
@@ -375,27 +439,35 @@ class MetaMixedLM(LikelihoodModel):
             The fitted rows where None.
         transform : bool
             Apply the formula; else `newdata` is the design matrix.
+
+        Returns
+        -------
+        x : ndarray, shape (m, p)
+            NaN in rows in which a moderator is missing.
+        index : pandas.Index, length m
+
+        Raises
+        ------
+        DataError
+            For a missing column, an unknown level, a matrix of the wrong width, or no new data
+            after `remove_data`.
         """
         prepared = self.prepared
         if newdata is None:
             if self.exog is None:
                 raise DataError("the data were removed by remove_data(); pass new data")
             return self.exog, prepared.index
+        index = getattr(newdata, "index", None)  # a list has a method of that name
         if transform and prepared.spec is not None:
-            index = (
-                newdata.index
-                if hasattr(newdata, "index") and isinstance(newdata.index, pd.Index)
-                else None
-            )
             x = prepared.design(newdata)
-            return x, pd.RangeIndex(len(x)) if index is None else index
-        x = np.atleast_2d(np.asarray(newdata, dtype=float))
+        else:
+            x = np.atleast_2d(np.asarray(newdata, dtype=float))
         if x.shape[1] != len(prepared.exog_names):
             raise DataError(
                 f"a design matrix needs the {len(prepared.exog_names)} columns "
                 f"{', '.join(prepared.exog_names)}; got shape {x.shape}"
             )
-        return x, getattr(newdata, "index", pd.RangeIndex(len(x)))
+        return x, index if isinstance(index, pd.Index) else pd.RangeIndex(len(x))
 
     # -- columns and terms ---------------------------------------------------------------
 
@@ -405,6 +477,15 @@ class MetaMixedLM(LikelihoodModel):
 
     def columns_of(self, name: str) -> list[int]:
         """Positions of the coefficients of a term, or of one coefficient.
+
+        Parameters
+        ----------
+        name : str
+            Term of the formula or name of a coefficient.
+
+        Returns
+        -------
+        list of int
 
         Raises
         ------
@@ -422,7 +503,25 @@ class MetaMixedLM(LikelihoodModel):
         )
 
     def factor_levels(self, term: str) -> tuple[Floats, list[str]]:
-        """Weights (m, p) of the coefficients in the level means of a factor, and its labels."""
+        """Weights of the coefficients in the level means of a factor, and its labels.
+
+        Parameters
+        ----------
+        term : str
+            Categorical main effect of the formula, such as "C(Category)".
+
+        Returns
+        -------
+        weights : ndarray, shape (m, p)
+            Up to what all levels share.
+        labels : list of str
+            The m levels.
+
+        Raises
+        ------
+        SpecificationError
+            If there is no such factor, or the model was built from arrays.
+        """
         prepared = self.prepared
         if prepared.spec is None:
             raise SpecificationError("a model built from arrays has no factors to compare")
@@ -441,6 +540,15 @@ class MetaMixedLM(LikelihoodModel):
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_backend"}
+
+
+def _check_search(reml: object, maxiter: float, tol: float) -> None:
+    if not isinstance(reml, bool | np.bool_):
+        raise SpecificationError(f"reml= takes True (REML) or False (ML), got {reml!r}")
+    if not maxiter >= 1 or not tol > 0:
+        raise SpecificationError(
+            f"maxiter= must be at least 1 and tol= positive, got {maxiter} and {tol}"
+        )
 
 
 def _without_rows(prepared: Prepared) -> Prepared:

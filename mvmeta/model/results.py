@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict
 from functools import cached_property
@@ -53,15 +54,40 @@ if TYPE_CHECKING:
 class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
     """Results of `MetaMixedLM.fit`; nothing in it changes afterwards.
 
-    Fixed effects and everything about rows are labelled pandas objects.  `vcomp` holds the
-    variance components.
+    Fixed effects and everything about rows are labelled pandas objects.  metafor's names
+    (`sigma2`, `tau2`, `rho`, `QE`, `QM`, `I2`, ...) are read-only properties.
 
     Parameters
     ----------
     model : MetaMixedLM
+        What was fitted.
     fit : Fit
+        The numbers.
     optimum : Optimum
+        How the components were found.
     inference : Inference
+        How coefficients are tested.
+
+    Attributes
+    ----------
+    params : Series, shape (p,)
+        Fixed effects.
+    vcomp : DataFrame
+        Variance components, one row each: term, component ("sigma2", "tau2", "rho"), level,
+        estimate (variances in squared units of the response), sqrt, n_levels, fixed (pinned,
+        not estimated), boundary (estimated on an edge of the parameter space).
+    component_labels : list of str
+        Unique names of the rows of `vcomp`.
+    nobs, k_fe, k_vcomp : int
+        Estimates, coefficients, and components that were estimated.
+    df_resid : int
+        nobs - k_fe.
+    reml : bool
+    cov_type : str
+    df_method : str
+        "z", "residual", "contain", "satterthwaite", "kenward-roger", "cluster" or "given".
+    n_clusters : int or None
+        For cluster-robust covariances.
     """
 
     def __init__(
@@ -141,9 +167,12 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
             Combinations; the covariance of ``r_matrix @ params`` is returned.
         column : optional
             Coefficients (names or positions) to give the covariance of.
-        scale, cov_p, other
-            As in statsmodels: a factor (default 1), another covariance, and a second
-            `r_matrix`.
+        scale : float, optional
+            Factor of the covariance; 1 unless said.
+        cov_p : array_like, shape (p, p), optional
+            Another covariance of the coefficients.
+        other : array_like, shape (l, p), optional
+            Second `r_matrix`: ``r_matrix @ cov @ other.T`` is returned.
 
         Returns
         -------
@@ -211,7 +240,7 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         Returns
         -------
         Series
-            llf, deviance, aic, bic, aicc.
+            With the index llf, deviance, aic, bic, aicc.
         """
         found = self._criteria[self.reml if reml is None else reml]
         return pd.Series({k: getattr(found, k) for k in ("llf", "deviance", "aic", "bic", "aicc")})
@@ -289,11 +318,12 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         DataError
             If the groups do not fit the rows.
         """
+        fit, rows = self.fit_, self._row_index
         if groups is None:
-            return MetaInfluence(self.fit_, np.arange(self.nobs), self._row_index, self._row_index)
+            return MetaInfluence(fit, np.arange(self.nobs), rows, rows, self.params.index)
         codes = cluster_codes(self.model.prepared, groups)
         labels = cluster_labels(self.model.prepared, groups)
-        return MetaInfluence(self.fit_, codes, labels, self._row_index)
+        return MetaInfluence(fit, codes, labels, rows, self.params.index)
 
     def get_robustcov_results(
         self, cov_type: str = "CR2", groups: Any = None, df: str = "satterthwaite"
@@ -374,6 +404,8 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         ------
         SpecificationError
             Under user weights, where these are not best predictions.
+        DataError
+            After `remove_data`.
         """
         df = self._effect_df()
         pairs = zip(self.fit_.problem.terms, random_effects(self.fit_), strict=True)
@@ -403,6 +435,11 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
     def blup(self, alpha: float = 0.05) -> pd.DataFrame:
         """Best prediction of each row's true effect, fixed and random parts together.
 
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of the prediction intervals.
+
         Returns
         -------
         DataFrame
@@ -412,6 +449,8 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         ------
         SpecificationError
             Under user weights.
+        DataError
+            After `remove_data`.
         """
         df = float(np.min(self._table.df)) if self.use_t else np.inf
         return predicted_effects.blup_frame(true_effects(self.fit_), self._row_index, alpha, df)
@@ -424,7 +463,7 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         Returns
         -------
         HeterogeneityTest
-            statistic, df (k - p), pvalue; NaN where V is singular.
+            With statistic, df (k - p) and pvalue; NaN where V is singular.
         """
         return self._heterogeneity_test
 
@@ -455,7 +494,7 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         Returns
         -------
         WaldTest
-            statistic (chi-square, or F with t-type inference), df, df_denom, pvalue.
+            With statistic (chi-square, or F with t-type inference), df, df_denom, pvalue.
 
         Raises
         ------
@@ -509,16 +548,22 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
 
         Parameters
         ----------
-        r_matrix
+        r_matrix : str, list of str, array_like, or tuple
             As in `t_test`.
         cov_p : array_like, shape (p, p), optional
             Another covariance of the coefficients.
+        invcov : None
+            Not used; statsmodels' signature.
         use_f : bool, optional
             Must agree with the fit; choose t or z in `fit`.
+        df_constraints : None
+            Not used; statsmodels' signature.
         scalar : bool
             Only True is possible: the statistic is a number.
-        invcov, df_constraints
-            Not used; statsmodels' signature.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
 
         Raises
         ------
@@ -537,10 +582,21 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
 
         Parameters
         ----------
-        r_matrix, cov_p
-            As in `wald_test`.
-        invcov
+        r_matrix : str, list of str, array_like, or tuple
+            As in `t_test`.
+        cov_p : array_like, shape (p, p), optional
+            Another covariance of the coefficients.
+        invcov : None
             Not used; statsmodels' signature.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+
+        Raises
+        ------
+        SpecificationError
+            As `wald_test`.
         """
         if invcov is not None:
             raise SpecificationError("f_test takes no invcov")
@@ -559,10 +615,12 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         ----------
         skip_single : bool
             Leave out terms with one coefficient.
+        extra_constraints : None
+            Not used; statsmodels' signature.
         combine_terms : list of str, optional
             For each string also test all terms whose name contains it, jointly.
-        extra_constraints, scalar
-            Not used; statsmodels' signature.
+        scalar : bool
+            Only True is possible: statistics are numbers.
 
         Returns
         -------
@@ -596,6 +654,7 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         method : str
             Adjustment, as in statsmodels' `multipletests`.
         alpha : float
+            1 - coverage of the intervals, and the level of the adjusted tests.
         factor_labels : list of str, optional
             Other labels for the levels.
 
@@ -607,9 +666,14 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         Raises
         ------
         SpecificationError
-            If the term is no factor of its own.
+            If the term is no factor of its own, or `factor_labels` are not one for each level.
         """
         levels, labels = self.model.factor_levels(term_name)
+        if factor_labels is not None and len(factor_labels) != len(labels):
+            raise SpecificationError(
+                f"factor_labels needs one label for each of the levels {', '.join(labels)}; "
+                f"got {len(factor_labels)}"
+            )
         return hypotheses.pairwise_test(
             self._inference.basis, levels, factor_labels or labels, term_name, method, alpha
         )
@@ -633,6 +697,13 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         -------
         Series
             NaN where a moderator is missing.
+
+        Raises
+        ------
+        DataError
+            For a missing column or an unknown level of a factor.
+        SpecificationError
+            For an unknown keyword.
         """
         newdata = kwargs.pop("newdata", exog)
         if kwargs:
@@ -667,14 +738,17 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
             For a missing column or an unknown level of a factor.
         """
         x, index = self.model.new_design(newdata, transform)
-        added = self._new_heterogeneity(newdata, len(x))
+        added = self._new_heterogeneity(newdata, len(x), transform)
         return PredictionResults(predict(self._inference.basis, x, added, new_variance), index)
 
-    def _new_heterogeneity(self, newdata: Any, m: int) -> Floats:
+    def _new_heterogeneity(self, newdata: Any, m: int, transform: bool) -> Floats:
         """Variance of a true effect about its mean in new rows, shape (m,)."""
         if newdata is None:
             return self.fit_.marginal_diagonal - self.fit_.problem.v.variances
-        frame = pd.DataFrame(index=range(m)) if isinstance(newdata, np.ndarray) else newdata
+        named = transform and self.model.formula is not None
+        frame = (
+            newdata if named or isinstance(newdata, pd.DataFrame) else pd.DataFrame(index=range(m))
+        )
         pairs = zip(self.model.prepared.term_specs, self._gs, strict=True)
         return sum((r.variance(g, frame) for r, g in pairs), np.zeros(m))
 
@@ -704,7 +778,18 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         return summarize(self, yname=yname, xname=xname, title=title, alpha=alpha)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
-        """The table of coefficients: estimate, se, statistic, df, pvalue, ci_lower, ci_upper."""
+        """The table of coefficients.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of the confidence intervals.
+
+        Returns
+        -------
+        DataFrame, shape (p, 7)
+            Columns estimate, se, statistic (z or t), df, pvalue, ci_lower, ci_upper.
+        """
         ci = self.conf_int(alpha)
         return pd.DataFrame(
             {
@@ -719,7 +804,17 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         )
 
     def to_dict(self, alpha: float = 0.05) -> dict[str, Any]:
-        """Everything `summary` shows, as plain Python objects."""
+        """Everything `summary` shows, as dicts, lists and numbers.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of the confidence intervals.
+
+        Returns
+        -------
+        dict
+        """
         qm = self.moderators_test()
         return {
             "formula": self.model.formula,
@@ -739,17 +834,34 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         }
 
     def to_json(self, alpha: float = 0.05, indent: int | None = 2) -> str:
-        """`to_dict` as JSON; what is not finite becomes null."""
+        """`to_dict` as JSON; what is not finite becomes null.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of the confidence intervals.
+        indent : int or None
+            Spaces per level; None for a single line.
+
+        Returns
+        -------
+        str
+        """
         return json.dumps(_jsonable(self.to_dict(alpha)), indent=indent)
 
     # -- size ----------------------------------------------------------------------------
 
     def remove_data(self) -> None:
-        """Forget everything with one entry per row; coefficients, tests and summary stay."""
+        """Forget everything with one entry per row; coefficients, tests and summary stay.
+
+        `model` is then a copy without rows: other results of the same model keep theirs.
+        """
         for name in ("_heterogeneity_test", "_heterogeneity", "_omnibus"):
             getattr(self, name)
         self.__dict__.pop("_diagnostics", None)
         self._fit = None
+        self.model: MetaMixedLM = copy.copy(self.model)
+        self.model.data = copy.copy(self.model.data)
         self.model.remove_data()
 
     @property

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+import copy
+import html
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from statsmodels.iolib.summary import Summary
@@ -12,6 +17,52 @@ from statsmodels.iolib.tableformatting import fmt_params
 if TYPE_CHECKING:
     from mvmeta.model.results import MetaMixedLMResults
 
+WIDTH = 78
+"""Columns of the text output: those of statsmodels' summaries."""
+
+CELL = 18
+"""Columns of a value in the header of statsmodels' summaries."""
+
+NAME = 16
+"""Fewest columns for the names of rows; a longer name continues on the next line."""
+
+LATEX_TABLE = {"<": "$<$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+"""What statsmodels' tables do not escape."""
+
+LATEX = LATEX_TABLE | {c: f"\\{c}" for c in "_%&#$"} | {">": "$>$", "|": "$|$"}
+
+
+class MetaSummary(Summary):
+    """Tables and notes of a fit: text, ``as_html()``, ``as_latex()``, ``as_csv()``.
+
+    Text keeps to the width of statsmodels' summaries: long names continue on the next line.
+    """
+
+    def as_text(self) -> str:
+        """Tables and notes as text."""
+        header, *tables = self.tables
+        parts = [_with_cells(header, _elided).as_text().rsplit("\n", 1)[0], *map(_text, tables)]
+        notes = [
+            textwrap.fill(line, WIDTH, subsequent_indent="    ", break_long_words=False)
+            for line in str(self.extra_txt).split("\n")
+        ]
+        return "\n".join([*parts, "=" * WIDTH, "", *notes])
+
+    def as_latex(self) -> str:
+        """Tables and notes as LaTeX for booktabs: a tabular for each table."""
+        parts = [_substituted(t.as_latex_tabular(), LATEX_TABLE) for t in self.tables]
+        notes = [_substituted(line, LATEX) for line in str(self.extra_txt).split("\n")]
+        return "\n".join(parts) + "\n\n" + " \\newline\n".join(notes)
+
+    def as_html(self) -> str:
+        """Tables and notes as HTML."""
+        parts = [_with_cells(t, html.escape).as_html() for t in self.tables]
+        return (
+            "\n".join(parts)
+            + "<br/><br/>"
+            + html.escape(str(self.extra_txt)).replace("\n", "<br/>\n")
+        )
+
 
 def summarize(
     res: MetaMixedLMResults,
@@ -20,9 +71,9 @@ def summarize(
     xname: list[str] | None = None,
     title: str | None = None,
     alpha: float = 0.05,
-) -> Summary:
+) -> MetaSummary:
     """See `MetaMixedLMResults.summary`."""
-    out = Summary()
+    out = MetaSummary()
     left, right = _header(res, yname)
     out.add_table_2cols(res, title=title or _title(res), gleft=left, gright=right)
     if len(res.vcomp):
@@ -47,22 +98,18 @@ def _header(res: MetaMixedLMResults, yname: str | None) -> tuple[list[Entry], li
         ("No. Estimates:", [str(res.nobs)]),
         ("Df Residuals:", [str(res.df_resid)]),
         ("Covariance Type:", [res.cov_type]),
-        ("Inference:", [_inference(res)]),
+        ("Inference:", [f"t, {res.df_method}" if res.use_t else "z"]),
     ]
+    if res.n_clusters is not None:
+        left.append(("No. Clusters:", [str(res.n_clusters)]))
     right = [
-        ("Log-Likelihood:", [f"{res.llf:.4f}"]),
-        ("Deviance:", [f"{res.deviance:.4f}"]),
-        ("AIC:", [f"{res.aic:.4f}"]),
-        ("BIC:", [f"{res.bic:.4f}"]),
-        ("AICc:", [f"{res.aicc:.4f}"]),
+        ("Log-Likelihood:", [_number(res.llf)]),
+        ("Deviance:", [_number(res.deviance)]),
+        ("AIC:", [_number(res.aic)]),
+        ("BIC:", [_number(res.bic)]),
+        ("AICc:", [_number(res.aicc)]),
     ]
     return left, right
-
-
-def _inference(res: MetaMixedLMResults) -> str:
-    if not res.use_t:
-        return "z, chi-square"
-    return f"t, F ({res.df_method} df)"
 
 
 def _components(res: MetaMixedLMResults) -> SimpleTable:
@@ -70,7 +117,6 @@ def _components(res: MetaMixedLMResults) -> SimpleTable:
     first = ~res.vcomp["term"].duplicated()
     rows = [
         [
-            f"{row.component}[{row.level}]" if row.level else row.component,
             _number(row.estimate),
             "" if np.isnan(row.sqrt) else _number(row.sqrt),
             str(row.n_levels),
@@ -79,13 +125,8 @@ def _components(res: MetaMixedLMResults) -> SimpleTable:
         ]
         for row, head in zip(res.vcomp.itertuples(), first, strict=True)
     ]
-    return SimpleTable(
-        rows,
-        headers=["component", "estimate", "sqrt", "levels", "state", "I2"],
-        stubs=list(res.vcomp["term"]),
-        title="Variance Components",
-        txt_fmt=fmt_params,
-    )
+    headers = ["estimate", "sqrt", "levels", "state", "I2"]
+    return _table("Variance Components", headers, rows, res.component_labels)
 
 
 def _state(row: object) -> str:
@@ -100,19 +141,13 @@ def _number(value: float) -> str:
 
 def _tests(res: MetaMixedLMResults) -> SimpleTable:
     qe, qm = res.heterogeneity_test(), res.moderators_test()
-    f = "F" if res.use_t else "QM"
     df = f"{qm.df}" if np.isnan(qm.df_denom) else f"{qm.df}, {qm.df_denom:.4g}"
     rows = [
-        ["QE", f"{qe.statistic:.4f}", str(qe.df), _pvalue(qe.pvalue)],
-        [f, f"{qm.statistic:.4f}", df, _pvalue(qm.pvalue)],
+        [_number(qe.statistic), str(qe.df), _pvalue(qe.pvalue)],
+        [_number(qm.statistic), df, _pvalue(qm.pvalue)],
     ]
-    return SimpleTable(
-        rows,
-        headers=["", "statistic", "df", "P"],
-        stubs=["Residual heterogeneity", "Moderators"],
-        title="Tests",
-        txt_fmt=fmt_params,
-    )
+    names = ["Residual heterogeneity (QE)", f"Moderators ({'F' if res.use_t else 'QM'})"]
+    return _table("Tests", ["statistic", "df", "P"], rows, names)
 
 
 def _pvalue(p: float) -> str:
@@ -122,20 +157,25 @@ def _pvalue(p: float) -> str:
 def _coefficients(res: MetaMixedLMResults, xname: list[str] | None, alpha: float) -> SimpleTable:
     symbol = "t" if res.use_t else "z"
     frame = res.summary_frame(alpha)
-    columns = ["estimate", "se", "statistic", "pvalue", "ci_lower", "ci_upper"]
     headers = ["coef", "std err", symbol, f"P>|{symbol}|", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
-    digits = {"statistic": 3, "pvalue": 3, "ci_lower": 4, "ci_upper": 4}
     rows = [
-        [_number(r[c]) if c not in digits else f"{r[c]:.{digits[c]}f}" for c in columns]
+        [
+            *map(_number, (r["estimate"], r["se"])),
+            f"{r['statistic']:.3f}",
+            f"{r['pvalue']:.3f}",
+            *map(_number, (r["ci_lower"], r["ci_upper"])),
+        ]
         for r in frame.to_dict("records")
     ]
     if res.use_t and frame["df"].nunique() > 1:
         headers.insert(3, "df")
         for r, d in zip(rows, frame["df"], strict=True):
             r.insert(3, f"{d:.4g}")
-    return SimpleTable(
-        rows, headers=headers, stubs=xname or list(res.params.index), txt_fmt=fmt_params
-    )
+    return _table("Coefficients", headers, rows, xname or list(res.params.index))
+
+
+def _table(title: str, headers: list[str], rows: list[list[str]], names: list[str]) -> SimpleTable:
+    return SimpleTable(rows, headers=headers, stubs=names, title=title, txt_fmt=fmt_params)
 
 
 def _notes(res: MetaMixedLMResults) -> list[str]:
@@ -148,3 +188,62 @@ def _notes(res: MetaMixedLMResults) -> list[str]:
     if given.dropped_columns:
         notes.append(f"Redundant columns left out: {', '.join(given.dropped_columns)}.")
     return notes + res.model.notes
+
+
+# -- formats -----------------------------------------------------------------------------
+
+
+def _text(table: SimpleTable) -> str:
+    """A table with names on the left, WIDTH columns wide unless its numbers need more."""
+    header, *rows = [[str(cell.data) for cell in row] for row in table]
+    widths = [
+        max(map(len, column)) for column in zip(header[1:], *(r[1:] for r in rows), strict=True)
+    ]
+    gap = 2 if sum(widths) + 2 * len(widths) + NAME <= WIDTH else 1
+    room = max(WIDTH - sum(widths) - gap * len(widths), NAME)
+    lines = [table.title.center(WIDTH), "=" * WIDTH, _line("", header[1:], widths, room, gap)]
+    lines.append("-" * WIDTH)
+    for name, *cells in rows:
+        first, *more = _wrapped(name, room)
+        lines += [_line(first, cells, widths, room, gap), *more]
+    return "\n".join(lines)
+
+
+def _line(name: str, cells: list[str], widths: list[int], room: int, gap: int) -> str:
+    padded = (" " * gap + cell.rjust(w) for cell, w in zip(cells, widths, strict=True))
+    return name.ljust(room) + "".join(padded)
+
+
+def _wrapped(name: str, room: int) -> Iterator[str]:
+    """Lines of at most `room` columns, broken after a separator; the later ones indented."""
+    indent = ""
+    while len(name) > room - len(indent):
+        space = room - len(indent)
+        breaks = [m.end() for m in re.finditer(r"[\s_:/|,.~*\]-]", name[:space])]
+        cut = breaks[-1] if breaks and breaks[-1] > space // 2 else space
+        yield indent + name[:cut].rstrip()
+        name, indent = name[cut:].lstrip(), "  "
+    yield indent + name
+
+
+def _elided(text: str) -> str:
+    """Both ends of a text too long for a cell of the header."""
+    half = (CELL - 3) // 2
+    return (
+        text
+        if len(text.strip()) <= CELL or text.strip().endswith(":")
+        else (f"{text[: CELL - 3 - half]}...{text[-half:]}")
+    )
+
+
+def _substituted(text: str, characters: dict[str, str]) -> str:
+    return "".join(characters.get(c, c) for c in text)
+
+
+def _with_cells(table: SimpleTable, change: Any) -> SimpleTable:
+    """A copy with `change` applied to the text of every cell."""
+    out = copy.deepcopy(table)
+    for row in out:
+        for cell in row:
+            cell.data = change(str(cell.data))
+    return out
