@@ -62,6 +62,11 @@ class MetaProblem:
         """Code (n,) of the independent cluster each row belongs to."""
         return connected([self.v.cluster, *(t.level for t in self.terms)])
 
+    def take(self, rows: Ints) -> "MetaProblem":
+        """The problem on the given rows (integer positions); X must keep full column rank."""
+        terms = tuple(t.take(rows) for t in self.terms)
+        return MetaProblem(self.y[rows], self.x[rows], self.v.take(rows), terms)
+
     def split(self, theta: Floats) -> list[Floats]:
         """Cut natural `theta` (n_components,) into one piece per term."""
         sizes = [len(t.structure.components) for t in self.terms]

@@ -1,6 +1,6 @@
 """One random term: which effect of which level each row carries."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -73,6 +73,17 @@ class RandomTerm:
         column = (self.level[:, None] * self.q + np.arange(self.q)).ravel()
         start = np.arange(n + 1) * self.q
         return sparse.csr_array((self.z.ravel().copy(), column, start), shape=shape)
+
+    def take(self, rows: Ints) -> "RandomTerm":
+        """The term on the given rows (integer positions), levels without rows left out."""
+        kept, level = np.unique(self.level[rows], return_inverse=True)
+        return replace(
+            self,
+            level=level.astype(np.intp),
+            level_labels=tuple(self.level_labels[i] for i in kept.tolist()),
+            inner=None if self.inner is None else self.inner[rows],
+            z=None if self.z is None else self.z[rows],
+        )
 
     def project(self, b: Floats) -> Floats:
         """``Z' b`` for b (n, k), folded to shape (L, q, k)."""

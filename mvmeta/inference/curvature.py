@@ -76,7 +76,7 @@ def curvature(fit: Fit) -> Curvature:
         r=r,
         c=c,
         first=sums.slope[:, :p, :p],
-        pairs=sums.slope_pairs[:, :, :p, :p],
+        pairs=sums.require_pairs()[:, :, :p, :p],
         second=[
             (d.term, j, i, s[:p, :p])
             for d, (j, i), s in zip(second, where, sums.extra_slope, strict=True)

@@ -59,10 +59,7 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
     gs = [t.structure.matrix(x) for t, x in zip(problem.terms, problem.split(theta), strict=True)]
     factor = backend.factorize(gs)
     beta, cov = optimum.evaluation.beta, optimum.evaluation.cov_beta
-    loglik = {
-        reml: optimum.evaluation.loglik,
-        not reml: Objective(backend, not reml).natural(theta).loglik,
-    }
+    loglik = dict(optimum.evaluation.logliks)
     if weights is not None:
         at = weighted_fixed_effects(
             problem.x, problem.y, weights, lambda b: multiply(problem, gs, b)

@@ -20,7 +20,9 @@ import numpy as np
 from scipy import linalg
 
 from mvmeta._typing import Floats
+from mvmeta.design.problem import MetaProblem
 from mvmeta.likelihood.criterion import criterion
+from mvmeta.likelihood.orthonormal import orthonormal_basis
 from mvmeta.marginal.base import Direction, MarginalCovariance, NotPositiveDefiniteError, Sums
 from mvmeta.structures.base import Chart
 
@@ -33,7 +35,10 @@ class Evaluation:
     ----------
     x : ndarray, shape (J,)
         The parameters, in the chart that was asked for.
-    loglik : float
+    logliks : dict
+        Log-likelihood under REML (True) and ML (False).
+    reml : bool
+        The criterion that gradient and information belong to.
     gradient : ndarray, shape (J,)
     average, expected : ndarray, shape (J, J)
         Average and expected (Fisher) information.
@@ -46,13 +51,19 @@ class Evaluation:
     """
 
     x: Floats
-    loglik: float
+    logliks: dict[bool, float]
+    reml: bool
     gradient: Floats
     average: Floats
     expected: Floats
     curvature: Floats
     beta: Floats
     cov_beta: Floats
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood under the criterion."""
+        return self.logliks[self.reml]
 
     @property
     def observed(self) -> Floats:
@@ -68,43 +79,56 @@ class Objective:
     backend : MarginalCovariance
         Holds the problem.
     reml : bool
+    problem : MetaProblem, optional
+        The backend's problem with other structures on the same terms (components pinned).
     """
 
-    def __init__(self, backend: MarginalCovariance, reml: bool) -> None:
-        self.backend, self.problem, self.reml = backend, backend.problem, reml
-        problem = backend.problem
-        # X is made orthonormal once: raw polynomials lose six digits in X'NX otherwise
-        self._q, self._r = np.linalg.qr(problem.x)
-        self._ols = self._q.T @ problem.y
-        self._a = np.column_stack([self._q, problem.y - self._q @ self._ols])
+    def __init__(
+        self, backend: MarginalCovariance, reml: bool, problem: MetaProblem | None = None
+    ) -> None:
+        self.backend, self.reml = backend, reml
+        self.problem = backend.problem if problem is None else problem
+        y = self.problem.y
+        q, self._r = orthonormal_basis(self.problem.x)
+        self._ols = q.T @ y
+        # y enters as its residual: y'Ny would cancel where y is far from 0
+        residual = y - q @ self._ols
+        self._residual_ss = float(residual @ residual)
+        self._a = backend.arrange(np.column_stack([q, residual]))
         self.n_evaluations = 0
 
     @property
     def residual_variance(self) -> float:
         """Variance of the ordinary least-squares residuals: the scale of the components."""
-        r = self._a[:, -1]
-        return float(r @ r) / max(self.problem.n - self.problem.p, 1)
+        return self._residual_ss / max(self.problem.n - self.problem.p, 1)
 
     def natural(self, theta: Floats) -> Evaluation:
         """Evaluate at all natural components, pinned ones included, in reporting order."""
         charts: list[Chart] = [t.structure for t in self.problem.terms]
         return self._evaluate(np.asarray(theta, float), charts, self.problem.split(theta))
 
-    def working(self, x: Floats) -> Evaluation:
-        """Evaluate at working parameters, those the optimiser moves."""
-        charts = [t.structure.working for t in self.problem.terms]
-        return self._evaluate(np.asarray(x, float), charts, self.problem.split_working(x))
+    def working(self, x: Floats, *, quick: bool = False) -> Evaluation:
+        """Evaluate at working parameters, those the optimiser moves.
 
-    def _evaluate(self, x: Floats, charts: Sequence[Chart], pieces: Sequence[Floats]) -> Evaluation:
+        With ``quick=True`` the expected information leaves out what the estimation of p fixed
+        effects takes from it (a share of about p / n) and stands for the average information;
+        value and gradient are exact.
+        """
+        charts = [t.structure.working for t in self.problem.terms]
+        return self._evaluate(np.asarray(x, float), charts, self.problem.split_working(x), quick)
+
+    def _evaluate(
+        self, x: Floats, charts: Sequence[Chart], pieces: Sequence[Floats], quick: bool = False
+    ) -> Evaluation:
         self.n_evaluations += 1
         gs = [c.matrix(w) for c, w in zip(charts, pieces, strict=True)]
         first, second, where = directions(charts, pieces)
-        sums = self.backend.factorize(gs).sums(self._a, first, second)
+        sums = self.backend.factorize(gs).sums(self._a, first, second, pairs=not quick)
         return self._finish(x, sums, where)
 
     def _finish(self, x: Floats, s: Sums, where: list[tuple[int, int]]) -> Evaluation:
         problem = self.problem
-        p, method = problem.p, criterion(self.reml)
+        p = problem.p
         try:
             chol = linalg.cholesky(s.gram[:p, :p], lower=True) if p else np.zeros((0, 0))
         except (linalg.LinAlgError, ValueError) as err:
@@ -114,14 +138,19 @@ class Objective:
         beta = c @ s.gram[:p, p]
         b = np.append(-beta, 1.0)
         rss = float(b @ s.gram @ b)
-        projector = method.projector(c)
+        projector = criterion(self.reml).projector(c)
         r_inverse = linalg.solve_triangular(self._r, np.eye(p)) if p else np.zeros((0, 0))
+        expected = expected_information(s, projector)
         return Evaluation(
             x=x,
-            loglik=method.loglik(problem.n, s.logdet, rss, chol),
+            logliks={
+                reml: criterion(reml).loglik(problem.n, s.logdet, rss, chol)
+                for reml in (True, False)
+            },
+            reml=self.reml,
             gradient=_gradient(s.trace, s.slope, projector, b),
-            average=average_information(s, c, b),
-            expected=expected_information(s, projector),
+            average=expected if s.slope_pairs is None else average_information(s, c, b),
+            expected=expected,
             curvature=curvature_term(s, projector, b, where, len(x)),
             beta=r_inverse @ (self._ols + beta),
             cov_beta=r_inverse @ c @ r_inverse.T,
@@ -169,12 +198,14 @@ def average_information(s: Sums, c: Floats, b: Floats) -> Floats:
     """``1/2 y'P K_j P K_l P y``, shape (J, J), from c = inv(X'NX) and b = (-beta, 1)."""
     p = len(c)
     xb = s.slope[:, :p, :] @ b
-    return np.asarray(0.5 * (np.einsum("jlab,a,b->jl", s.slope_pairs, b, b) - xb @ c @ xb.T))
+    return np.asarray(0.5 * (np.einsum("jlab,a,b->jl", s.require_pairs(), b, b) - xb @ c @ xb.T))
 
 
 def expected_information(s: Sums, projector: Floats) -> Floats:
     """``1/2 tr(P K_j P K_l)``, shape (J, J); `projector` as from the criterion."""
     p = len(projector)
+    if s.slope_pairs is None:
+        return 0.5 * s.trace_pairs
     once = np.einsum("jlab,ab->jl", s.slope_pairs[:, :, :p, :p], projector)
     cb = projector @ s.slope[:, :p, :p]
     twice = np.einsum("jab,lba->jl", cb, cb)

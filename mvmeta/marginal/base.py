@@ -42,7 +42,8 @@ class Sums:
     trace_pairs : ndarray, shape (J, J)
         tr(N K_j N K_l).
     slope_pairs : ndarray, shape (J, J, a, a)
-        The symmetric part A'N (K_j N K_l + K_l N K_j) N A / 2, all that any formula uses.
+        The symmetric part A'N (K_j N K_l + K_l N K_j) N A / 2, all that any formula uses;
+        None where it was not asked for.
     extra_trace, extra_slope : ndarray, shape (E,) and (E, a, a)
         As `trace` and `slope` for the extra directions (second derivatives of G).
     """
@@ -52,9 +53,15 @@ class Sums:
     trace: Floats
     slope: Floats
     trace_pairs: Floats
-    slope_pairs: Floats
+    slope_pairs: Floats | None
     extra_trace: Floats
     extra_slope: Floats
+
+    def require_pairs(self) -> Floats:
+        """`slope_pairs`, which must have been asked for."""
+        if self.slope_pairs is None:
+            raise ValueError("these sums were made with pairs=False")
+        return self.slope_pairs
 
     @classmethod
     def zero(cls, a: int, n_directions: int, n_extra: int) -> "Sums":
@@ -78,10 +85,21 @@ class Sums:
             self.trace + other.trace,
             self.slope + other.slope,
             self.trace_pairs + other.trace_pairs,
-            self.slope_pairs + other.slope_pairs,
+            _add(self.slope_pairs, other.slope_pairs),
             self.extra_trace + other.extra_trace,
             self.extra_slope + other.extra_slope,
         )
+
+
+def _add(left: Floats | None, right: Floats | None) -> Floats | None:
+    return None if left is None or right is None else left + right
+
+
+@dataclass(frozen=True, eq=False)
+class Arranged:
+    """A matrix A (n, a) in the order a backend works in, made once and used at every theta."""
+
+    data: Floats
 
 
 class NotPositiveDefiniteError(ArithmeticError):
@@ -93,9 +111,18 @@ class MarginalFactor(ABC):
 
     @abstractmethod
     def sums(
-        self, a: Floats, directions: Sequence[Direction] = (), extra: Sequence[Direction] = ()
+        self,
+        a: "Floats | Arranged",
+        directions: Sequence[Direction] = (),
+        extra: Sequence[Direction] = (),
+        *,
+        pairs: bool = True,
     ) -> Sums:
-        """Additive statistics of `a` (n, a); see `Sums`."""
+        """Additive statistics of A (n, a), as it is or as the plan arranged it; see `Sums`.
+
+        With ``pairs=False`` the matrices `slope_pairs` may be left out (None): they take most
+        of the time and matter little in large data sets.
+        """
 
     @abstractmethod
     def solve(self, b: Floats) -> Floats:
@@ -115,6 +142,10 @@ class MarginalCovariance(ABC):
 
     name: str
     problem: MetaProblem
+
+    def arrange(self, a: Floats) -> Arranged:
+        """A (n, a) in the order in which `MarginalFactor.sums` works."""
+        return Arranged(a)
 
     @abstractmethod
     def factorize(self, gs: Sequence[Floats]) -> MarginalFactor:

@@ -7,7 +7,7 @@ import numpy as np
 from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import size_classes
 from mvmeta.design.problem import MetaProblem
-from mvmeta.marginal.base import Direction, MarginalCovariance, MarginalFactor, Sums
+from mvmeta.marginal.base import Arranged, Direction, MarginalCovariance, MarginalFactor, Sums
 from mvmeta.marginal.kernels import inverse_and_logdet, stack_sums
 
 CHUNK_ENTRIES = 2**17
@@ -35,15 +35,21 @@ class BlocksFactor(MarginalFactor):
         return sum(self._logdets)
 
     def sums(
-        self, a: Floats, directions: Sequence[Direction] = (), extra: Sequence[Direction] = ()
+        self,
+        a: Floats | Arranged,
+        directions: Sequence[Direction] = (),
+        extra: Sequence[Direction] = (),
+        *,
+        pairs: bool = True,
     ) -> Sums:
+        a = a.data if isinstance(a, Arranged) else a
         total = Sums.zero(a.shape[1], len(directions), len(extra))
         for rows, inverse, logdet in zip(
             self._plan.chunks, self.inverses, self._logdets, strict=True
         ):
             ks = [self._plan.embed(d.term, d.matrix, rows) for d in directions]
             extras = [self._plan.embed(d.term, d.matrix, rows) for d in extra]
-            total = total + stack_sums(inverse, logdet, a[rows], ks, extras)
+            total = total + stack_sums(inverse, logdet, a[rows], ks, extras, pairs)
         return total
 
     def solve(self, b: Floats) -> Floats:

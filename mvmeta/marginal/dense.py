@@ -7,7 +7,7 @@ from scipy import sparse
 
 from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
-from mvmeta.marginal.base import Direction, MarginalCovariance, MarginalFactor, Sums
+from mvmeta.marginal.base import Arranged, Direction, MarginalCovariance, MarginalFactor, Sums
 from mvmeta.marginal.kernels import inverse_and_logdet, stack_sums
 
 
@@ -23,11 +23,17 @@ class DenseFactor(MarginalFactor):
         self._inverse = inverse[0]
 
     def sums(
-        self, a: Floats, directions: Sequence[Direction] = (), extra: Sequence[Direction] = ()
+        self,
+        a: Floats | Arranged,
+        directions: Sequence[Direction] = (),
+        extra: Sequence[Direction] = (),
+        *,
+        pairs: bool = True,
     ) -> Sums:
+        a = a.data if isinstance(a, Arranged) else a
         ks = [self._plan.embed(d.term, d.matrix)[None] for d in directions]
         extras = [self._plan.embed(d.term, d.matrix)[None] for d in extra]
-        return stack_sums(self._inverse[None], self._logdet, a[None], ks, extras)
+        return stack_sums(self._inverse[None], self._logdet, a[None], ks, extras, pairs)
 
     def solve(self, b: Floats) -> Floats:
         return self._inverse @ b

@@ -55,7 +55,12 @@ def _batched(stack: Floats) -> tuple[Floats, float]:
 
 
 def stack_sums(
-    inverse: Floats, logdet: float, a: Floats, ks: list[Floats], extras: list[Floats]
+    inverse: Floats,
+    logdet: float,
+    a: Floats,
+    ks: list[Floats],
+    extras: list[Floats],
+    pairs: bool = True,
 ) -> Sums:
     """`Sums` of a stack of independent clusters, by their definitions.
 
@@ -67,16 +72,20 @@ def stack_sums(
     a : ndarray, shape (b, m, a)
     ks, extras : list of ndarray, each (b, m, m)
         Blocks of the directions K_j and of the extra ones.
+    pairs : bool
+        Whether `slope_pairs` are wanted.
     """
     na = inverse @ a
     kna = [k @ na for k in ks]
-    nkna = [inverse @ x for x in kna]
+    nkna = [inverse @ x for x in kna] if pairs else []
     nk = [inverse @ k for k in ks]
     j, width = len(ks), a.shape[2]
-    pairs, slopes = np.zeros((j, j)), np.zeros((j, j, width, width))
+    trace_pairs, slopes = np.zeros((j, j)), np.zeros((j, j, width, width))
     for r in range(j):
         for c in range(r + 1):
-            pairs[r, c] = pairs[c, r] = np.einsum("bmn,bnm->", nk[r], nk[c])
+            trace_pairs[r, c] = trace_pairs[c, r] = np.einsum("bmn,bnm->", nk[r], nk[c])
+            if not pairs:
+                continue
             full = contract(kna[r], nkna[c])
             slopes[r, c] = slopes[c, r] = (full + full.T) / 2
     return Sums(
@@ -84,8 +93,8 @@ def stack_sums(
         gram=contract(a, na),
         trace=np.array([np.einsum("bmm->", x) for x in nk]),
         slope=np.array([contract(na, x) for x in kna]).reshape(j, width, width),
-        trace_pairs=pairs,
-        slope_pairs=slopes,
+        trace_pairs=trace_pairs,
+        slope_pairs=slopes if pairs else None,
         extra_trace=np.array([np.einsum("bmn,bmn->", inverse, k) for k in extras]),
         extra_slope=np.array([contract(na, k @ na) for k in extras]).reshape(-1, width, width),
     )

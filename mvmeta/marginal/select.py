@@ -48,7 +48,7 @@ def choose_backend(problem: MetaProblem) -> Choice:
         "nested" where V is diagonal and all terms are random intercepts that nest (cost
         proportional to n); otherwise whichever of "blocks" (sum of cubed cluster sizes) and
         "woodbury" (the same without the terms that link clusters, plus the cubed number of
-        those terms' effects) needs fewer floating point operations.
+        those terms' effects and a constant) needs fewer floating point operations.
     """
     if problem.v.is_diagonal and nested_order(problem) is not None:
         return Choice("nested", "V is diagonal and the random intercepts nest")
@@ -70,7 +70,7 @@ def _cheapest_split(problem: MetaProblem) -> tuple[tuple[int, ...], float]:
         rest = [terms[t].level for t in range(len(terms)) if t not in outer]
         size = np.bincount(connected([problem.v.cluster, *rest])).astype(float)
         low_rank = float(sum(width[t] for t in outer))
-        cost = float((size**3).sum()) + LOW_RANK_COST * low_rank**3
+        cost = float((size**3).sum()) + LOW_RANK_COST * low_rank**3 + OVERHEAD * (count > 0)
         if cost < best[1]:
             best = (outer, cost)
     return best
@@ -78,6 +78,9 @@ def _cheapest_split(problem: MetaProblem) -> tuple[tuple[int, ...], float]:
 
 LOW_RANK_COST = 4.0
 """Operations on a (Q, Q) matrix per evaluation, in units of those on a cluster of that size."""
+
+OVERHEAD = 3e6
+"""What the sparse bookkeeping of "woodbury" takes (2 ms), as for one cluster of 150 rows."""
 
 
 def _woodbury(problem: MetaProblem) -> MarginalCovariance:

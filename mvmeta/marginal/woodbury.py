@@ -13,7 +13,7 @@ larger by ``delta E E'``, and E joins Z with the covariance ``-delta I``.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg, sparse
@@ -22,6 +22,7 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.marginal.base import (
+    Arranged,
     Direction,
     MarginalCovariance,
     MarginalFactor,
@@ -137,10 +138,10 @@ class WoodburyFactor(MarginalFactor):
         if info != 0 or swaps % 2 or not np.isfinite(diagonal).all():
             raise NotPositiveDefiniteError
         self._logdet = self._base.logdet + float(np.log(np.abs(diagonal)).sum())
-        h = linalg.lu_solve((lu, pivots), g, trans=1).T
-        self._h = (h + h.T) / 2
-        ko = self._k - self._k @ self._h @ self._k
-        self._ko = (ko + ko.T) / 2
+        # (I + KG)^-1 K rather than K - KHK, whose terms cancel where G is far above M0
+        self._w = linalg.lu_solve((lu, pivots), np.eye(len(inner)))
+        self._g, h, ko = g, g @ self._w, self._w @ self._k
+        self._h, self._ko = (h + h.T) / 2, (ko + ko.T) / 2
         if plan.lifted.start < plan.lifted.stop or any(_is_indefinite(gs[t]) for t in plan.outer):
             self._refuse_negative()
 
@@ -156,38 +157,52 @@ class WoodburyFactor(MarginalFactor):
         return (x.reshape(-1, t.n_levels, t.q) @ g).reshape(x.shape)
 
     def solve(self, b: Floats) -> Floats:
+        return self._solve(b).rows
+
+    def _solve(self, b: Floats) -> "_Solved":
         nb = self._n @ b
-        return np.asarray(nb - self._nz @ (self._h @ (self._plan.z.T @ nb)))
+        effects = self._w @ (self._plan.z.T @ nb)
+        return _Solved(np.asarray(nb - self._nz @ (self._g @ effects)), effects)
 
     def sums(
-        self, a: Floats, directions: Sequence[Direction] = (), extra: Sequence[Direction] = ()
+        self,
+        a: Floats | Arranged,
+        directions: Sequence[Direction] = (),
+        extra: Sequence[Direction] = (),
+        *,
+        pairs: bool = True,
     ) -> Sums:
-        y = self.solve(a)
+        a = a.data if isinstance(a, Arranged) else a
+        y = self._solve(a)
         ks = [self._apply(d, y) for d in directions]
-        solved = [self.solve(k) for k in ks]
         j, width = len(ks), a.shape[1]
-        slopes = np.zeros((j, j, width, width))
-        for r in range(j):
-            for c in range(r + 1):
-                full = ks[r].T @ solved[c]
-                slopes[r, c] = slopes[c, r] = (full + full.T) / 2
-        trace, pairs = self._traces(directions)
+        trace, trace_pairs = self._traces(directions)
+        more = [self._apply(d, y).against(y) for d in extra]
         return Sums(
             logdet=self._logdet,
-            gram=a.T @ y,
+            gram=a.T @ y.rows,
             trace=trace,
-            slope=np.array([y.T @ k for k in ks]).reshape(j, width, width),
-            trace_pairs=pairs,
-            slope_pairs=slopes,
+            slope=np.array([k.against(y) for k in ks]).reshape(j, width, width),
+            trace_pairs=trace_pairs,
+            slope_pairs=self._slope_pairs(ks, width) if pairs else None,
             extra_trace=np.array([self._trace(d) for d in extra]),
-            extra_slope=np.array([y.T @ self._apply(d, y) for d in extra]).reshape(
-                -1, width, width
-            ),
+            extra_slope=np.array(more).reshape(-1, width, width),
         )
 
-    def _apply(self, d: Direction, y: Floats) -> Floats:
-        term = self._plan.problem.terms[d.term]
-        return term.lift(np.einsum("qr,lrk->lqk", d.matrix, term.project(y)))
+    def _slope_pairs(self, ks: "list[_Image]", width: int) -> Floats:
+        solved = [self._solve(k.rows) for k in ks]
+        out = np.zeros((len(ks), len(ks), width, width))
+        for r in range(len(ks)):
+            for c in range(r + 1):
+                full = ks[r].against(solved[c])
+                out[r, c] = out[c, r] = (full + full.T) / 2
+        return out
+
+    def _apply(self, d: Direction, y: "_Solved") -> "_Image":
+        term, at = self._plan.problem.terms[d.term], self._plan.slot.get(d.term)
+        u = term.project(y.rows) if at is None else y.effects[at].reshape(term.n_levels, term.q, -1)
+        u = np.einsum("qr,lrk->lqk", d.matrix, u)
+        return _Image(term.lift(u), at, u.reshape(term.n_levels * term.q, -1))
 
     def _trace(self, d: Direction) -> float:
         gram = self.level_gram(d.term).sum(axis=0)
@@ -228,6 +243,32 @@ class WoodburyFactor(MarginalFactor):
             part = self._nz[i : i + step].toarray()
             out[i : i + step] -= np.einsum("nq,nq->n", part @ self._h, part)
         return out
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """x = inv(M) b as `rows` (n, k) and Z'x as `effects` (Q, k).
+
+    Where G is far above M0, Z'x is a small difference of large numbers if taken from x.
+    """
+
+    rows: Floats
+    effects: Floats
+
+
+@dataclass(frozen=True)
+class _Image:
+    """K x for a direction K: `rows` (n, k), which are Z u for a low-rank one with slot `at`."""
+
+    rows: Floats
+    at: slice | None
+    u: Floats
+
+    def against(self, x: _Solved) -> Floats:
+        """Return ``(K x0)' x``, shape (k, k)."""
+        if self.at is None:
+            return self.rows.T @ x.rows
+        return self.u.T @ x.effects[self.at]
 
 
 class _OuterPart:
@@ -278,7 +319,6 @@ class _InnerPart:
         return inside - 2 * float((f._h * s).sum()) + float((self.hs * other.hs.T).sum())
 
     def _with_outer(self, other: _OuterPart) -> float:
-        # Z'inv(M) K_j inv(M) Z = (I - KH) S_j (I - HK)
-        f = self._factor
-        right = np.eye(len(f._k))[:, other.at] - f._h @ f._k[:, other.at]
-        return other.weigh(right.T @ self.s @ right)
+        # Z'inv(M) K_j inv(M) Z = W S_j W'
+        left = self._factor._w[other.at]
+        return other.weigh(left @ self.s @ left.T)

@@ -4,7 +4,9 @@ Steps maximise a quadratic model within the bounds, so that exact zeros are reac
 again by the sign of the gradient.  The model is the observed information where that is
 positive definite and not far from the expected information, which is safe from anywhere,
 else the expected information, in both cases with the term that the nonlinearity of M adds
-(without it the ascent stalls at singular covariance matrices).
+(without it the ascent stalls at singular covariance matrices).  Near the maximum, and
+where that term makes even the latter indefinite, as it does near saddles, the eigenvalues of
+the observed information are taken by their size.
 """
 
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import linalg
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Bools, Floats
 from mvmeta.likelihood.objective import Evaluation
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.boxqp import box_step
@@ -22,8 +24,18 @@ DECREMENT = 1e-10
 """Newton decrement g'inv(I)g over the free parameters below which a point is a maximum."""
 POLISH = 1e-18
 """Decrement at which even one more Newton step is pointless."""
+POLISHED = 1 / 4
+"""Share of the decrement below which a step that leaves the likelihood as it is was worth it."""
+NOISE = 1e-9
+"""Rounding of the likelihood, relative, where variances differ by a factor of a million."""
 TRUST_OBSERVED = (1 / 3, 3.0)
 """Eigenvalues of the observed relative to the expected information between which it is used."""
+NEAR = 10.0
+"""Decrement below which the expected information gives way to the observed one, its
+eigenvalues by size: it is only linearly convergent, and slow at singular G."""
+CERTAIN, SAME = 1e-3, 1e-6
+"""Decrement below which the quadratic model is believed, and how close heights of one
+maximum are."""
 CURVATURE_FLOOR = 1e-7
 """Smallest curvature of the model, relative to its largest, after scaling."""
 FIRST_DAMPING, MOST_DAMPING = 0.1, 1e12
@@ -31,6 +43,8 @@ INERT = 1e-10
 """Information about the relative size of a parameter below which it has no influence."""
 FLAT, SADDLE = 1e-10, 1e-7
 """Eigenvalues, relative to the largest: flat below the first, a saddle below minus the second."""
+PART = 1e-3
+"""Entry of a unit null vector from which on a parameter takes part in it."""
 ESCAPE_SIZES, ESCAPE_GAIN = (1.0, 0.1, 0.01), 1e-9
 """Steps tried, in natural units, to leave a saddle, and the least gain that counts."""
 SUFFICIENT = 1e-4
@@ -87,7 +101,7 @@ class Ascent:
     history: list[Iteration] = field(default_factory=list)
 
 
-def ascend(
+def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
     evaluate: Callable[[Floats], Evaluation],
     start: Floats,
     box: Box,
@@ -95,6 +109,8 @@ def ascend(
     maxiter: int,
     tol: float = DECREMENT,
     report: Callable[[Iteration], None] | None = None,
+    known: float = np.inf,
+    polish: bool = True,
 ) -> Ascent:
     """Climb from `start` to a local maximum.
 
@@ -110,6 +126,10 @@ def ascend(
         Decrement at which to stop; Newton steps from there on polish the maximum.
     report : callable, optional
         Called with every iteration.
+    known : float
+        Log-likelihood of a maximum found before; an ascent that is about to end there stops.
+    polish : bool
+        Take further Newton steps at the maximum until they change nothing.
     """
     at = evaluate(np.clip(start, box.lower, box.upper))
     count, damping = 1, 0.0
@@ -120,7 +140,10 @@ def ascend(
         if report is not None:
             report(history[-1])
         close = local.decrement < tol
-        if (close and local.decrement < POLISH and not local.saddle) or count >= maxiter:
+        if _leads_to(known, at, local):
+            return Ascent(at, local, False, False, history)
+        done = close and not local.saddle and (local.decrement < POLISH or not polish)
+        if done or count >= maxiter:
             return Ascent(at, local, close, False, history)
         new, damping, used = _advance(evaluate, at, local, box, damping, close)
         count += used
@@ -130,6 +153,12 @@ def ascend(
         if new is None:
             return Ascent(at, local, close, not close, history)
         at = new
+
+
+def _leads_to(known: float, at: Evaluation, local: "Local") -> bool:
+    """Whether the quadratic model has its maximum at the height of the one known already."""
+    ahead = at.loglik + local.decrement / 2
+    return local.decrement < CERTAIN and local.smallest > FLAT and abs(ahead - known) < SAME
 
 
 def _advance(
@@ -145,13 +174,20 @@ def _advance(
     while damping <= MOST_DAMPING:
         step, gain = local.step(damping)
         used += 1
-        new = _try(evaluate, at, at.x + step, gain, box)
-        if new is not None and (not close or new.loglik > at.loglik):
+        new = _try(evaluate, at, at.x + step, -np.inf if close else gain, box)
+        if new is not None and (not close or _polished(at, local, new, box)):
             return new, damping / 10 if damping > FIRST_DAMPING else 0.0, used
         if close:  # at a maximum to rounding: not worth a search
             return None, damping, used
         damping = max(10 * damping, FIRST_DAMPING)
     return None, 0.0, used
+
+
+def _polished(at: Evaluation, local: "Local", new: Evaluation, box: Box) -> bool:
+    """At a maximum to rounding the likelihood cannot tell better from worse, the gradient can."""
+    noise = NOISE * max(1.0, abs(at.loglik))
+    better = Local(new, box).decrement < POLISHED * local.decrement
+    return new.loglik > at.loglik or (better and new.loglik > at.loglik - noise)
 
 
 def _try(
@@ -197,6 +233,8 @@ class Local:
         That eigenvalue relative to the largest one (1 where nothing is free).
     worst : ndarray, shape (J,)
         Unit direction of the smallest eigenvalue.
+    flat : ndarray of bool, shape (J,)
+        Free parameters that can move together without changing the likelihood to second order.
     """
 
     def __init__(self, at: Evaluation, box: Box) -> None:
@@ -224,6 +262,17 @@ class Local:
             self.smallest = float(values[0]) / top
             self.worst[self.free] = vectors[:, 0]
         self.saddle = self.smallest < -SADDLE
+        self.flat = self._flat()
+
+    def _flat(self) -> Bools:
+        """Which parameters take part in a null vector of the information, each in its own unit."""
+        observed = self._observed[np.ix_(self.free, self.free)]
+        size = np.sqrt(np.maximum(np.abs(np.diag(observed)), INERT))
+        out = np.zeros_like(self.free)
+        if len(size):
+            values, vectors = np.linalg.eigh(observed / np.outer(size, size))
+            out[self.free] = (np.abs(vectors[:, np.abs(values) < FLAT]) > PART).any(axis=1)
+        return out
 
     def step(self, damping: float) -> tuple[Floats, float]:
         """Step (J,) in the parameters and the gain the model predicts for it."""
@@ -242,21 +291,34 @@ class Local:
 
     def _model(self) -> Floats:
         scale = np.sqrt(np.maximum(np.abs(np.diag(self._safe)), INERT))
-        safe = _positive(self._safe / np.outer(scale, scale))
-        observed = self._observed / np.outer(scale, scale)
-        model = safe
-        if _alike(observed, safe):
-            model = observed
-        else:
-            block = np.ix_(self.free, self.free)
-            if _alike(observed[block], safe[block]):
-                model = np.where(np.logical_or.outer(self.free, self.free), 0.0, safe)
-                model[block] = observed[block]
+        safe, observed = (
+            self._safe / np.outer(scale, scale),
+            self._observed / np.outer(scale, scale),
+        )
+        everywhere = _positive(safe)
+        if _alike(observed, everywhere):
+            return np.asarray(observed * np.outer(scale, scale))
+        # parameters held by a bound may not distort the model of the free ones
+        block = np.ix_(self.free, self.free)
+        model = np.where(np.logical_or.outer(self.free, self.free), 0.0, everywhere)
+        near = self.decrement < NEAR
+        model[block] = _free_model(observed[block], safe[block], near)
         return np.asarray(model * np.outer(scale, scale))
+
+
+def _free_model(observed: Floats, safe: Floats, near: bool) -> Floats:
+    positive = _positive(safe)
+    if _alike(observed, positive):
+        return observed
+    if near or np.linalg.eigvalsh(safe).min(initial=0.0) < 0:
+        return _positive(observed)
+    return positive
 
 
 def _positive(matrix: Floats) -> Floats:
     """Replace eigenvalues by their absolute values, away from zero."""
+    if not len(matrix):
+        return matrix
     values, vectors = np.linalg.eigh(matrix)
     size = np.abs(values)
     return np.asarray((vectors * np.maximum(size, CURVATURE_FLOOR * size.max())) @ vectors.T)
