@@ -17,6 +17,7 @@ import patsy.builtins
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model.frames import Source, shorten, suggest
+from mvmeta.model.names import c_arguments, called_names, column_name, free_names
 
 PATSY_NAMES = frozenset(patsy.builtins.__all__)
 """Functions patsy knows in every formula: C, Q, center, ..."""
@@ -109,9 +110,15 @@ def parse(
         If a name is neither a column nor visible to the caller.
     """
     description = _describe(text, response)
-    names = {side: _names(terms, text) for side, terms in _sides(description).items()}
+    names = {side: free_names(terms, text) for side, terms in _sides(description).items()}
     outside = [n for found in names.values() for n in found if n not in columns]
-    _check_names(outside, _called(description), columns, environment, text)
+    _check_names(
+        outside,
+        called_names([c for codes in _sides(description).values() for c in codes]),
+        columns,
+        environment,
+        text,
+    )
     left, right = (tuple(n for n in names[side] if n in columns) for side in ("left", "right"))
     return ParsedFormula(
         text,
@@ -387,58 +394,6 @@ def _sides(description: Any) -> dict[str, list[str]]:
     return {k: [f.code for t in terms for f in t.factors] for k, terms in sides.items()}
 
 
-def _names(codes: Sequence[str], text: str) -> list[str]:
-    """Free names in Python expressions, and names quoted by Q(), in order, once each."""
-    out: dict[str, None] = {}
-    for code in codes:
-        tree = _tree(code, text)
-        bound = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-        bound |= {
-            n.id
-            for n in ast.walk(tree)
-            if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and node.id not in bound:
-                out[node.id] = None
-            quoted = _quoted(node)
-            if quoted is not None:
-                out[quoted] = None
-    return list(out)
-
-
-def _tree(code: str, text: str) -> ast.AST:
-    try:
-        return ast.parse(code.strip(), mode="eval")
-    except SyntaxError as error:
-        raise SpecificationError(
-            f"the formula {text!r} cannot be read: {code!r}: {error.msg}"
-        ) from error
-
-
-def _quoted(node: ast.AST) -> str | None:
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "Q"
-        and node.args
-    ):
-        value = getattr(node.args[0], "value", None)
-        return value if isinstance(value, str) else None
-    return None
-
-
-def _called(description: Any) -> set[str]:
-    """Names that stand before "(": only those may be builtins, a bare `id` is a lost column."""
-    nodes = [
-        node
-        for codes in _sides(description).values()
-        for code in codes
-        for node in ast.walk(ast.parse(code.strip(), mode="eval"))
-    ]
-    return {n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-
-
 def _check_names(
     names: Iterable[str],
     called: set[str],
@@ -465,27 +420,15 @@ def _plain_factors(
     other: set[str] = set()
     for code in {c for codes in _sides(description).values() for c in codes}:
         node = ast.parse(code.strip(), mode="eval").body
-        inside, rest = _c_arguments(node)
-        name = _column_name(inside or node)
+        inside, rest = c_arguments(node)
+        name = column_name(inside or node)
         if name is None:
             rest = [node]
         else:
             (bare if inside is None else coded).add(name)
-        other |= {name for tree in rest for n in ast.walk(tree) if (name := _column_name(n))}
+        other |= {name for tree in rest for n in ast.walk(tree) if (name := column_name(n))}
     plain = {c for c in columns if c in bare | coded and c not in other}
     return frozenset(plain), frozenset(plain - bare)
-
-
-def _c_arguments(node: ast.expr) -> tuple[ast.expr | None, list[ast.AST]]:
-    """First and further arguments of ``C(...)``; None if it is something else."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "C":
-        if node.args:
-            return node.args[0], [*node.args[1:], *node.keywords]
-    return None, []
-
-
-def _column_name(node: ast.AST) -> str | None:
-    return node.id if isinstance(node, ast.Name) else _quoted(node)
 
 
 def _fast_c(data: Any, contrast: Any = None, levels: Any = None) -> Any:

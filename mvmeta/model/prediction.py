@@ -13,6 +13,7 @@ class PredictionResults:
     Parameters
     ----------
     prediction : Prediction
+        The numbers, in units of the response.
     index : pandas.Index
         Labels of the rows.
 
@@ -38,7 +39,19 @@ class PredictionResults:
         return pd.Series(self._prediction.se, index=self._index, name="mean_se")
 
     def conf_int(self, obs: bool = False, alpha: float = 0.05) -> Floats:
-        """Intervals, shape (m, 2): of the mean, or with ``obs=True`` of a new true effect."""
+        """Limits of intervals.
+
+        Parameters
+        ----------
+        obs : bool
+            Of a new true effect, else of the mean.
+        alpha : float
+            1 - coverage.
+
+        Returns
+        -------
+        ndarray, shape (m, 2)
+        """
         p = self._prediction
         limits = p.prediction_interval(alpha) if obs else p.confidence_interval(alpha)
         return np.column_stack(limits)
@@ -48,6 +61,15 @@ class PredictionResults:
 
         obs_ci is the prediction interval of a new true effect; NaN where the variance of that
         effect depends on an inner level that the new data do not name.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of all intervals.
+
+        Returns
+        -------
+        DataFrame, shape (m, 6)
         """
         mean, obs = self.conf_int(alpha=alpha), self.conf_int(obs=True, alpha=alpha)
         return pd.DataFrame(

@@ -1,43 +1,29 @@
 """Random terms as users write them, and their expansion to one specification per term."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import SpecificationError
+from mvmeta.model.constraints import Pins, read_pins, read_ties
 from mvmeta.model.distances import METRICS
 from mvmeta.model.frames import shorten
-from mvmeta.structures import structure_class
-
-SPATIAL = frozenset({"SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH", "MATERN"})
-"""Structures over sites: their left side is coordinates, or a site with `distance=`."""
-
-SLOPES = {"GEN": "UN", "GDIAG": "DIAG"}
-"""Structures over a design (random slopes), and the class that gives their G."""
-
-NEEDS_MATRIX = frozenset({"PROP", "PHYBM", "PHYPL", "PHYOU"})
-"""Structures over a known matrix of the inner levels; `Random` takes those as `corr`."""
-
-UNCORRELATED = frozenset({"ID", "DIAG", "GDIAG"})
-"""Structures without a rho."""
+from mvmeta.model.grammar import (
+    NEEDS_MATRIX,
+    SPATIAL,
+    Grouping,
+    parse_groupings,
+    split_formula,
+    structure_code,
+)
+from mvmeta.model.groups import from_groups
+from mvmeta.model.specs import TermSpec
+from mvmeta.structures.matern import MaternProfile
 
 CORR_SCALES = ("cor", "cor0", "cov0", "none")
 """What `corr_scale=` takes."""
-
-Pins = Mapping[str, float | tuple[float | None, ...] | None]
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """One grouping factor: the combination of `columns`, written `text`."""
-
-    text: str
-    columns: tuple[str, ...]
-    separator: str = "/"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,14 +39,30 @@ class Random:
         "inner | outer": correlated effects of the levels of `inner` within those of `outer`.
         A leading "~" is allowed.
     struct : str, optional
-        Covariance of the inner levels: "CS" (default for one factor), "HCS", "UN", "ID",
-        "DIAG", "AR", "HAR", "CAR"; spatial "SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH" (inner:
-        coordinates "x + y", or a site with `distance` a matrix); "GEN", "GDIAG" (inner: a
-        patsy design such as "1 + dose").  Case does not matter.
+        Covariance G of the inner levels; case does not matter.  Formulas, parameters and what
+        each is for: the table of structures in the documentation.
+
+        - Levels without order: "CS" (default for one factor), "HCS", "UN", "ID", "DIAG", "FA1"
+          (one common factor; three levels or more), "PROP" (proportional to the known `corr`).
+        - Levels in order: "AR", "HAR", "TOEP", "HTOEP" (by the rank of the level), "CAR" (by its
+          value, a number).
+        - Sites: "SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH", "MATERN".  Inner is coordinates
+          "x + y", or a site with `distance` a matrix.  Rows with the same coordinates are at
+          the same site and share its effect.
+        - Species on the tree `corr`: "PHYBM" (Brownian motion), "PHYPL" (Pagel's lambda), "PHYOU"
+          (Ornstein-Uhlenbeck), written "1 | species", or "species | g" for a tree in each g.
+        - Random slopes: "GEN" (correlated), "GDIAG".  Inner is a patsy design such as "1 + dose".
     corr : DataFrame, optional
-        Known correlations of the levels of g, rows and columns labelled by them: the variance
-        is then ``sigma2 * corr``.  Levels that do not occur are left out.  With "a/b" it
-        belongs to the last of the terms.
+        Known correlations, rows and columns labelled by levels; levels that do not occur are
+        left out.  Over which levels they are:
+
+        - "1 | g": those of g.  The variance is then ``sigma2 * corr``, or that of the structure
+          PHYBM, PHYPL or PHYOU.  With "a/b" it belongs to the last of the terms.
+        - "inner | outer" with PROP, PHYBM, PHYPL or PHYOU: those of inner, the effects of
+          different outer levels being independent.
+        - "inner | outer" with any other structure: those of outer, ``corr (x) G``.  The effects
+          of inner levels t in s and t' in s' have covariance ``corr_ss' G_tt'``: traits that
+          evolve together along a tree.  Slopes ("1 + dose | species") are included.
     corr_scale : {"cor", "cor0", "cov0", "none"}
         After selecting the levels that occur: "cor" makes `corr` a correlation matrix, "cor0"
         then maps its smallest element to 0 and keeps 1, "cov0" subtracts its smallest element,
@@ -68,10 +70,19 @@ class Random:
     distance : {"euclidean", "manhattan", "maximum", "gcd"} or DataFrame, optional
         Metric over the coordinates ("gcd" is km over longitude and latitude in degrees), or
         the distances themselves, labelled by site.
+    smoothness : float, optional
+        Of MATERN, from 0.1 to 50; 1.5 unless said.  0.5 is SPEXP.
     fixed : dict, optional
         Components that are not estimated: {"sigma2": 0.1}, {"tau2": [None, 0.2], "rho": 0};
-        one number, or one entry per component with None where it is estimated.  For
-        "1 | a/b" sigma2 has one entry per term.
+        one number, or one entry per component with None where it is estimated.  Keys are
+        the components of the structure: "tau2" and "rho", but "tau2" and "lambda" of PHYPL,
+        "tau2" and "alpha" of PHYOU, "loading" and "psi" of FA1.  For "1 | a/b" sigma2 has one
+        entry per term.
+    equal : dict, optional
+        Components of an "inner | outer" term that have one value: {"tau2": [0, 0, 1]} for the
+        variances of the first and second of three levels.  One entry per component, the same
+        for those that are equal; None is in no group.  Each group is one component of the
+        result.
 
     Raises
     ------
@@ -90,22 +101,27 @@ class Random:
     corr: pd.DataFrame | None = None
     corr_scale: str = "cor"
     distance: str | pd.DataFrame | None = None
+    smoothness: float | None = None
     fixed: Any = None
+    equal: Any = None
     left: str = field(init=False)
     groupings: tuple[Grouping, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        left, right = _split(self.formula)
+        left, right = split_formula(self.formula)
         object.__setattr__(self, "left", left)
         object.__setattr__(self, "groupings", parse_groupings(right, self.formula))
-        object.__setattr__(self, "struct", _structure_code(self.struct, left, self.formula))
+        object.__setattr__(self, "struct", structure_code(self.struct, left, self.formula))
         self._check_corr()
         self._check_distance()
+        self._check_smoothness()
         object.__setattr__(self, "fixed", self._checked_pins())
+        if self.equal is not None:
+            object.__setattr__(self, "equal", read_ties(self.equal, self.struct, self.formula))
 
     @property
     def is_intercept(self) -> bool:
-        """True for "1 | g"."""
+        """True for "1 | g" without a structure."""
         return self.struct is None
 
     def __repr__(self) -> str:
@@ -114,7 +130,9 @@ class Random:
         parts += [f"corr={_brief(self.corr)}"] if self.corr is not None else []
         parts += [f"corr_scale={self.corr_scale!r}"] if self.corr_scale != "cor" else []
         parts += [f"distance={_brief(self.distance)}"] if self.distance is not None else []
+        parts += [f"smoothness={self.smoothness!r}"] if self.smoothness is not None else []
         parts += [f"fixed={dict(self.fixed)!r}"] if self.fixed else []
+        parts += [f"equal={dict(self.equal)!r}"] if self.equal else []
         return f"Random({', '.join(parts)})"
 
     def _check_corr(self) -> None:
@@ -123,20 +141,27 @@ class Random:
                 f"corr_scale={self.corr_scale!r} in {self!r}: "
                 f"it takes one of {', '.join(CORR_SCALES)}"
             )
-        if self.corr is None:
-            return
-        if not self.is_intercept:
+        if self.corr is not None:
+            _require_labelled(self.corr, "corr", self)
+        elif self.struct in NEEDS_MATRIX:
             raise SpecificationError(
-                f"{self!r}: corr= belongs to random intercepts '1 | g', "
-                f"not to {self.left!r} on the left"
+                f"{self!r}: struct={self.struct!r} needs corr=matrix, a DataFrame whose index and "
+                "columns name the levels"
             )
-        _require_labelled(self.corr, "corr", self)
+        if self.struct in NEEDS_MATRIX and self.left == "1" and len(self.groupings) > 1:
+            raise SpecificationError(
+                f"{self!r}: struct={self.struct!r} belongs to one grouping; give "
+                f"{self.groupings[0].text!r} as a random term of its own"
+            )
 
     def _check_distance(self) -> None:
         if self.distance is None:
             return
         if self.struct not in SPATIAL:
-            raise SpecificationError(f"{self!r}: distance= belongs to the structures SP* only")
+            raise SpecificationError(
+                f"{self!r}: distance= belongs to the structures of sites only: "
+                f"{', '.join(sorted(SPATIAL))}"
+            )
         if isinstance(self.distance, str):
             if self.distance not in METRICS:
                 raise SpecificationError(
@@ -146,17 +171,20 @@ class Random:
             return
         _require_labelled(self.distance, "distance", self)
 
+    def _check_smoothness(self) -> None:
+        if self.smoothness is None:
+            return
+        if self.struct != "MATERN":
+            raise SpecificationError(f"{self!r}: smoothness= belongs to struct='MATERN' only")
+        try:
+            MaternProfile(float(self.smoothness))
+        except (TypeError, ValueError) as error:
+            raise SpecificationError(f"smoothness= of Random({self.formula!r}): {error}") from None
+
     def _checked_pins(self) -> Pins | None:
         if self.fixed is None:
             return None
-        allowed = ("sigma2",) if self.is_intercept else ("tau2", "rho")
-        allowed = allowed[:1] if self.struct in UNCORRELATED else allowed
-        if not isinstance(self.fixed, Mapping) or set(self.fixed) - set(allowed):
-            raise SpecificationError(
-                f"fixed= of Random({self.formula!r}) must be a dict with the keys "
-                f"{', '.join(map(repr, allowed))}, got {self.fixed!r}"
-            )
-        pins = {k: _pin_values(v, k, self.formula) for k, v in self.fixed.items()}
+        pins = read_pins(self.fixed, self.struct, self.formula)
         sigma2 = pins.get("sigma2")
         if isinstance(sigma2, tuple) and len(sigma2) != len(self.groupings):
             raise SpecificationError(
@@ -164,44 +192,6 @@ class Random:
                 f"are {len(self.groupings)} variances: {shorten(g.text for g in self.groupings)}"
             )
         return pins
-
-
-@dataclass(frozen=True, eq=False)
-class TermSpec:
-    """One term of the model before it meets the data.
-
-    Attributes
-    ----------
-    name : str
-        Unique name of the term, as in `vcomp`.
-    outer : Grouping
-        What its levels are.
-    left : str
-        Left side of its formula; "1" for a random intercept.
-    code : str or None
-        Structure as the user calls it; None for a random intercept.
-    corr, corr_scale, distance, pins
-        As in `Random`, `fixed` cut to this term.
-    arrays : tuple of Series or None
-        The grouping variables themselves where the user gave arrays.
-    """
-
-    name: str
-    outer: Grouping
-    left: str = "1"
-    code: str | None = None
-    corr: pd.DataFrame | None = None
-    corr_scale: str = "cor"
-    distance: str | pd.DataFrame | None = None
-    pins: Pins = field(default_factory=dict)
-    arrays: tuple[pd.Series, ...] | None = None
-
-    @property
-    def inner(self) -> tuple[str, ...]:
-        """Columns on the left side; none for intercepts and designs."""
-        if self.code is None or self.code in SLOPES:
-            return ()
-        return tuple(c.strip() for c in self.left.split("+"))
 
 
 def expand(groups: Any, random: Any, columns: Sequence[object] | None = None) -> list[TermSpec]:
@@ -228,114 +218,12 @@ def expand(groups: Any, random: Any, columns: Sequence[object] | None = None) ->
     SpecificationError
         For a term that is asked for twice, or something that is no term.
     """
-    specs = _from_groups(groups, columns)
+    specs = from_groups(groups, columns)
     terms = [] if random is None else random if isinstance(random, (list, tuple)) else [random]
     for term in terms:
         specs += _from_random(term)
     _check_duplicates(specs)
     return _unique_names(specs)
-
-
-def parse_groupings(text: str, where: str) -> tuple[Grouping, ...]:
-    """Expand "a/b/c" to its three groupings and "a:b" to one; `where` is quoted in errors."""
-    if re.search(r"[+*()|~]", text):
-        raise SpecificationError(
-            f"groups of a random term are 'a', 'a:b' or 'a/b', got {text!r} in {where!r}; "
-            "give crossed groups as separate terms"
-        )
-    out: list[Grouping] = []
-    parts = [tuple(name.strip() for name in step.split(":")) for step in text.split("/")]
-    columns: tuple[str, ...] = ()
-    for depth, part in enumerate(parts):
-        columns += part
-        if not all(columns):
-            raise SpecificationError(f"a group is missing on the right side of {where!r}")
-        if len(set(columns)) < len(columns):
-            raise SpecificationError(f"the same group appears twice in {where!r}")
-        steps = "/".join(":".join(p) for p in parts[: depth + 1])
-        out.append(Grouping(steps, columns, "/" if depth else ":"))
-    return tuple(out)
-
-
-def _split(formula: object) -> tuple[str, str]:
-    if not isinstance(formula, str) or not formula.strip():
-        raise SpecificationError(
-            f"a random term is written '1 | g' or 'inner | outer', got {formula!r}"
-        )
-    text = formula.strip().removeprefix("~")
-    if "||" in text:
-        raise SpecificationError(f"{formula!r}: for uncorrelated slopes use '|' and struct='GDIAG'")
-    if text.count("|") != 1:
-        raise SpecificationError(
-            f"a random term has one '|', as in '1 | study' or 'outcome | study'; got {formula!r}"
-        )
-    left, right = (part.strip() for part in text.split("|"))
-    if not left or not right:
-        raise SpecificationError(f"one side of '|' is empty in the random term {formula!r}")
-    return " ".join(left.split()), right
-
-
-def _structure_code(struct: object, left: str, formula: str) -> str | None:
-    """Code of the structure in upper case; None for a random intercept."""
-    if struct is None:
-        if left == "1":
-            return None
-        if _is_name(left):
-            return "CS"
-        raise SpecificationError(
-            f"Random({formula!r}) needs a struct=: GEN or GDIAG for random slopes, "
-            "SP* for coordinates"
-        )
-    if not isinstance(struct, str):
-        raise SpecificationError(
-            f"struct= of Random({formula!r}) is a code such as 'UN', got {struct!r}"
-        )
-    code = struct.upper()
-    if code in SLOPES:
-        return code
-    structure_class(code)
-    if code in NEEDS_MATRIX:
-        raise SpecificationError(
-            f"struct={code!r} of Random({formula!r}) cannot be given here; for known correlations "
-            "use Random('1 | g', corr=matrix)"
-        )
-    _check_left(code, left, formula)
-    return code
-
-
-def _check_left(code: str, left: str, formula: str) -> None:
-    if left == "1":
-        raise SpecificationError(
-            f"Random({formula!r}) is a random intercept and takes no struct={code!r}; "
-            "put a factor on the left, or leave struct= out"
-        )
-    parts = [part.strip() for part in left.split("+")]
-    most = None if code in SPATIAL else 1
-    if not all(_is_name(part) for part in parts) or (most and len(parts) > most):
-        what = "coordinates such as 'x + y'" if code in SPATIAL else "one factor"
-        raise SpecificationError(f"struct={code!r} wants {what} on the left of '|', got {left!r}")
-
-
-def _is_name(text: str) -> bool:
-    return re.search(r"[+*:()/^~]|^[-\d]", text) is None
-
-
-def _pin_values(value: Any, kind: str, formula: str) -> float | tuple[float | None, ...] | None:
-    try:
-        if value is None or np.ndim(value) == 0:
-            return _pin_value(value)
-        return tuple(_pin_value(v) for v in value)
-    except (TypeError, ValueError):
-        raise SpecificationError(
-            f"fixed {kind} of Random({formula!r}) takes numbers, and None for what is estimated; "
-            f"got {value!r}"
-        ) from None
-
-
-def _pin_value(value: Any) -> float | None:
-    if value is None or np.isnan(float(value)):
-        return None
-    return float(value)
 
 
 def _require_labelled(matrix: object, what: str, term: Random) -> None:
@@ -365,95 +253,39 @@ def _from_random(term: object) -> list[TermSpec]:
             "random= takes strings such as '1 | study' and Random(...), "
             f"got {type(term).__name__}: {term!r}"
         )
-    if not term.is_intercept:
-        return [_structured(term, g) for g in term.groupings]
-    specs = [
-        TermSpec(g.text, g, pins=_pin_of(term.fixed or {}, position))
-        for position, g in enumerate(term.groupings)
-    ]
-    if term.corr is not None:
-        last = specs[-1]
-        specs[-1] = replace(
-            last, name=f"{last.name} (corr)", corr=term.corr, corr_scale=term.corr_scale
-        )
-    return specs
+    make = _intercept if term.is_intercept else _structured
+    specs = [make(term, position) for position in range(len(term.groupings))]
+    if term.corr is None or term.struct in NEEDS_MATRIX:
+        return specs
+    last = specs[-1]
+    with_corr = replace(
+        last, name=f"{last.name} (corr)", corr=term.corr, corr_scale=term.corr_scale
+    )
+    return [*specs[:-1], with_corr]
 
 
-def _structured(term: Random, outer: Grouping) -> TermSpec:
+def _intercept(term: Random, position: int) -> TermSpec:
+    grouping = term.groupings[position]
+    pins = {k: v[position] if isinstance(v, tuple) else v for k, v in (term.fixed or {}).items()}
+    return TermSpec(grouping.text, grouping, pins=pins)
+
+
+def _structured(term: Random, position: int) -> TermSpec:
+    outer = term.groupings[position]
+    own = term.struct in NEEDS_MATRIX
+    groups = ":".join(outer.columns)
     return TermSpec(
-        f"{term.left} | {':'.join(outer.columns)}",
+        f"{outer.text} ({term.struct})" if term.left == "1" else f"{term.left} | {groups}",
         outer,
         term.left,
         term.struct,
+        corr=term.corr if own else None,
+        corr_scale=term.corr_scale,
         distance=term.distance,
+        smoothness=term.smoothness,
         pins=term.fixed or {},
+        ties=term.equal or {},
     )
-
-
-def _pin_of(pins: Pins, position: int) -> Pins:
-    return {k: v[position] if isinstance(v, tuple) else v for k, v in pins.items()}
-
-
-def _from_groups(groups: Any, columns: Sequence[object] | None) -> list[TermSpec]:
-    if groups is None:
-        return []
-    if isinstance(groups, str):
-        if "|" in groups:
-            raise SpecificationError(
-                f"groups={groups!r} names columns, as in 'study' or 'study/id'; "
-                "terms with '|' are given as random="
-            )
-        return [TermSpec(g.text, g) for g in parse_groupings(groups, f"groups={groups!r}")]
-    if _is_column_list(groups, columns):
-        return [
-            TermSpec(g.text, g) for g in parse_groupings("/".join(groups), f"groups={groups!r}")
-        ]
-    return _from_arrays(_as_columns(groups))
-
-
-def _is_column_list(groups: object, columns: Sequence[object] | None) -> bool:
-    if not isinstance(groups, (list, tuple)) or not groups:
-        return False
-    if not all(isinstance(g, str) for g in groups):
-        return False
-    return columns is None or any(g in columns for g in groups)
-
-
-def _as_columns(groups: Any) -> list[pd.Series]:
-    if isinstance(groups, pd.DataFrame):
-        return [groups.iloc[:, j] for j in range(groups.shape[1])]
-    if isinstance(groups, (list, tuple)) and len(groups) and np.ndim(groups[0]) == 1:
-        return [c for g in groups for c in _as_columns(g)]
-    if isinstance(groups, (pd.Series, pd.Index, pd.Categorical)):
-        return [pd.Series(groups)]
-    values = np.asarray(groups)
-    if values.ndim == 2:
-        return [pd.Series(values[:, j]).infer_objects() for j in range(values.shape[1])]
-    if values.ndim != 1:
-        raise DataError(f"groups must be an array (n,) or (n, depth), got shape {values.shape}")
-    name = getattr(groups, "name", None)
-    return [pd.Series(values, name=name if isinstance(name, str) else None)]
-
-
-def _from_arrays(arrays: list[pd.Series]) -> list[TermSpec]:
-    if not arrays:
-        raise DataError("groups has no columns; pass None for a model without random effects")
-    names = [
-        a.name if isinstance(a.name, str) else "group" + (str(j) if j > 1 else "")
-        for j, a in enumerate(arrays, start=1)
-    ]
-    if len(set(names)) < len(names):
-        raise SpecificationError(
-            f"the arrays in groups need different names, got {', '.join(names)}"
-        )
-    return [
-        TermSpec(
-            "/".join(names[: depth + 1]),
-            Grouping("/".join(names[: depth + 1]), tuple(names[: depth + 1])),
-            arrays=tuple(arrays[: depth + 1]),
-        )
-        for depth in range(len(arrays))
-    ]
 
 
 def _check_duplicates(specs: Sequence[TermSpec]) -> None:

@@ -1,8 +1,8 @@
-"""Random terms bound to rows: levels, structures, and what a new row needs to find them."""
+"""Random terms bound to rows: which level, which effect, which structure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,97 +12,24 @@ from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model import formula
 from mvmeta.model.distances import METRICS
-from mvmeta.model.frames import Source, numeric, row_names, shorten
+from mvmeta.model.frames import Source, numeric, row_names
+from mvmeta.model.grammar import NEEDS_MATRIX, SLOPES, SPATIAL
+from mvmeta.model.labelled import known_correlation, select_distance
 from mvmeta.model.levels import Factor, LevelLabels, factor, level_texts
 from mvmeta.model.pins import Occurrence, pin
-from mvmeta.model.random import SLOPES, SPATIAL, TermSpec
+from mvmeta.model.records import TermRecord, constant
 from mvmeta.model.rows import aligned, check_finite
-from mvmeta.structures import CovarianceStructure, Identity, Known, structure_class
+from mvmeta.model.specs import TermSpec
+from mvmeta.structures import CovarianceStructure, Identity, Known, Kronecker, structure_class
+from mvmeta.structures.kronecker import MOST_ENTRIES
 
-LABEL_TOLERANCE = 1e-8
-"""Largest asymmetry of a labelled matrix, relative to its largest element, taken for rounding."""
-
-PSD_TOLERANCE = 1e-8
-"""An eigenvalue of a known matrix above -this times its largest diagonal element counts as zero."""
+__all__ = ["Selection", "TermData", "TermRecord", "bind", "collect"]
 
 COUNTED = frozenset({"AR", "HAR", "TOEP", "HTOEP"})
 """Structures in which a level keeps its place even if all its rows are dropped."""
 
-
-@dataclass(frozen=True, eq=False)
-class TermRecord:
-    """What prediction needs to know of a term.
-
-    Attributes
-    ----------
-    name : str
-    code : str or None
-        Structure as the user calls it; None for a random intercept, "KNOWN" with `corr=`.
-    outer : tuple of str
-        Columns whose combination is the level.
-    outer_levels : sequence
-        Labels of the levels, in the order of the codes.
-    inner : tuple of str
-        Columns of the inner factor (or the coordinates); empty for intercepts and slopes.
-    inner_levels : Index or None
-        Values of the inner factor in the order of its codes.
-    separator : str
-        Between the values of several inner columns in `inner_levels`.
-    design : FormulaSpec or None
-        Left side of a term with random slopes.
-    homogeneous : bool
-        Whether all levels, also new ones, have one variance by construction.
-    """
-
-    name: str
-    code: str | None
-    outer: tuple[str, ...]
-    outer_levels: Sequence[object]
-    inner: tuple[str, ...] = ()
-    inner_levels: pd.Index | None = None
-    separator: str = "/"
-    design: "formula.FormulaSpec | None" = None
-    homogeneous: bool = True
-
-    def variance(self, g: Floats, newdata: Any) -> Floats:
-        """Variance of the term's effect in new rows, shape (n_new,).
-
-        Parameters
-        ----------
-        g : ndarray, shape (q, q)
-            Covariance of the effects of one level.
-        newdata : DataFrame or anything `Source` reads
-
-        Returns
-        -------
-        ndarray, shape (n_new,)
-            NaN where the row does not say which variance it has: the inner factor's column
-            is missing, or has no level of the fitted data.
-        """
-        source = Source(newdata)
-        if self.design is not None:
-            return self._slope_variance(g, source)
-        diagonal = np.diag(g)
-        if self.homogeneous:
-            return np.full(source.n, diagonal[0])
-        codes = self.inner_codes(source)
-        return np.where(codes >= 0, diagonal[codes], np.nan)
-
-    def inner_codes(self, source: Source) -> Ints:
-        """Codes (n_new,) of the inner levels of new rows; -1 where unknown or not said."""
-        if self.inner_levels is None or any(c not in source for c in self.inner):
-            return np.full(source.n, -1)
-        known = pd.Index(level_texts(self.inner_levels))
-        new = factor([source.column(c) for c in self.inner], self.separator)
-        code = known.get_indexer(pd.Index(level_texts(new.levels.as_index), dtype=known.dtype))
-        return np.append(code, -1)[new.codes].astype(np.intp)
-
-    def _slope_variance(self, g: Floats, source: Source) -> Floats:
-        assert self.design is not None
-        if any(c not in source for c in self.design.variables):
-            return np.full(source.n, np.nan)
-        z = self.design.design(source)
-        return np.asarray(np.einsum("nq,qr,nr->n", z, g, z))
+LEAST_FOR_A_FACTOR = 3
+"""Inner levels from which on the loadings and specific variances of one factor are identified."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +133,10 @@ def bind(data: TermData, selection: Selection) -> Bound:
 
 
 def _binder(spec: TermSpec) -> Callable[[TermData, Factor, Selection], Bound]:
+    if spec.correlates_groups:
+        return _known
     if spec.code is None:
-        return _intercept if spec.corr is None else _known
+        return _intercept
     if spec.code in SLOPES:
         return _slopes
     return _sites if spec.code in SPATIAL else _inner
@@ -241,11 +170,6 @@ def _bound(spec: TermSpec, outer: Factor, effects: _Effects, chosen: Selection) 
         effects.structure, spec, len(outer.levels), effects.occurrence, chosen.saturated
     )
     inner = effects.inner
-    codes = None if inner is None else inner.codes
-    # The labels are a sequence that is built when somebody looks; the core only counts them.
-    labels: Any = outer.levels
-    term = RandomTerm(spec.name, outer.codes, labels, structure, codes, effects.z)
-    variances = [c for c in structure.components if c.kind in {"sigma2", "tau2"}]
     record = TermRecord(
         spec.name,
         spec.code,
@@ -255,9 +179,26 @@ def _bound(spec: TermSpec, outer: Factor, effects: _Effects, chosen: Selection) 
         None if inner is None else inner.levels.as_index,
         effects.separator,
         effects.design,
-        homogeneous=len(variances) == 1 and effects.z is None,
+        homogeneous=effects.z is None and _one_variance(structure),
+        outer_separator=spec.outer.separator,
     )
+    codes = None if inner is None else inner.codes
+    # The labels are a sequence that is built when somebody looks; the core only counts them.
+    labels: Any = outer.levels
+    term = RandomTerm(spec.name, outer.codes, labels, structure, codes, effects.z)
     return term, record, notes
+
+
+def _one_variance(structure: CovarianceStructure) -> bool:
+    """Whether all effects have one variance, whatever the components are."""
+    if sum(c.kind in {"sigma2", "tau2"} for c in structure.components) != 1:
+        return False
+    return constant(np.diag(structure.matrix(structure.to_natural(structure.starts(1.0)[0]))))
+
+
+def _one_level(n: int, name: str) -> tuple[Ints, Any]:
+    """Codes (n,) and labels of a term all of whose effects are correlated."""
+    return np.zeros(n, dtype=np.intp), LevelLabels([(pd.Index([name]), np.zeros(1, dtype=np.intp))])
 
 
 def _intercept(data: TermData, outer: Factor, chosen: Selection) -> Bound:
@@ -265,23 +206,24 @@ def _intercept(data: TermData, outer: Factor, chosen: Selection) -> Bound:
 
 
 def _known(data: TermData, outer: Factor, chosen: Selection) -> Bound:
+    """Intercepts correlated over the levels of their grouping."""
     spec = data.spec
     labels = level_texts(outer.levels.as_index)
-    correlation = scale_corr(select_corr(spec, labels), spec.corr_scale, spec.name)
-    structure, notes = pin(Known(correlation, labels), spec, len(labels), None, chosen.saturated)
-    one = LevelLabels([(pd.Index([spec.name]), np.zeros(1, dtype=np.intp))])
-    level, only = np.zeros(len(outer.codes), dtype=np.intp), cast("tuple[object, ...]", one)
+    correlation = known_correlation(spec, labels, spec.outer.text)
+    make: Any = Known if spec.code is None else structure_class(spec.code)
+    full = make(labels=labels, correlation=correlation)
+    structure, notes = pin(full, spec, len(labels), None, chosen.saturated)
+    level, only = _one_level(len(outer.codes), spec.name)
     term = RandomTerm(spec.name, level, only, structure, inner=outer.codes)
-    diagonal = np.diag(correlation)
     record = TermRecord(
         spec.name,
-        "KNOWN",
+        spec.code or "KNOWN",
         spec.outer.columns,
-        one,
+        only,
         spec.outer.columns,
         outer.levels.as_index,
         spec.outer.separator,
-        homogeneous=bool(np.ptp(diagonal) <= LABEL_TOLERANCE * diagonal.max()),
+        homogeneous=constant(np.diag(correlation)),
     )
     return term, record, notes
 
@@ -289,17 +231,8 @@ def _known(data: TermData, outer: Factor, chosen: Selection) -> Bound:
 def _inner(data: TermData, outer: Factor, chosen: Selection) -> Bound:
     spec = data.spec
     inner = _inner_factor(data, chosen)
-    make: Any = structure_class(str(spec.code))
-    labels = level_texts(inner.levels.as_index)
-    if spec.code == "CAR":
-        (column,) = _take(data.inner, chosen.rows)
-        times = numeric(_uncategorised(column), f"the time {spec.left!r} of {spec.name!r} (CAR)")
-        check_finite(times, [spec.left], column.index)
-        structure = make(labels, times=times[_first(inner.codes)])
-    else:
-        structure = make(labels)
-    occurrence = Occurrence(outer.codes, inner.codes, len(labels))
-    return _bound(spec, outer, _Effects(structure, inner, occurrence), chosen)
+    structure = _over_factor(data, inner, chosen)
+    return _correlated(spec, outer, _Effects(structure, inner), chosen)
 
 
 def _inner_factor(data: TermData, chosen: Selection) -> Factor:
@@ -307,6 +240,25 @@ def _inner_factor(data: TermData, chosen: Selection) -> Factor:
         return factor(_take(data.inner, chosen.rows))
     everywhere = factor(_take(data.inner, chosen.candidates))
     return everywhere.take(np.searchsorted(chosen.candidates, chosen.rows))
+
+
+def _over_factor(data: TermData, inner: Factor, chosen: Selection) -> CovarianceStructure:
+    spec = data.spec
+    make: Any = structure_class(str(spec.code))
+    labels = level_texts(inner.levels.as_index)
+    if spec.code in NEEDS_MATRIX:
+        return make(labels, correlation=known_correlation(spec, labels, spec.left))
+    if spec.code == "CAR":
+        (column,) = _take(data.inner, chosen.rows)
+        times = numeric(_uncategorised(column), f"the time {spec.left!r} of {spec.name!r} (CAR)")
+        check_finite(times, [spec.left], column.index)
+        return make(labels, times=times[_first(inner.codes)])
+    if spec.code == "FA1" and len(labels) < LEAST_FOR_A_FACTOR:
+        raise SpecificationError(
+            f"struct='FA1' of {spec.name!r} needs at least {LEAST_FOR_A_FACTOR} inner levels, the "
+            f"data have {len(labels)}: its parameters are not identified; use struct='UN'"
+        )
+    return make(labels)
 
 
 def _uncategorised(column: pd.Series) -> pd.Series:
@@ -337,7 +289,7 @@ def _slopes(data: TermData, outer: Factor, chosen: Selection) -> Bound:
         )
     make: Any = structure_class(SLOPES[str(spec.code)])
     structure = make(tuple(design.spec.column_names))
-    return _bound(spec, outer, _Effects(structure, design=design.spec, z=design.exog), chosen)
+    return _correlated(spec, outer, _Effects(structure, design=design.spec, z=design.exog), chosen)
 
 
 def _sites(data: TermData, outer: Factor, chosen: Selection) -> Bound:
@@ -353,112 +305,49 @@ def _sites(data: TermData, outer: Factor, chosen: Selection) -> Bound:
         check_finite(points, names, columns[0].index)
         distance = METRICS[spec.distance or "euclidean"](points[_first(sites.codes)])
     make: Any = structure_class(str(spec.code))
-    structure = make(labels, distance=distance)
-    return _bound(spec, outer, _Effects(structure, sites, separator=", "), chosen)
+    options = {} if spec.smoothness is None else {"smoothness": spec.smoothness}
+    structure = make(labels, distance=distance, **options)
+    return _correlated(spec, outer, _Effects(structure, sites, separator=", "), chosen)
 
 
-def select_corr(spec: TermSpec, labels: Sequence[str]) -> Floats:
-    """The known matrix of `spec` for the levels that occur, checked, shape (q, q).
-
-    Raises
-    ------
-    DataError
-        If levels are missing from it (named), or it is not finite or not symmetric there.
-    """
-    assert spec.corr is not None
-    return _select(spec.corr, labels, f"corr= of {spec.name!r}")
-
-
-def select_distance(spec: TermSpec, labels: Sequence[str]) -> Floats:
-    """The distances of `spec` for the sites that occur, checked, shape (q, q).
-
-    Raises
-    ------
-    DataError
-        As `select_corr`, and for negative distances or a site at a distance from itself.
-    """
-    what = f"distance= of {spec.name!r}"
-    assert isinstance(spec.distance, pd.DataFrame)
-    values = _select(spec.distance, labels, what)
-    if (values < 0).any() or np.diag(values).any():
-        raise DataError(f"{what} must be >= 0, and 0 on the diagonal")
-    return values
+def _correlated(spec: TermSpec, outer: Factor, effects: _Effects, chosen: Selection) -> Bound:
+    """A term with several effects in each outer level, these independent or not."""
+    known, names = None, level_texts(outer.levels.as_index) if spec.is_product else ()
+    if spec.is_product:
+        known = known_correlation(spec, names, spec.outer.text)
+    if effects.inner is not None:
+        linked = None if known is None else known != 0
+        q = len(effects.inner.levels)
+        seen = Occurrence(outer.codes, effects.inner.codes, q, linked)
+        effects = replace(effects, occurrence=seen)
+    bound = _bound(spec, outer, effects, chosen)
+    return bound if known is None else _times_known(bound, known, names)
 
 
-def scale_corr(r: Floats, scale: str, name: str) -> Floats:
-    """Apply `corr_scale` to a known matrix r (q, q), after its levels were selected.
-
-    "cor": r_ij / sqrt(r_ii r_jj); "cor0": then (r - min) / (1 - min); "cov0": r - min.
-
-    Raises
-    ------
-    SpecificationError
-        If the result is not positive semi-definite.
-    """
-    if scale in {"cor", "cor0"}:
-        variances = np.diag(r)
-        if (variances <= 0).any():
-            raise SpecificationError(
-                f"corr= of {name!r} has a diagonal element <= 0 and cannot be made correlations"
-            )
-        sd = np.sqrt(variances)
-        r = r / np.outer(sd, sd)
-        np.fill_diagonal(r, 1.0)
-    least = float(r.min())
-    if scale == "cor0":
-        if least >= 1:
-            raise SpecificationError(
-                f"corr= of {name!r} is 1 everywhere; corr_scale='cor0' would divide by 0"
-            )
-        r = (r - least) / (1 - least)
-    if scale == "cov0":
-        r = r - least
-    _check_semidefinite(r, scale, name)
-    return r
+def _times_known(bound: Bound, known: Floats, names: Sequence[str]) -> Bound:
+    """The same term with outer levels that are correlated: all of them are one level then."""
+    one, record, notes = bound
+    structure = Kronecker(known, names, one.structure)
+    level, only = _one_level(len(one.level), one.name)
+    if one.z is None:
+        inner = one.level * one.q + (0 if one.inner is None else one.inner)
+        term = RandomTerm(one.name, level, only, structure, inner)
+    else:
+        term = RandomTerm(one.name, level, only, structure, z=_spread(one, len(names)))
+    variances = pd.Series(np.diag(known), index=list(names))
+    return term, replace(record, outer_levels=only, known=variances), notes
 
 
-def _check_semidefinite(r: Floats, scale: str, name: str) -> None:
-    try:
-        # A factorisation costs a tenth of the eigenvalues, which only the message needs.
-        np.linalg.cholesky(r + PSD_TOLERANCE * np.diag(r).max() * np.eye(len(r)))
-    except np.linalg.LinAlgError:
-        least = np.linalg.eigvalsh(r)[0]
+def _spread(term: RandomTerm, n_outer: int) -> Floats:
+    """Rows of Z (n, n_outer q) of random slopes whose outer levels make up one level."""
+    assert term.z is not None
+    n, q = term.z.shape
+    if n * n_outer * q > MOST_ENTRIES:
         raise SpecificationError(
-            f"corr= of {name!r} is not positive semi-definite after corr_scale={scale!r}: "
-            f"its smallest eigenvalue is {least:.3g}; check it, or use another corr_scale"
-        ) from None
-
-
-def _select(matrix: pd.DataFrame, labels: Sequence[str], what: str) -> Floats:
-    rows, columns = pd.Index(level_texts(matrix.index)), pd.Index(level_texts(matrix.columns))
-    if not rows.is_unique or not columns.is_unique:
-        twice = rows[rows.duplicated()].append(columns[columns.duplicated()]).unique()
-        raise DataError(f"{what} has labels twice: {shorten(twice)}")
-    for axis, have in (("rows", rows), ("columns", columns)):
-        lacking = [label for label in labels if label not in have]
-        if lacking:
-            raise DataError(
-                f"{what} has no {axis} for {len(lacking)} levels of the data: {shorten(lacking)}; "
-                f"its labels are {shorten(have)}"
-            )
-    wanted = pd.Index(labels)
-    picked = np.ix_(rows.get_indexer(wanted), columns.get_indexer(wanted))
-    try:
-        values = matrix.to_numpy()[picked].astype(float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be numeric: {error}") from None
-    _check_symmetric(values, labels, what)
-    return (values + values.T) / 2
-
-
-def _check_symmetric(values: Floats, labels: Sequence[str], what: str) -> None:
-    if not np.isfinite(values).all():
-        i, j = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{what} is missing or infinite for {labels[i]!r} and {labels[j]!r}")
-    gap = np.abs(values - values.T)
-    if gap.max(initial=0.0) > LABEL_TOLERANCE * np.abs(values).max(initial=0.0):
-        i, j = divmod(int(np.argmax(gap)), len(gap))
-        raise DataError(
-            f"{what} is not symmetric: {values[i, j]:g} and {values[j, i]:g} for "
-            f"{labels[i]!r} and {labels[j]!r}"
+            f"the random slopes {term.name!r} of {n_outer} correlated levels would need a dense "
+            f"design of {n} rows and {n_outer * q} columns; use fewer levels, or slopes without "
+            "corr="
         )
+    z = np.zeros((n, n_outer, q))
+    z[np.arange(n), term.level] = term.z
+    return z.reshape(n, -1)

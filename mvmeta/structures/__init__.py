@@ -19,6 +19,7 @@ from mvmeta.structures.compound import (
 from mvmeta.structures.factor_analytic import FactorAnalytic
 from mvmeta.structures.identity import Diagonal, Identity
 from mvmeta.structures.known import BrownianMotion, Known, Proportional
+from mvmeta.structures.kronecker import Kronecker
 from mvmeta.structures.phylogenetic import OrnsteinUhlenbeck, PagelLambda
 from mvmeta.structures.pinned import Pinned
 from mvmeta.structures.spatial import (
@@ -29,6 +30,7 @@ from mvmeta.structures.spatial import (
     SpatialRational,
     SpatialSpherical,
 )
+from mvmeta.structures.tied import Tied
 from mvmeta.structures.toeplitz import HeterogeneousToeplitz, Toeplitz
 from mvmeta.structures.unstructured import Unstructured
 
@@ -47,6 +49,7 @@ __all__ = [
     "HeterogeneousToeplitz",
     "Identity",
     "Known",
+    "Kronecker",
     "Matern",
     "OrnsteinUhlenbeck",
     "PagelLambda",
@@ -57,6 +60,7 @@ __all__ = [
     "SpatialLinear",
     "SpatialRational",
     "SpatialSpherical",
+    "Tied",
     "Toeplitz",
     "Unstructured",
     "structure_class",

@@ -157,7 +157,10 @@ class RangeCorrelation(Correlation):
     levels = ("",)
 
     def __init__(
-        self, distance: Floats, profile: Profile, quantiles: tuple[float, ...] = (0.25, 0.05, 2.0)
+        self,
+        distance: Floats,
+        profile: Profile,
+        quantiles: tuple[float, ...] = (0.25, 0.02, 0.1, 2.0),
     ) -> None:
         self.q, self.distance = len(distance), distance
         self.profile, self.quantiles = profile, quantiles

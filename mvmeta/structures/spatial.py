@@ -42,7 +42,7 @@ class Spatial(ScaledCorrelation):
         labels: Sequence[str],
         distance: Floats,
         profile: Profile,
-        quantiles: tuple[float, ...] = (0.25, 0.05, 2.0),
+        quantiles: tuple[float, ...] = (0.25, 0.02, 0.1, 2.0),
     ) -> None:
         self.distance = distance_matrix(distance, labels)
         super().__init__(labels, RangeCorrelation(self.distance, profile, quantiles))

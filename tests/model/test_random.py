@@ -1,11 +1,15 @@
 """Random terms as written: expansion, names, structures' defaults, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mvmeta.errors import DataError, SpecificationError
+from mvmeta.model.grammar import SLOPES
 from mvmeta.model.random import Random, expand
+from mvmeta.structures import structure_codes
 
 LABELLED = pd.DataFrame(np.eye(2), index=["a", "b"], columns=["a", "b"])
 
@@ -46,6 +50,9 @@ def test_groups_expand_to_nested_intercepts(groups, expected):
         ("outcome | a/b", ["outcome | a", "outcome | a:b"]),
         (Random("1 | species", corr=LABELLED), ["species (corr)"]),
         (Random("1 | a/b", corr=LABELLED), ["a", "a/b (corr)"]),
+        (Random("o | a/b", "UN", corr=LABELLED), ["o | a", "o | a:b (corr)"]),
+        (Random("1 | species", "phypl", corr=LABELLED), ["species (PHYPL)"]),
+        (Random("o | study", "PROP", corr=LABELLED), ["o | study"]),
         (Random("1 + dose | study", "gen"), ["1 + dose | study"]),
         (Random("x + y | const", "SPEXP"), ["x + y | const"]),
         (["1 | a", "1 | b"], ["a", "b"]),
@@ -107,11 +114,21 @@ def test_structure_defaults_and_case():
         (("1 | study", "UN"), {}, "random intercept"),
         (("a + b | study", "UN"), {}, "one factor"),
         (("x*y | study", "SPEXP"), {}, "coordinates"),
-        (("species | study", "PHYBM"), {}, "corr=matrix"),
+        (("species | study", "PHYBM"), {}, "needs corr=matrix"),
+        (("1 | species", "PHYPL"), {}, "needs corr=matrix"),
+        (("1 | a/b", "PHYPL"), {"corr": LABELLED}, "belongs to one grouping; give 'a'"),
+        (("x + y | s", "SPEXP"), {"smoothness": 0.5}, "'MATERN' only"),
+        (("x + y | s", "MATERN"), {"smoothness": 0.01}, "from 0.1 to 50"),
+        (("x + y | s", "MATERN"), {"smoothness": "rough"}, "could not convert"),
+        (("1 | s",), {"equal": {"sigma2": [0, 0]}}, "components of one term"),
+        (("o | s", "UN"), {"equal": {"sigma2": [0, 0]}}, "'tau2', 'rho'"),
+        (("o | s", "UN"), {"equal": {"tau2": 0}}, r"as in \[0, 0, 1\]; got 0"),
+        (("o | s", "UN"), {"equal": [0, 0]}, "must be a dict"),
+        (("o | s", "FA1"), {"fixed": {"tau2": 0}}, "'loading', 'psi'"),
+        (("o | s", "PHYPL"), {"corr": LABELLED, "fixed": {"rho": 0}}, "'tau2', 'lambda'"),
         (("1 | s",), {"corr": np.eye(2)}, "DataFrame"),
         (("1 | s",), {"corr": LABELLED.iloc[:1]}, "square"),
         (("1 | s",), {"corr": LABELLED, "corr_scale": "foo"}, "corr_scale"),
-        (("o | s",), {"corr": LABELLED}, "random intercepts"),
         (("o | s", "UN"), {"distance": "euclidean"}, "SP"),
         (("x + y | s", "SPEXP"), {"distance": "chebyshev"}, "'gcd'"),
         (("site | s", "SPEXP"), {"distance": np.eye(2)}, "DataFrame"),
@@ -140,6 +157,10 @@ def test_repr_shows_what_was_said_and_no_more():
         "Random('1 | s', corr=<DataFrame 2 x 2>, corr_scale='cor0', fixed={'sigma2': 0.1})"
     )
     assert repr(Random("o | s", "un")) == "Random('o | s', struct='UN')"
+    matern = Random("x + y | s", "MATERN", smoothness=0.5)
+    assert repr(matern) == "Random('x + y | s', struct='MATERN', smoothness=0.5)"
+    tied = Random("o | s", "UN", equal={"tau2": [0, 0]})
+    assert repr(tied) == "Random('o | s', struct='UN', equal={'tau2': (0, 0)})"
 
 
 def test_random_is_frozen():
@@ -162,3 +183,11 @@ def test_a_list_of_labels_is_no_list_of_columns():
     (spec,) = expand(["s1", "s1", "s2"], None, columns=["yi"])
     assert spec.name == "group"
     assert list(spec.arrays[0]) == ["s1", "s1", "s2"]
+
+
+def test_every_structure_is_documented_where_users_look():
+    documented = Random.__doc__
+    table = Path(__file__).parents[2].joinpath("docs", "reference", "structures.md").read_text()
+    for code in (*structure_codes(), *SLOPES):
+        assert f'"{code}"' in documented
+        assert f"`{code}`" in table

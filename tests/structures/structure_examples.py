@@ -17,6 +17,7 @@ from mvmeta.structures import (
     HeterogeneousToeplitz,
     Identity,
     Known,
+    Kronecker,
     Matern,
     OrnsteinUhlenbeck,
     PagelLambda,
@@ -27,6 +28,7 @@ from mvmeta.structures import (
     SpatialLinear,
     SpatialRational,
     SpatialSpherical,
+    Tied,
     Toeplitz,
     Unstructured,
 )
@@ -92,6 +94,19 @@ EXAMPLES: dict[str, CovarianceStructure] = {
     "pinned SPEXP": Pinned(SpatialExponential(ABCD, distance=PLANE), np.array([np.nan, 2.0])),
     "pinned FA1": Pinned(FactorAnalytic(ABC), np.array([np.nan, np.nan, -1, 0, 1, np.nan])),
     "pinned PHYPL": Pinned(PagelLambda(ABCD, correlation=TREE), np.array([0.5, np.nan])),
+    "tied DIAG": Tied(Diagonal(ABC), [0, 1, 0]),
+    "tied HCS": Tied(HeterogeneousCompoundSymmetry(ABC), [0, 0, 1, 2]),
+    "tied HTOEP": Tied(HeterogeneousToeplitz(ABC), [0, 0, 0, 1, 2]),
+    "tied UN": Tied(Unstructured(ABC[:2]), [0, 0, 1]),
+    "tied FA1": Tied(FactorAnalytic(ABC), [0, 1, 2, 3, 3, 3]),
+    "pinned tied HCS": Pinned(
+        Tied(HeterogeneousCompoundSymmetry(ABC), [0, 0, 1, 2]), np.array([np.nan, np.nan, 0.3])
+    ),
+    "TREE x UN": Kronecker(TREE, ABCD, Unstructured(ABC[:2])),
+    "TREE x DIAG": Kronecker(TREE, ABCD, Diagonal(("a", "b"))),
+    "TREE x tied HCS": Kronecker(
+        TREE, ABCD, Tied(HeterogeneousCompoundSymmetry(ABC), [0, 1, 0, 2])
+    ),
 }
 
 
