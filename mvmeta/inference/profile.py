@@ -9,6 +9,7 @@ from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import ConvergenceError, MvmetaError
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.wald import check_alpha
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.optimize.maximize import maximize
@@ -127,9 +128,12 @@ class Profile:
 
         Raises
         ------
+        SpecificationError
+            If `alpha` is not between 0 and 1.
         ConvergenceError
             If the profile cannot be followed to a limit.
         """
+        check_alpha(alpha)
         target = float(np.sqrt(stats.chi2.isf(alpha, 1)))
         lower, low_edge = self._limit(-target, self.lower)
         upper, high_edge = self._limit(target, self.upper)

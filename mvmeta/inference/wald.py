@@ -1,6 +1,7 @@
 """Wald tests and intervals of the fixed effects."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy import stats
@@ -76,8 +77,23 @@ class WaldTest:
 
 
 def critical_value(df: Floats | float, alpha: float) -> Floats:
-    """Two-sided 1 - alpha/2 quantile of t with `df` degrees of freedom, normal where infinite."""
+    """Two-sided 1 - alpha/2 quantile of t with `df` degrees of freedom, normal where infinite.
+
+    Raises
+    ------
+    SpecificationError
+        If `alpha` is not between 0 and 1.
+    """
+    check_alpha(alpha)
     return np.asarray(stats.t.isf(alpha / 2.0, df))
+
+
+def check_alpha(alpha: object) -> None:
+    """Raise a SpecificationError unless `alpha`, 1 - coverage, is between 0 and 1."""
+    if not (isinstance(alpha, Real) and 0.0 < alpha < 1.0):
+        raise SpecificationError(
+            f"alpha={alpha!r}: it is 1 - coverage and lies between 0 and 1, 0.05 for 95% intervals"
+        )
 
 
 def contrasts(basis: Basis, rows: Floats, rhs: Floats | float = 0.0) -> Contrasts:

@@ -16,6 +16,7 @@ from mvmeta.model import formula as formulas
 from mvmeta.model import rows as masks
 from mvmeta.model.formula import Design, FormulaSpec, ParsedFormula
 from mvmeta.model.frames import Source, numeric, shorten
+from mvmeta.model.parameters import warn_of_too_many
 from mvmeta.model.random import expand
 from mvmeta.model.rank import independent_columns
 from mvmeta.model.terms import Selection, TermData, TermRecord, bind, collect
@@ -309,8 +310,10 @@ def _assemble(
     x = fixed.exog if keep.all() else np.ascontiguousarray(fixed.exog[:, keep])
     selection = Selection(chosen.rows, chosen.candidates, saturated=len(x) == x.shape[1])
     bound = [bind(term, selection) for term in given.terms]
+    problem = MetaProblem(fixed.endog, x, v, tuple(term for term, _, _ in bound))
+    warn_of_too_many(problem)
     return Prepared(
-        problem=MetaProblem(fixed.endog, x, v, tuple(term for term, _, _ in bound)),
+        problem=problem,
         endog_name=fixed.endog_name,
         exog_names=[name for name, kept in zip(fixed.names, keep, strict=True) if kept],
         dropped_columns=redundant,

@@ -37,29 +37,41 @@ def _is_column_list(groups: object, columns: Sequence[object] | None) -> bool:
     return columns is None or any(g in columns for g in groups)
 
 
-def _as_columns(groups: Any) -> list[pd.Series]:
+def _as_columns(groups: Any) -> list[tuple[object, Any]]:
+    """Name and values of every grouping variable; values with row labels stay Series.
+
+    All others are arrays, which go by position.
+    """
     if isinstance(groups, pd.DataFrame):
-        return [groups.iloc[:, j] for j in range(groups.shape[1])]
+        return [(name, groups.iloc[:, j]) for j, name in enumerate(groups.columns)]
     if isinstance(groups, (list, tuple)) and len(groups) and np.ndim(groups[0]) == 1:
         return [c for g in groups for c in _as_columns(g)]
-    if isinstance(groups, (pd.Series, pd.Index, pd.Categorical)):
-        return [pd.Series(groups)]
+    name = getattr(groups, "name", None)
+    if isinstance(groups, (pd.Series, pd.api.extensions.ExtensionArray)):
+        return [(name, groups)]
+    if isinstance(groups, pd.Index):
+        return [(name, groups.array)]
     values = np.asarray(groups)
     if values.ndim == 2:
-        return [pd.Series(values[:, j]).infer_objects() for j in range(values.shape[1])]
+        return [(None, _unlabelled(values[:, j])) for j in range(values.shape[1])]
     if values.ndim != 1:
         raise DataError(f"groups must be an array (n,) or (n, depth), got shape {values.shape}")
-    name = getattr(groups, "name", None)
-    return [pd.Series(values, name=name if isinstance(name, str) else None)]
+    return [(name, _unlabelled(values))]
 
 
-def _from_arrays(arrays: list[pd.Series]) -> list[TermSpec]:
-    if not arrays:
+def _unlabelled(values: np.ndarray) -> Any:
+    """An array (n,) of the narrowest type that holds the values."""
+    return pd.Series(values).infer_objects().array
+
+
+def _from_arrays(given: list[tuple[object, Any]]) -> list[TermSpec]:
+    if not given:
         raise DataError("groups has no columns; pass None for a model without random effects")
     names = [
-        a.name if isinstance(a.name, str) else "group" + (str(j) if j > 1 else "")
-        for j, a in enumerate(arrays, start=1)
+        name if isinstance(name, str) else "group" + (str(j) if j > 1 else "")
+        for j, (name, _) in enumerate(given, start=1)
     ]
+    arrays = [values for _, values in given]
     if len(set(names)) < len(names):
         raise SpecificationError(
             f"the arrays in groups need different names, got {', '.join(names)}"

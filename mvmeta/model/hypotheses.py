@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
-from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.multitest import multipletests, multitest_methods_names
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.wald import Basis, contrasts, wald_test
 from mvmeta.model.formula import linear_constraints
+
+Bool = bool | np.bool_
 
 
 def restrictions(r_matrix: Any, names: Sequence[str]) -> tuple[Floats, Floats]:
@@ -49,6 +52,32 @@ def restrictions(r_matrix: Any, names: Sequence[str]) -> tuple[Floats, Floats]:
         raise SpecificationError(
             f"{len(rows)} hypotheses need as many right-hand sides, got {np.shape(rhs)}"
         ) from None
+
+
+def pick_coefficients(names: Sequence[str], cols: Any) -> list[int]:
+    """Positions of coefficients given by name, by position, or by a mask (p,); or of one.
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such coefficient; names those there are.
+    """
+    array = np.atleast_1d(np.asarray(cols, dtype=object))
+    if array.ndim == 1 and len(array) == len(names) and all(isinstance(c, Bool) for c in array):
+        return np.flatnonzero(array.astype(bool)).tolist()
+    return [_position(names, c) for c in array.ravel()]
+
+
+def _position(names: Sequence[str], col: object) -> int:
+    if isinstance(col, str) and col in names:
+        return list(names).index(col)
+    whole = isinstance(col, Integral) and not isinstance(col, Bool)
+    if whole and -len(names) <= int(col) < len(names):
+        return int(col) % len(names)
+    raise SpecificationError(
+        f"no coefficient {col!r}; there are the {len(names)} coefficients {', '.join(names)}, to "
+        "be given by name or position"
+    )
 
 
 def t_test(basis: Basis, rows: Floats, rhs: Floats) -> ContrastResults:
@@ -124,6 +153,11 @@ def pairwise_test(
     method : str
         As in statsmodels' `multipletests`.
     alpha : float
+
+    Raises
+    ------
+    SpecificationError
+        For an unknown method (lists what exists), or an `alpha` not between 0 and 1.
     """
     pairs = list(combinations(range(len(levels)), 2))
     rows = np.array([levels[j] - levels[i] for i, j in pairs])
@@ -142,6 +176,18 @@ def pairwise_test(
         },
         index=names,
     )
-    reject, adjusted = multipletests(c.pvalue, method=method, alpha=alpha)[:2]
+    reject, adjusted = _adjusted(c.pvalue, method, alpha)
     frame[f"pvalue-{method}"], frame[f"reject-{method}"] = adjusted, reject
     return MultiCompResult(frame, rows, term, names, levels)
+
+
+def _adjusted(pvalues: Floats, method: str, alpha: float) -> tuple[Bools, Floats]:
+    """Which hypotheses are rejected, and p-values adjusted for their number, both (m,)."""
+    try:
+        reject, adjusted = multipletests(pvalues, method=method, alpha=alpha)[:2]
+    except ValueError:
+        known = ", ".join(f"{code!r} ({name})" for code, name in multitest_methods_names.items())
+        raise SpecificationError(
+            f"unknown method={method!r} of adjustment; takes one of {known}"
+        ) from None
+    return reject, adjusted

@@ -9,12 +9,12 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.inference.deletion import Deletion, deletion
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import RowDiagnostics, row_diagnostics
+from mvmeta.inference.reestimate import Reestimated, reestimate
+from mvmeta.marginal.base import MarginalCovariance
 
 
 class MetaInfluence:
     """Leverage and residuals by row, deletion diagnostics by row or group.
-
-    The components are held at their estimates.
 
     Parameters
     ----------
@@ -28,12 +28,21 @@ class MetaInfluence:
         Of the rows.
     names : pandas.Index, length p
         Of the coefficients.
+    backend : MarginalCovariance, optional
+        Of the full problem: the components are then estimated again without each group;
+        they are held at their estimates where it is None.
     """
 
     def __init__(
-        self, fit: Fit, groups: Ints, labels: pd.Index, index: pd.Index, names: pd.Index
+        self,
+        fit: Fit,
+        groups: Ints,
+        labels: pd.Index,
+        index: pd.Index,
+        names: pd.Index,
+        backend: MarginalCovariance | None = None,
     ) -> None:
-        self._fit, self._groups = fit, groups
+        self._fit, self._groups, self._backend = fit, groups, backend
         self._labels, self._index, self._names = labels, index, names
 
     @cached_property
@@ -41,8 +50,14 @@ class MetaInfluence:
         return row_diagnostics(self._fit)
 
     @cached_property
-    def _deletion(self) -> Deletion:
+    def _held(self) -> Deletion:
         return deletion(self._fit, self._groups)
+
+    @cached_property
+    def _deletion(self) -> Deletion | Reestimated:
+        if self._backend is None:
+            return self._held
+        return reestimate(self._fit, self._backend, self._groups)
 
     @property
     def hat_matrix_diag(self) -> Floats:
@@ -77,8 +92,11 @@ class MetaInfluence:
 
     @property
     def cluster_chi2(self) -> pd.DataFrame:
-        """Chi-square of the deleted residuals of each group, jointly: statistic and df."""
-        d = self._deletion
+        """Chi-square of the deleted residuals of each group, jointly: statistic and df.
+
+        The components are held at their estimates.
+        """
+        d = self._held
         return pd.DataFrame({"statistic": d.statistic, "df": d.size}, index=self._labels)
 
     def summary_frame(self) -> pd.DataFrame:

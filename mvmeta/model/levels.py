@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Ints
+from mvmeta.errors import DataError
+from mvmeta.model.frames import row_names
 
 
 class LevelLabels(Sequence[object]):
@@ -78,7 +80,13 @@ class Factor:
 
 
 def factor(columns: Sequence[pd.Series], separator: str = "/") -> Factor:
-    """The factor whose levels are the combinations of `columns`, each (n,), that occur."""
+    """The factor whose levels are the combinations of `columns`, each (n,), that occur.
+
+    Raises
+    ------
+    DataError
+        If a level is infinite; names the column and the rows.
+    """
     coded = [_factorize(c) for c in columns]
     if len(coded) == 1:
         codes, levels = coded[0]
@@ -110,8 +118,10 @@ def _factorize(series: pd.Series) -> tuple[Ints, pd.Index]:
     if isinstance(series.dtype, pd.CategoricalDtype):
         codes = series.cat.codes.to_numpy().astype(np.intp)
         code, kept = _compress(codes)
+        _check_finite(series, code, series.cat.categories[kept])
         return code, series.cat.categories[kept]
     codes, levels = pd.factorize(series)
+    _check_finite(series, codes, levels)
     try:
         order = np.argsort(levels.to_numpy(), kind="stable")
     except TypeError:
@@ -120,6 +130,18 @@ def _factorize(series: pd.Series) -> tuple[Ints, pd.Index]:
     rank = np.empty(len(order) + 1, dtype=np.intp)
     rank[order], rank[-1] = np.arange(len(order)), -1
     return rank[codes], _whole(levels[order])
+
+
+def _check_finite(series: pd.Series, codes: Ints, levels: pd.Index) -> None:
+    if levels.dtype.kind != "f" and levels.dtype != object:
+        return
+    infinite = levels.isin([np.inf, -np.inf])
+    if infinite.any():
+        bad = np.append(infinite, False)[codes]
+        raise DataError(
+            f"infinite levels in {series.name!r} ({row_names(series.index, bad)}); correct them "
+            "or leave the rows out"
+        )
 
 
 def _compress(key: np.ndarray) -> tuple[Ints, np.ndarray]:

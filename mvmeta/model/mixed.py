@@ -215,6 +215,11 @@ class MetaMixedLM(LikelihoodModel):
         """Which backend the layout of the problem calls for, and why."""
         return choose_backend(self.prepared.problem)
 
+    @property
+    def backend(self) -> MarginalCovariance:
+        """The plan by which M is factored, made on first use."""
+        return self._backend
+
     @cached_property
     def _backend(self) -> MarginalCovariance:
         return build_backend(self.prepared.problem, self._backend_name)

@@ -25,7 +25,9 @@ from mvmeta.inference.heterogeneity import (
     heterogeneity_test,
 )
 from mvmeta.inference.influence import row_diagnostics
+from mvmeta.inference.lrt import LikelihoodRatio, likelihood_ratio
 from mvmeta.inference.predict import predict
+from mvmeta.inference.profile import Profile
 from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
 from mvmeta.inference.weights import row_weights
 from mvmeta.model import hypotheses, predicted_effects
@@ -299,7 +301,7 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         """Marginal residuals over the square root of their marginal variance."""
         return self._row_series(self._diagnostics.pearson, "resid_pearson")
 
-    def get_influence(self, groups: Any = None) -> MetaInfluence:
+    def get_influence(self, groups: Any = None, reestimate: bool = False) -> MetaInfluence:
         """Leverage and residuals of every row, and what leaving out rows or groups changes.
 
         Parameters
@@ -307,23 +309,26 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         groups : str or array_like (n_given,), optional
             Leave out groups of rows together: a column the model uses, or values over the rows
             of the data as given.  Single rows unless said.
+        reestimate : bool
+            Estimate the components again without each row or group (one warm-started fit
+            each); they are held at their estimates otherwise (closed form, no refit).
 
         Returns
         -------
         MetaInfluence
-            Its Cook's distances and DFBETAS hold the components at their estimates.
 
         Raises
         ------
         DataError
             If the groups do not fit the rows.
         """
-        fit, rows = self.fit_, self._row_index
-        if groups is None:
-            return MetaInfluence(fit, np.arange(self.nobs), rows, rows, self.params.index)
-        codes = cluster_codes(self.model.prepared, groups)
-        labels = cluster_labels(self.model.prepared, groups)
-        return MetaInfluence(fit, codes, labels, rows, self.params.index)
+        codes, labels = np.arange(self.nobs), self._row_index
+        if groups is not None:
+            codes = cluster_codes(self.model.prepared, groups)
+            labels = cluster_labels(self.model.prepared, groups)
+        backend = self.model.backend if reestimate else None
+        names = self.params.index
+        return MetaInfluence(self.fit_, codes, labels, self._row_index, names, backend)
 
     def get_robustcov_results(
         self, cov_type: str = "CR2", groups: Any = None, df: str = "satterthwaite"
@@ -677,6 +682,91 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         return hypotheses.pairwise_test(
             self._inference.basis, levels, factor_labels or labels, term_name, method, alpha
         )
+
+    def compare_lr_test(self, restricted: MetaMixedLMResults) -> LikelihoodRatio:
+        """Likelihood-ratio test against a fit nested in this one.
+
+        Parameters
+        ----------
+        restricted : MetaMixedLMResults
+            Fit of fewer parameters to the same rows and V by the same criterion.
+
+        Returns
+        -------
+        LikelihoodRatio
+            statistic, pvalue, df_diff (it unpacks in that order), and pvalue_boundary, which
+            allows for a variance that the restricted model sets to its boundary 0.
+
+        Raises
+        ------
+        SpecificationError
+            If the fits cannot be compared: other rows or V, REML with other fixed effects, ...
+        """
+        return likelihood_ratio(self.fit_, restricted.fit_)
+
+    # -- variance components -------------------------------------------------------------
+
+    def profile(self, component: int | str) -> Profile:
+        """Profile likelihood of one variance component.
+
+        Parameters
+        ----------
+        component : int or str
+            Row of `vcomp`, or its name in `component_labels`, such as "study: sigma2".
+
+        Returns
+        -------
+        Profile
+            ``at(value)`` maximises over all other components; ``interval(alpha)`` gives limits.
+
+        Raises
+        ------
+        SpecificationError
+            If there is no such component, or it is fixed.
+        """
+        labels = list(self.component_labels)
+        known = (
+            component in labels if isinstance(component, str) else component in range(len(labels))
+        )
+        if not known:
+            raise SpecificationError(f"no component {component!r}; there are {', '.join(labels)}")
+        at = labels.index(component) if isinstance(component, str) else int(component)
+        if self.fit_.problem.fixed[at]:
+            raise SpecificationError(f"{labels[at]} is fixed: it has no profile")
+        return Profile(self.fit_, self.model.backend, at)
+
+    def vcomp_conf_int(self, alpha: float = 0.05, method: str = "profile") -> pd.DataFrame:
+        """Confidence intervals of the variance components.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+        method : {"profile"}
+            Values at which the deviance, all other components estimated again, is within the
+            chi-square quantile of its minimum.
+
+        Returns
+        -------
+        DataFrame
+            Rows as `vcomp`, columns lower, upper, lower_at_edge, upper_at_edge (the edge of
+            the parameter space lies inside the interval); NaN for fixed components.
+
+        Raises
+        ------
+        SpecificationError
+            For another method.
+        """
+        if method != "profile":
+            raise SpecificationError(f"method= takes 'profile', got {method!r}")
+        out = pd.DataFrame(
+            {"lower": np.nan, "upper": np.nan, "lower_at_edge": False, "upper_at_edge": False},
+            index=self.vcomp.index,
+        )
+        for i in np.flatnonzero(~self.fit_.problem.fixed).tolist():
+            found = self.profile(i).interval(alpha)
+            out.iloc[i] = [found.lower, found.upper, found.lower_at_edge, found.upper_at_edge]
+        return out
 
     # -- prediction ----------------------------------------------------------------------
 

@@ -24,8 +24,9 @@ class TermSpec:
         Structure as the user calls it; None for a random intercept.
     corr, corr_scale, distance, smoothness, pins, ties
         As in `Random`, `fixed` and `equal` cut to this term.
-    arrays : tuple of Series or None
-        The grouping variables themselves where the user gave arrays.
+    arrays : tuple of Series or ExtensionArray, or None
+        The grouping variables themselves where the user gave arrays; a Series is matched to
+        the rows of the data by its labels.
     """
 
     name: str
@@ -38,7 +39,7 @@ class TermSpec:
     smoothness: float | None = None
     pins: Pins = field(default_factory=dict)
     ties: Ties = field(default_factory=dict)
-    arrays: tuple[pd.Series, ...] | None = None
+    arrays: "tuple[pd.Series | pd.api.extensions.ExtensionArray, ...] | None" = None
 
     @property
     def inner(self) -> tuple[str, ...]:
