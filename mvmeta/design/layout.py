@@ -11,6 +11,10 @@ from mvmeta._typing import Ints
 
 def recode(codes: Ints) -> tuple[Ints, int]:
     """Relabel arbitrary integer codes (n,) to 0..m-1 (in sorted order) and count them."""
+    if len(codes) and 0 <= codes.min() and codes.max() <= len(codes):
+        seen = np.bincount(codes) > 0
+        new = np.cumsum(seen) - 1
+        return (codes if seen.all() else new[codes]), int(new[-1]) + 1
     values, inverse = np.unique(codes, return_inverse=True)
     return inverse.astype(np.intp), len(values)
 

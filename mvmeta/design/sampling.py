@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.design.layout import size_classes
 from mvmeta.errors import CovarianceError
 
 SYMMETRY_TOLERANCE = 1e-8
@@ -232,8 +233,8 @@ class SamplingCovariance:
 
     def _blocks(self) -> Iterator[tuple[Ints, Floats]]:
         """Groups of equal size: (rows (b, m), stack (b, m, m)), single rows left out."""
-        from mvmeta.design.layout import size_classes
-
+        if self.covariances is None:
+            return
         for rows in size_classes(self.cluster):
             if rows.shape[1] > 1:
                 yield rows, self.stack(rows)

@@ -1,5 +1,6 @@
 """One random term: which effect of which level each row carries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,6 +8,22 @@ from scipy import sparse
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.structures.base import CovarianceStructure
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The grouping a user asked for, where its levels are correlated and stored as one level.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (n,)
+        Code 0..S-1 of the group of each row.
+    labels : sequence
+        The S labels, in the order of the codes.
+    """
+
+    codes: Ints
+    labels: Sequence[object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +36,7 @@ class RandomTerm:
         As users see it: "study", "study/id", "outcome | study".
     level : ndarray of int, shape (n,)
         Code 0..L-1 of the (outer) level of each row.
-    level_labels : tuple
+    level_labels : sequence
         The L labels, in the order of the codes.
     structure : CovarianceStructure
         Gives G (q, q).
@@ -28,14 +45,23 @@ class RandomTerm:
         `z` is given or q = 1.
     z : ndarray, shape (n, q), or None
         Rows of Z for terms with covariates (random slopes).
+    correlated : Groups or None
+        For effects with a known correlation over S groups: these.  They are one level, whose
+        q effects belong to the groups in their order, q / S to each.
     """
 
     name: str
     level: Ints
-    level_labels: tuple[object, ...]
+    level_labels: Sequence[object]
     structure: CovarianceStructure
     inner: Ints | None = None
     z: Floats | None = None
+    correlated: Groups | None = None
+
+    @property
+    def groups(self) -> Groups:
+        """The grouping the user asked for: the levels, unless they are correlated groups."""
+        return self.correlated or Groups(self.level, self.level_labels)
 
     @property
     def n_levels(self) -> int:
@@ -83,6 +109,8 @@ class RandomTerm:
             level_labels=tuple(self.level_labels[i] for i in kept.tolist()),
             inner=None if self.inner is None else self.inner[rows],
             z=None if self.z is None else self.z[rows],
+            correlated=self.correlated
+            and Groups(self.correlated.codes[rows], self.correlated.labels),
         )
 
     def project(self, b: Floats) -> Floats:
