@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.random import Random
     from mvmeta.model.results import MetaMixedLMResults
+    from mvmeta.model.study_weights import study_weights
 
 __all__ = [
     "ConvergenceError",
@@ -33,6 +34,7 @@ __all__ = [
     "SpecificationError",
     "__version__",
     "datasets",
+    "study_weights",
 ]
 
 # Loaded on first use (PEP 562): statsmodels and pandas take a second to import, and
@@ -42,6 +44,7 @@ _HOMES = {
     "MetaMixedLMResults": "mvmeta.model.results",
     "Random": "mvmeta.model.random",
     "SamplingCovariance": "mvmeta.design.sampling",
+    "study_weights": "mvmeta.model.study_weights",
 }
 
 

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,15 @@ COLUMNS = (
 )
 """Columns of the table that come as they are from `inference.evidence.EvidenceTable`."""
 
+DISPLAYED = {
+    "joint": "joint",
+    "(se)": "joint_se",
+    "direct": "direct",
+    "(se) ": "direct_se",
+    "shift": "shift",
+}
+"""Columns of the text, and what is in them."""
+
 MATCH_TOLERANCE = 1e-8
 """Relative residual up to which a combination of coefficients is one of level means."""
 
@@ -54,6 +63,12 @@ MOST_NAMED = 4
 
 WIDTH = 78
 """Columns of the text."""
+
+LEAST_WORD = 3
+"""Letters from which on a column name is taken for a word that has a plural."""
+
+LEAST_REASON = 0.5
+"""How far, in shifts, the direct studies must lie off average to be called the reason."""
 
 ROW, BLOCK = "row", "V block"
 """What a study is where the model has no random terms."""
@@ -115,10 +130,14 @@ class Studies:
 
     def noun(self, count: int) -> str:
         """A word for `count` of them."""
-        if "stud" in self.name.lower():
-            return "study" if count == 1 else "studies"
-        word = self.name if self.name in (ROW, BLOCK) else f"{self.name} group"
-        return word if count == 1 else f"{word}s"
+        word = self.name.lower()
+        if "stud" in word:
+            word = "study"
+        elif not word.isalpha() or len(word) < LEAST_WORD or word.endswith("s"):
+            word = BLOCK if self.name == BLOCK else f"{self.name} group"
+        if count == 1:
+            return word
+        return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,15 +177,14 @@ def families(prepared: Prepared) -> list[Family]:
     if prepared.spec is None:
         return _indicator_family(prepared)
     info = prepared.spec.design_info
-    kinds = {f: i.type == "categorical" for f, i in info.factor_infos.items()}
     frame = prepared.frame.reset_index(drop=True)
-    codes = {f: _codes(f, info, frame) for f, factor in kinds.items() if factor}
-    numbers = {f: _numbers(f, info, frame) for f, factor in kinds.items() if not factor}
+    design = _AverageDesign(prepared, frame)
     sets = dict.fromkeys(
-        frozenset(t.factors) for t in info.terms if t.factors and all(kinds[f] for f in t.factors)
+        frozenset(design.columns[f] for f in t.factors)
+        for t in info.terms
+        if t.factors and all(f in design.columns for f in t.factors)
     )
-    design = _AverageDesign(prepared, codes, numbers)
-    made = [_family(design, [f for f in codes if f in chosen]) for chosen in sets]
+    made = [_family(design, [c for c in design.codes if c in chosen]) for chosen in sets]
     return [family for family in made if len(family.labels)]
 
 
@@ -191,20 +209,30 @@ def _numbers(factor: Any, info: Any, frame: pd.DataFrame) -> Floats:
     return values.reshape(len(frame), -1)
 
 
+Column: TypeAlias = tuple[str, tuple[Any, ...]]
+"""A factor whatever its coding: ``C(x)`` and ``C(x, Sum)`` are one; name and levels."""
+
+
 class _AverageDesign:
     """Design rows with some factors at given levels and everything else averaged."""
 
-    def __init__(
-        self, prepared: Prepared, codes: dict[Any, Ints], numbers: dict[Any, Floats]
-    ) -> None:
+    def __init__(self, prepared: Prepared, frame: pd.DataFrame) -> None:
         assert prepared.spec is not None
-        self.info, self.codes, self._numbers = prepared.spec.design_info, codes, numbers
-        self.seen = {f: np.unique(code) for f, code in codes.items()}
+        self.info = info = prepared.spec.design_info
+        kinds = {f: i.type == "categorical" for f, i in info.factor_infos.items()}
+        self.columns: dict[Any, Column] = {
+            f: (_factor_name(f.code), tuple(info.factor_infos[f].categories))
+            for f, factor in kinds.items()
+            if factor
+        }
+        self.codes = {column: _codes(f, info, frame) for f, column in self.columns.items()}
+        self._numbers = {f: _numbers(f, info, frame) for f, factor in kinds.items() if not factor}
+        self.seen = {column: np.unique(code) for column, code in self.codes.items()}
         self._kept = prepared.exog_columns
-        self._lost = np.setdiff1d(np.arange(len(prepared.spec.column_names)), prepared.exog_columns)
+        self._lost = np.setdiff1d(np.arange(len(prepared.spec.column_names)), self._kept)
         self._ties = self._dependence(prepared) if len(self._lost) else None
 
-    def row(self, levels: Mapping[Any, int]) -> Floats | None:
+    def row(self, levels: Mapping[Column, int]) -> Floats | None:
         """Combination (p,) of the kept coefficients; None where the data do not determine it."""
         full = np.concatenate(
             [
@@ -227,15 +255,16 @@ class _AverageDesign:
         ties = np.linalg.lstsq(full[:, self._kept], full[:, self._lost], rcond=None)[0]
         return np.asarray(ties, dtype=float)
 
-    def _columns(self, part: Any, levels: Mapping[Any, int]) -> Floats:
+    def _columns(self, part: Any, levels: Mapping[Column, int]) -> Floats:
         """Columns of one of patsy's subterms; its leftmost factor varies fastest."""
         order = list(part.factors)
         numeric = [f for f in order if f in self._numbers]
-        factors = [f for f in order if f in self.codes]
+        factors = [f for f in order if f in self.columns]
         tensor = self._numeric_mean(numeric)
         for f in factors:
             coding = part.contrast_matrices[f].matrix
-            at = coding[levels[f]] if f in levels else coding[self.seen[f]].mean(axis=0)
+            column = self.columns[f]
+            at = coding[[levels[column]] if column in levels else self.seen[column]].mean(axis=0)
             tensor = np.multiply.outer(tensor, at)
         place = [(numeric + factors).index(f) for f in order]
         return np.asarray(tensor.transpose(place).ravel(order="F"))
@@ -250,16 +279,16 @@ class _AverageDesign:
         return np.asarray(values.mean(axis=0)).reshape([self._numbers[f].shape[1] for f in numeric])
 
 
-def _family(design: _AverageDesign, factors: list[Any]) -> Family:
+def _family(design: _AverageDesign, factors: list[Column]) -> Family:
     cells = np.stack([design.codes[f] for f in factors], axis=1)
     levels, code = np.unique(cells, axis=0, return_inverse=True)
     rows = [design.row(dict(zip(factors, map(int, cell), strict=True))) for cell in levels]
     kept = [i for i, row in enumerate(rows) if row is not None]
     place = np.full(len(levels), -1)
     place[kept] = np.arange(len(kept))
-    names = [_factor_name(f.code) for f in factors]
+    names = [name for name, _ in factors]
     texts = [
-        [str(design.info.factor_infos[f].categories[k]) for f, k in zip(factors, cell, strict=True)]
+        [str(known[k]) for (_, known), k in zip(factors, cell, strict=True)]
         for cell in levels[kept]
     ]
     return Family(
@@ -309,9 +338,9 @@ def studies(prepared: Prepared, groups: Any = None) -> Studies:
 
 def default_targets(prepared: Prepared, found: list[Family]) -> list[Target]:
     """Every level mean, then every slope; the coefficients where there are no levels."""
-    distinct = len(found) == 1
+    words = len(found) == 1 and not any(s.replace(".", "").isnumeric() for s in found[0].short)
     out = [
-        Target(label, short if distinct else label, row, family.code == i, "", family)
+        Target(label, short if words else label, row, family.code == i, "", family)
         for family in found
         for i, (label, short, row) in enumerate(
             zip(family.labels, family.short, family.means, strict=True)
@@ -423,7 +452,7 @@ def _classified(label: str, row: Floats, found: list[Family], level: Bools, code
     if contrast:
         cells = np.zeros((int(codes.max()) + 1, len(family.labels) + 1), dtype=bool)
         cells[codes, family.code] = True
-        direct &= cells[:, involved].all(axis=1)[codes]
+        direct = direct & np.all(cells[:, involved], axis=1)[codes]
     return Target(label, label, row, direct, "", family, contrast)
 
 
@@ -449,9 +478,10 @@ class Evidence:
         Of the tests of the fit.
     contrasts : optional
         None: every level mean of the factors of the formula, in one table that does not depend
-        on their coding, then every slope.  "pairwise": all differences of the levels of a factor.  Text such as
-        "Category[C] - Category[A]" in these names or in those of the coefficients, a list of
-        texts, a dict from labels to texts, or weights of the coefficients (m, p).
+        on their coding, then every slope.  "pairwise": all differences of the levels of a
+        factor.  Text such as "Category[C] - Category[A]" in these names or in those of the
+        coefficients, a list of texts, a dict from labels to texts, or weights of the
+        coefficients (m, p).
     groups : str or array_like (n_given,), optional
         What a study is; the outermost grouping of the model unless said.
 
@@ -557,16 +587,15 @@ class Evidence:
     def _display(self) -> pd.DataFrame:
         f = self.frame
         columns = {
-            "joint": f["joint"].map(_cell),
-            "(se)": f["joint_se"].map(_cell),
-            "direct": f["direct"].map(_cell),
-            "(se) ": f["direct_se"].map(_cell),
-            "shift": f["shift"].map(_cell),
-            "P": f["shift_p"].map(lambda p: "" if np.isnan(p) else f"{p:.3f}"),
-            "borrowed": f["borrowed"].map(_percent_cell),
-            "within": f["within"].map(_percent_cell),
-            "rows": f["n_rows"].astype(str),
-            "groups": f["n_groups"].astype(str),
+            name: [_number(v, se) for v, se in zip(f[column], f["joint_se"], strict=True)]
+            for name, column in DISPLAYED.items()
+        }
+        columns |= {
+            "P": ["" if np.isnan(p) else f"{p:.3f}" for p in f["shift_p"]],
+            "borrowed": [_percent_cell(v) for v in f["borrowed"]],
+            "within": [_percent_cell(v) for v in f["within"]],
+            "rows": list(map(str, f["n_rows"])),
+            "groups": list(map(str, f["n_groups"])),
         }
         return pd.DataFrame(columns, index=f.index)
 
@@ -631,7 +660,7 @@ def _contributions(
 
 
 def _sentence(t: Target, r: dict[Any, Any], at: Studies) -> str:
-    joint = f"{r['joint']:.6g}"
+    joint = _number(r["joint"], r["joint_se"])
     if t.direct is None:
         return f"{t.short} is {joint}; it has no direct estimate ({t.reason})."
     if t.direct.all() and t.family is None:
@@ -643,12 +672,14 @@ def _sentence(t: Target, r: dict[Any, Any], at: Studies) -> str:
         return f"{where}: {joint} is borrowed from other rows altogether."
     if r["shift_se"] == 0:
         return f"{where}: its own rows alone give {joint}, and no other row changes that."
-    shift = f"{r['shift']:+.6g}"
+    direct, shift = (_number(r[k], r["joint_se"]) for k in ("direct", "shift"))
+    shift = shift if shift.startswith("-") else f"+{shift}"
     chance = ""
     if r["shift_p"] < SURPRISING:
-        chance = f", more than chance explains (P = {r['shift_p']:.2g})"
+        p = f"= {r['shift_p']:.2g}" if r["shift_p"] >= 1e-4 else "< 0.0001"
+        chance = f", more than chance explains (P {p})"
     return (
-        f"{where}: its own rows alone give {r['direct']:.6g}, all rows together {joint}, "
+        f"{where}: its own rows alone give {direct}, all rows together {joint}, "
         f"a shift of {shift}{chance}{_because(t, r, at)}; {_borrowed(t, r, at)}."
     )
 
@@ -676,6 +707,8 @@ def _because(t: Target, r: dict[Any, Any], at: Studies) -> str:
     """The studies that observe a level read low or high elsewhere: why its mean moved away."""
     others = r["others"]
     if t.contrast or t.family is None or not others * r["shift"] < 0:
+        return ""
+    if abs(others) < LEAST_REASON * abs(r["shift"]):
         return ""
     assert t.direct is not None
     which = np.unique(at.code[t.direct])
@@ -712,8 +745,13 @@ def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _cell(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.6g}"
+def _number(value: float, se: float) -> str:
+    """Four decimals, or more where the standard error is small; no trailing zeros."""
+    if np.isnan(value):
+        return ""
+    decimals = 4 if not se > 0 else max(4, 3 - int(np.floor(np.log10(se))))
+    text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def _percent_cell(value: float) -> str:

@@ -1,0 +1,461 @@
+"""Where estimates come from, as users see it: the founding example and the rules for rows."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mvmeta import DataError, MetaMixedLM, SamplingCovariance, SpecificationError, datasets
+from mvmeta.model.evidence import Evidence, contributions_frame, families, studies, weights_frame
+from mvmeta.model.study_weights import study_weights
+
+COLUMNS = [
+    "joint",
+    "joint_se",
+    "direct",
+    "direct_se",
+    "shift",
+    "shift_se",
+    "shift_z",
+    "shift_p",
+    "borrowed",
+    "n_rows",
+    "n_groups",
+    "weight_outside",
+    "within",
+    "between",
+]
+
+FOUNDING_SENTENCES = [
+    "A is seen in 2 studies of 2: its own rows alone give 10, and no other row changes that.",
+    "B is seen in 2 studies of 2: its own rows alone give 15, and no other row changes that.",
+    "C is seen in 1 study of 2 (Study 1): its own rows alone give 10, all rows together 19.9975, "
+    "a shift of +9.9975, because the effects of Study 1 in A and B lie about 10 below average; "
+    "50 % of what is known about C is borrowed from other rows.",
+]
+
+
+@cache
+def fit(formula, data="toy", variance="Variance", groups="Study", **kwargs):
+    frame = mixed() if data == "mixed" else datasets.load(data)
+    return MetaMixedLM.from_formula(
+        formula, frame, variance=variance, groups=groups, **kwargs
+    ).fit()
+
+
+def evidence(res, *args, **kwargs):
+    return Evidence(res.fit_, res.model.prepared, res._inference.basis.df, *args, **kwargs)
+
+
+@cache
+def mixed():
+    """Two factors and a moderator in eight studies."""
+    rng = np.random.default_rng(1)
+    return pd.DataFrame(
+        {
+            "study": np.repeat(np.arange(8), 6),
+            "a": rng.choice(list("xyz"), 48),
+            "b": rng.choice(["u", "w"], 48),
+            "q": rng.normal(size=48),
+            "y": rng.normal(size=48),
+            "v": rng.uniform(0.1, 1.0, 48),
+        }
+    )
+
+
+def mixed_fit(formula):
+    return fit(formula, "mixed", "v", "study")
+
+
+# --- the founding example -----------------------------------------------------------------
+
+
+# REML has sigma2 = 199.95 and v = 0.1; C alone has variance sigma2 + v = 200.05, and all rows
+# together leave 100.1, see the README for the rest.
+def test_the_founding_table():
+    frame = evidence(fit("d ~ C(Category) - 1")).frame
+    assert list(frame.columns) == COLUMNS
+    assert list(frame.index) == ["Category[A]", "Category[B]", "Category[C]"]
+    c = frame.loc["Category[C]"]
+    assert c["joint"] == pytest.approx(19.9975, abs=5e-7)
+    assert c["direct"] == pytest.approx(10.0, rel=1e-12)
+    assert c["direct_se"] ** 2 == pytest.approx(200.05, rel=1e-7)
+    assert c["joint_se"] ** 2 == pytest.approx(100.1, rel=1e-6)
+    assert c["shift"] == pytest.approx(9.9975, abs=5e-7)
+    assert c["shift_se"] ** 2 == pytest.approx(200.05 - 100.1, rel=1e-5)
+    assert c["borrowed"] == pytest.approx(1 - 100.1 / 200.05, rel=1e-5)
+    assert (c["n_rows"], c["n_groups"]) == (1, 1)
+    assert (frame.loc["Category[A]":"Category[B]", "borrowed"] == 0).all()
+
+
+def test_the_founding_sentences_word_for_word():
+    assert list(evidence(fit("d ~ C(Category) - 1")).sentences) == FOUNDING_SENTENCES
+
+
+def test_the_founding_comparison_word_for_word():
+    got = evidence(fit("d ~ C(Category) - 1"), "Category[C] - Category[A]")
+    assert got.sentences.iloc[0] == (
+        "Category[C] - Category[A] is compared within 1 study of 2 (Study 1): its own rows alone "
+        "give 10, all rows together 9.9975, a shift of -0.0025; 13 % of what is known about it is "
+        "borrowed from other rows, and more than 99 % comes from comparisons within studies."
+    )
+
+
+def test_the_founding_contributions():
+    got = evidence(fit("d ~ C(Category) - 1"))
+    by_row = got.contributions()
+    toy = datasets.load("toy")
+    np.testing.assert_allclose(by_row @ toy["d"].to_numpy(), got.frame["joint"], rtol=1e-10)
+    for level in "ABC":
+        sums = by_row.T.groupby(toy["Category"].to_numpy()).sum().T
+        want = [float(name == f"Category[{level}]") for name in sums.index]
+        np.testing.assert_allclose(sums[level], want, atol=1e-10)
+    by_study = got.contributions("study")
+    assert list(by_study.columns) == [1, 2]
+    np.testing.assert_allclose(by_study.sum(axis=1), 1.0, rtol=1e-10)
+    np.testing.assert_allclose(by_study.loc["Category[C]"], [0.5, 0.5], atol=5e-4)
+
+
+def test_the_summary_has_the_table_and_the_sentences():
+    text = evidence(fit("d ~ C(Category) - 1")).summary()
+    assert "19.9975" in text
+    assert "50%" in text
+    flat = " ".join(text.split())
+    for sentence in FOUNDING_SENTENCES:
+        assert sentence in flat
+    assert str(evidence(fit("d ~ C(Category) - 1"))) == text
+
+
+def test_html_is_escaped():
+    frame = pd.DataFrame({"g": ["<a>", "b", "b"], "y": [0.0, 1, 2], "v": 0.1})
+    res = MetaMixedLM.from_formula("y ~ g - 1", frame, variance="v", groups=None).fit()
+    page = evidence(res)._repr_html_()
+    assert "&lt;a&gt; is seen in" in page
+    assert "<a>" not in page
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["d ~ C(Category)", "d ~ Category", "d ~ C(Category, Sum)", "d ~ C(Category, Poly) - 1"],
+)
+def test_the_coding_of_a_factor_does_not_matter(formula):
+    want = evidence(fit("d ~ C(Category) - 1"))
+    got = evidence(fit(formula))
+    pd.testing.assert_frame_equal(got.frame, want.frame, rtol=1e-6, atol=1e-9)
+    assert list(got.sentences) == list(want.sentences)
+
+
+@pytest.mark.parametrize(
+    "contrast",
+    ["Category[C] - Category[A]", "C(Category)[T.C]", {"Category[C] - Category[A]": [[0, 0, 1]]}],
+)
+def test_a_contrast_may_be_written_in_several_ways(contrast):
+    want = evidence(fit("d ~ C(Category)"), "pairwise").frame.loc["Category[C] - Category[A]"]
+    got = evidence(fit("d ~ C(Category)"), contrast).frame.iloc[0]
+    np.testing.assert_allclose(got, want, rtol=1e-8)
+    assert want["n_rows"] == 2
+    assert want["direct"] == pytest.approx(10.0)
+
+
+def test_contrasts_in_a_frame_keep_their_labels():
+    weights = pd.DataFrame([[-1, 0, 1], [-1, 1, 0]], index=["C to A", "B to A"])
+    got = evidence(fit("d ~ C(Category) - 1"), weights).frame
+    assert list(got.index) == ["C to A", "B to A"]
+    np.testing.assert_allclose(got["direct"], [10, 5])
+
+
+# --- which rows are direct ----------------------------------------------------------------
+
+
+def test_own_rows_with_a_moderator_are_those_of_the_level():
+    res = mixed_fit("y ~ C(a) + q")
+    got, data = evidence(res), mixed()
+    assert list(got.frame.index) == ["a[x]", "a[y]", "a[z]", "q"]
+    names = list(res.params.index)
+    at_mean = res.params["Intercept"] + data["q"].mean() * res.params["q"]
+    assert got.frame.loc["a[x]", "joint"] == pytest.approx(at_mean)
+    assert got.frame.loc["a[y]", "joint"] == pytest.approx(at_mean + res.params["C(a)[T.y]"])
+    # the same model on the rows of y: a line, read off at the mean of q over all rows
+    own = (data["a"] == "y").to_numpy()
+    m = np.diag(data["v"][own]) + res.sigma2[0] * np.equal.outer(
+        data["study"][own].to_numpy(), data["study"][own].to_numpy()
+    )
+    x = np.column_stack([np.ones(own.sum()), data["q"][own]])
+    cov = np.linalg.inv(x.T @ np.linalg.inv(m) @ x)
+    line = cov @ x.T @ np.linalg.inv(m) @ data["y"][own].to_numpy()
+    row = np.array([1, data["q"].mean()])
+    assert got.frame.loc["a[y]", "direct"] == pytest.approx(row @ line, rel=1e-8)
+    assert got.frame.loc["a[y]", "direct_se"] == pytest.approx(np.sqrt(row @ cov @ row), rel=1e-8)
+    assert names == ["Intercept", "C(a)[T.y]", "C(a)[T.z]", "q"]
+
+
+def test_a_slope_has_no_direct_evidence():
+    got = evidence(mixed_fit("y ~ C(a) + q"))
+    assert np.isnan(got.frame.loc["q", ["direct", "shift", "borrowed"]].astype(float)).all()
+    assert got.reasons["q"] == "a slope: every row informs it"
+    assert "a slope: every row informs it" in got.sentences["q"]
+    assert evidence(mixed_fit("y ~ C(a) + q"), "2 * q").reasons.iloc[0] == got.reasons["q"]
+
+
+def test_an_intercept_with_slopes_has_none_either():
+    got = evidence(mixed_fit("y ~ q"))
+    assert list(got.frame.index) == ["Intercept", "q"]
+    assert got.frame["direct"].isna().all()
+    assert got.reasons["Intercept"].startswith("the mean where every moderator is 0")
+
+
+def test_an_intercept_alone_is_seen_by_every_row():
+    got = evidence(mixed_fit("y ~ 1"))
+    assert got.frame.loc["Intercept", "borrowed"] == 0
+    assert got.frame.loc["Intercept", "n_groups"] == 8
+    assert got.sentences.iloc[0].endswith(", the mean that every row observes.")
+
+
+def test_levels_that_lack_a_level_of_another_factor():
+    data = mixed().loc[lambda d: ~((d["a"] == "x") & (d["b"] == "u"))]
+    res = MetaMixedLM.from_formula("y ~ C(a) + C(b)", data, variance="v", groups="study").fit()
+    got = evidence(res)
+    # x is seen with w only: its mean over u and w needs the difference of u and w from elsewhere
+    assert np.isnan(got.frame.loc["a[x]", "direct"])
+    assert got.frame.loc["a[x]", "borrowed"] == 1
+    assert got.reasons["a[x]"] == "its own rows do not determine it"
+    assert "whose rows alone do not determine it" in got.sentences["a[x]"]
+    assert np.isfinite(got.frame.loc[["a[y]", "a[z]", "b[w]"], "direct"]).all()
+
+
+@pytest.mark.parametrize(
+    "formula", ["y ~ C(a, Sum) * C(b) + C(a):q", "y ~ C(a) + C(a):C(b) + C(b) + C(a, Sum):q"]
+)
+def test_cells_do_not_depend_on_the_coding_either(formula):
+    want = evidence(mixed_fit("y ~ C(a) * C(b) + C(a):q")).frame
+    got = evidence(mixed_fit(formula)).frame
+    levels = [name for name in want.index if "q" not in name]
+    assert len(levels) == 3 + 2 + 6
+    pd.testing.assert_frame_equal(
+        got.loc[levels], want.loc[levels], rtol=1e-5, atol=1e-7, check_like=True
+    )
+
+
+def test_means_are_the_average_of_predictions():
+    res = mixed_fit("y ~ C(a, Sum) * C(b) + C(a):q")
+    grid = pd.DataFrame({"a": "y", "b": ["u", "w"], "q": mixed()["q"].mean()})
+    want = res.predict(grid).mean()
+    assert evidence(res).frame.loc["a[y]", "joint"] == pytest.approx(want, rel=1e-10)
+
+
+def test_means_of_empty_cells_are_left_out():
+    data = mixed().loc[lambda d: ~((d["a"] == "x") & (d["b"] == "u"))]
+    with pytest.warns(match="linearly dependent"):
+        model = MetaMixedLM.from_formula("y ~ C(a) * C(b)", data, variance="v", groups="study")
+    found = {f.name: f for f in families(model.prepared)}
+    assert found["a"].labels == ["a[y]", "a[z]"]
+    assert "b" not in found or found["b"].labels == ["b[w]"]
+    assert len(found["a:b"].labels) == 5
+    got = evidence(model.fit()).frame
+    cells = data.groupby(["a", "b"]).size()
+    assert got.loc["a[z]:b[u]", "n_rows"] == cells["z", "u"]
+    assert (
+        got.loc["a[z]:b[u]", "n_rows"] + got.loc["a[z]:b[w]", "n_rows"]
+        == (got.loc["a[z]", "n_rows"])
+    )
+
+
+def test_a_comparison_no_study_makes():
+    res = fit("yi ~ C(alloc)", "bcg", "vi", "trial")
+    got = evidence(res, "pairwise")
+    assert (got.frame["n_rows"] == 0).all()
+    assert (got.frame["borrowed"] == 1).all()
+    assert got.frame["direct"].isna().all()
+    assert "is compared within no trial of 13:" in got.sentences.iloc[0]
+    assert (got.frame["within"] == 0).all()
+
+
+def test_what_is_no_combination_of_levels():
+    res = mixed_fit("y ~ C(a) + C(b)")
+    got = evidence(res, ["Intercept", "C(a)[T.y] - C(b)[T.w]"])
+    assert got.frame["direct"].isna().all()
+    assert got.reasons.str.startswith("no combination of the level means").all()
+
+
+def test_arrays_with_indicators_have_levels():
+    toy = datasets.load("toy")
+    x = pd.get_dummies(toy["Category"]).astype(float)
+    res = MetaMixedLM(toy["d"], x, variance=toy["Variance"], groups=toy["Study"]).fit()
+    want = evidence(fit("d ~ C(Category) - 1")).frame
+    got = evidence(res)
+    np.testing.assert_allclose(got.frame, want, rtol=1e-8, atol=1e-10)
+    assert got.sentences["C"] == FOUNDING_SENTENCES[2]
+
+
+def test_arrays_without_indicators_have_none():
+    data = mixed()
+    x = np.column_stack([np.ones(48), data["q"]])
+    res = MetaMixedLM(data["y"], x, variance=data["v"], groups=data["study"]).fit()
+    got = evidence(res)
+    assert list(got.frame.index) == ["const", "x1"]
+    assert got.frame["direct"].isna().all()
+
+
+# --- what a study is ----------------------------------------------------------------------
+
+
+def test_the_outermost_grouping_is_the_study():
+    data = datasets.load("konstantopoulos2011")
+    nested = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="district/school")
+    assert studies(nested.prepared).name == "district"
+    assert studies(nested.prepared).count == 11
+    other = MetaMixedLM.from_formula(
+        "yi ~ 1", data, variance="vi", random=["1 | study", "1 | district"]
+    )
+    assert studies(other.prepared).name == "district"
+    asked = studies(nested.prepared, data["school"])
+    assert (asked.name, asked.count) == ("school", data["school"].nunique())
+
+
+def test_without_random_effects_rows_or_blocks_are_studies():
+    toy = datasets.load("toy")
+    plain = MetaMixedLM.from_formula("d ~ Category", toy, variance="Variance")
+    assert studies(plain.prepared).name == "row"
+    block = np.full((2, 2), 0.05) + np.eye(2) * 0.05
+    v = SamplingCovariance.from_blocks([block, [[0.1]], block])
+    linked = MetaMixedLM.from_formula("d ~ Category", toy, variance=v)
+    assert studies(linked.prepared).count == 3
+    assert (
+        "is compared within no study, as the model names none"
+        in (evidence(plain.fit(), "pairwise").sentences.iloc[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "more"),
+    [
+        ("Study", "study", "studies"),
+        ("trial", "trial", "trials"),
+        ("paper_id", "paper_id group", "paper_id groups"),
+        ("country", "country", "countries"),
+        ("species", "species group", "species groups"),
+    ],
+)
+def test_words_for_studies(name, one, more):
+    data = datasets.load("toy").rename(columns={"Study": name})
+    res = MetaMixedLM.from_formula("d ~ 1", data, variance="Variance", groups=name)
+    found = studies(res.prepared)
+    assert (found.noun(1), found.noun(2)) == (one, more)
+
+
+# --- what cannot be asked -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "message"),
+    [
+        ("Category[C] = 3", "leave the number out"),
+        (np.eye(2), "one weight for each of the 3 coefficients"),
+        (np.zeros((1, 3)), "only zero weights"),
+        ("Category[Z]", "cannot be read"),
+    ],
+)
+def test_contrasts_that_make_no_sense(contrasts, message):
+    with pytest.raises(SpecificationError, match=message):
+        evidence(fit("d ~ C(Category) - 1"), contrasts)
+
+
+def test_unknown_summaries_are_refused():
+    res = fit("d ~ C(Category) - 1")
+    with pytest.raises(SpecificationError, match="'row' or 'study'"):
+        evidence(res).contributions("column")
+    with pytest.raises(SpecificationError, match="'row', 'study' or 'coefficient'"):
+        weights_frame(res.fit_, res.model.prepared, "column")
+
+
+# --- contributions and weights of coefficients --------------------------------------------
+
+
+def test_contributions_of_the_coefficients():
+    res = mixed_fit("y ~ C(a) + q")
+    h = contributions_frame(res.fit_, res.model.prepared)
+    assert list(h.index) == list(res.params.index)
+    np.testing.assert_allclose(h @ mixed()["y"], res.params, rtol=1e-10)
+    by_study = contributions_frame(res.fit_, res.model.prepared, "study")
+    np.testing.assert_allclose(by_study[3], h.iloc[:, 18:24].sum(axis=1), rtol=1e-10)
+
+
+def test_weights_of_studies():
+    res = mixed_fit("y ~ 1")
+    by_row = weights_frame(res.fit_, res.model.prepared)
+    pd.testing.assert_frame_equal(by_row, res.weights())
+    by_study = weights_frame(res.fit_, res.model.prepared, "study")
+    assert list(by_study.index) == list(range(8))
+    np.testing.assert_allclose(by_study.sum(), 100.0)
+    np.testing.assert_allclose(by_study.loc[2], by_row.iloc[12:18].sum(), rtol=1e-12)
+    coefficient = weights_frame(res.fit_, res.model.prepared, "coefficient")
+    # independent studies: what a study's rows weigh together is its share of the information
+    np.testing.assert_allclose(coefficient["Intercept"], by_study["rowsum"], rtol=1e-10)
+
+
+# --- weights of the user ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "tau2"), [("equal", 0.0), ("precision", 0.0), ("precision", 0.4)])
+def test_study_weights_do_not_depend_on_the_number_of_rows(kind, tau2):
+    data = datasets.load("konstantopoulos2011")
+    w = study_weights(data["vi"], data["district"], kind, tau2)
+    assert w.index.equals(data.index)
+    got = w.groupby(data["district"]).sum()
+    mean = data.groupby("district")["vi"].mean()
+    want = mean * 0 + 1 if kind == "equal" else 1 / (mean + tau2)
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+def test_standard_errors_under_study_weights_are_the_sandwich():
+    data = mixed().iloc[:40]
+    w = study_weights(data["v"], data["study"])
+    res = MetaMixedLM.from_formula("y ~ q", data, variance="v", groups="study", weights=w).fit()
+    x, dense = np.column_stack([np.ones(40), data["q"]]), np.diag(w)
+    m = np.diag(data["v"]) + res.sigma2[0] * np.equal.outer(
+        data["study"].to_numpy(), data["study"].to_numpy()
+    )
+    s = np.linalg.inv(x.T @ dense @ x)
+    np.testing.assert_allclose(res.params, s @ x.T @ dense @ data["y"].to_numpy(), rtol=1e-10)
+    want = s @ x.T @ dense @ m @ dense @ x @ s
+    np.testing.assert_allclose(res.cov_params(), want, rtol=1e-9)
+
+
+def test_equal_weights_make_every_study_count_the_same_in_a_mean():
+    data = mixed()
+    w = study_weights(data["v"], data["study"])
+    res = MetaMixedLM.from_formula("y ~ 1", data, variance="v", groups="study", weights=w).fit()
+    by_study = evidence(res).contributions("study").iloc[0]
+    np.testing.assert_allclose(by_study, 1 / 8, rtol=1e-12)
+    assert res.params.iloc[0] == pytest.approx(data.groupby("study")["y"].mean().mean())
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "matrix", "covariance"])
+def test_variances_in_every_form(kind):
+    v = np.array([0.1, 0.2, 0.4])
+    given = {
+        "diagonal": v,
+        "matrix": np.diag(v) + 0.01,
+        "covariance": SamplingCovariance.from_variances(v),
+    }[kind]
+    if kind == "matrix":
+        given = given - 0.01 * np.eye(3)
+    got = study_weights(given, ["s", "s", "t"], "precision")
+    np.testing.assert_allclose(got, [1 / 0.3, 1 / 0.3, 2.5], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "message"),
+    [
+        (([0.1], ["a"], "sample size"), SpecificationError, "equal, precision"),
+        (([0.1], ["a"], "precision", -1), SpecificationError, "tau2"),
+        (([0.1, 0.1], ["a", None]), DataError, "missing in 1 of 2"),
+        (([0.1], ["a", "b"], "precision"), DataError, "one value per row"),
+        (([0.1, np.nan], ["a", "b"], "precision"), DataError, "finite"),
+        (([0.1, 0.0], ["a", "b"], "precision"), DataError, "all 0"),
+    ],
+)
+def test_study_weights_that_cannot_be_made(args, error, message):
+    with pytest.raises(error, match=message):
+        study_weights(*args)
