@@ -120,6 +120,23 @@ class SamplingCovariance:
                 raise CovarianceError(f"block {i} of V must be square, got shape {b.shape}")
         return cls.from_matrix(_block_diagonal(square), rows)
 
+    def __repr__(self) -> str:
+        if self.covariances is None:
+            return f"SamplingCovariance({self.n} rows, diagonal)"
+        sizes = np.bincount(self.cluster)
+        low, high = (f"{r:.4g}" for r in self._correlation_range(self.covariances))
+        return (
+            f"SamplingCovariance({self.n} rows, {len(sizes)} block{'s' * (len(sizes) > 1)}, "
+            f"largest {sizes.max()}, correlations {low if low == high else f'{low} to {high}'})"
+        )
+
+    def _correlation_range(self, covariances: sparse.csr_array) -> tuple[float, float]:
+        """Smallest and largest stored correlation; missing ones left out."""
+        off = covariances.tocoo()
+        r = off.data / np.sqrt(self.variances[off.row] * self.variances[off.col])
+        r = r[~np.isnan(r)]
+        return (float(r.min()), float(r.max())) if len(r) else (np.nan, np.nan)
+
     @property
     def n(self) -> int:
         """Number of rows."""

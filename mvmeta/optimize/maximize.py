@@ -10,13 +10,14 @@ from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
-from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, ascend
+from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, Local, ascend
+from mvmeta.optimize.ridge import straightened
 from mvmeta.optimize.status import Status
 from mvmeta.structures.base import CovarianceStructure
 
 EXTRA_STARTS_UP_TO = 2000
-"""Rows up to which further starts are tried: they cost milliseconds there, and only small
-data sets were ever seen to have several local maxima."""
+"""Rows up to which every term is tried by itself: that costs milliseconds there. Larger data
+sets get further starts only for terms with correlations or ranges."""
 BOUNDS_UP_TO = 50
 """Rows up to which starts near the bounds of correlations are tried as well: they double the
 work, and one small design in a hundred needs them."""
@@ -121,7 +122,7 @@ def maximize(
     best = _drop_inert(objective, best, box, maxiter, tol)
     theta = problem.to_natural(best.at.x)
     boundary = _boundary(objective, theta)
-    inert = _flat_components(objective, best)
+    inert = _flat_components(objective, best, box)
     return Optimum(
         theta=theta,
         evaluation=best.at,
@@ -154,14 +155,37 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
     known: float = np.inf,
 ) -> Ascent:
     """`ascend` from one start; in large data sets by quick evaluations until the last one."""
-    go = partial(ascend, box=box, maxiter=maxiter, tol=tol, report=report)
+    go = partial(ascend, box=box, tol=tol, report=report)
     if objective.problem.n <= QUICK_ABOVE:
-        return go(objective.working, start, known=known)
-    first = go(partial(objective.working, quick=True), start, polish=False)
-    last = go(objective.working, first.at.x, polish=False)
+        first = go(objective.working, start, known=known, maxiter=min(maxiter, PATIENCE))
+        used = first.history[-1].evaluations
+        if first.done or first.stalled or not PATIENCE <= used < maxiter:
+            return first
+        last = _follow_ridge(objective, first, maxiter - used, tol)
+        if last is None:
+            last = go(objective.working, first.at.x, known=known, maxiter=maxiter - used)
+        return replace(last, history=[*first.history, *last.history])
+    quick = partial(objective.working, quick=True)
+    first = go(quick, start, polish=False, maxiter=maxiter)
+    last = go(objective.working, first.at.x, polish=False, maxiter=maxiter)
     return replace(last, history=[*first.history, *last.history])
 
 
+def _follow_ridge(objective: Objective, first: Ascent, maxiter: int, tol: float) -> Ascent | None:
+    """Go on from `first` in coordinates in which ridges are straight; None without such."""
+    straight = straightened(objective)
+    if straight is None:
+        return None
+    problem, other = objective.problem, straight.problem
+    x = other.to_working(problem.to_natural(first.at.x))
+    far = ascend(straight.working, x, _box(straight), maxiter=maxiter, tol=tol)
+    objective.n_evaluations += straight.n_evaluations
+    at = objective.working(problem.to_working(other.to_natural(far.at.x)))
+    return Ascent(at, Local(at, _box(objective)), far.done, far.stalled, far.history)
+
+
+PATIENCE = 40
+"""Evaluations after which an ascent that has not ended may be on a ridge."""
 QUICK_ABOVE = 2000
 """Rows above which the expected information without its O(p / n) correction is good enough to
 climb by."""
@@ -195,17 +219,40 @@ def _starts(objective: Objective) -> list[Floats]:
     structures = [t.structure for t in objective.problem.terms]
     lists = [s.starts(scale) for s in structures]
     out = [_join([x[0] for x in lists])]
-    if not len(out[0]) or objective.problem.n > EXTRA_STARTS_UP_TO:
+    if not len(out[0]):
         return out
+    if objective.problem.n > EXTRA_STARTS_UP_TO:
+        return out + _few_more(structures, lists, scale)
     if objective.problem.n <= BOUNDS_UP_TO:
         pairs = zip(structures, lists, strict=True)
         lists = [[*options, *_near_bounds(s, options)] for s, options in pairs]
     small = [s.starts(scale * SMALL_START)[0] for s in structures]
+    main = [x[0] for x in lists]
     for t, options in enumerate(lists):
-        others = small if len(structures) > 1 else [x[0] for x in lists]
+        others = small if len(structures) > 1 else main
         picks = [options[0], *options[1:]] if len(structures) > 1 else options[1:]
         out += [_join([*others[:t], x, *others[t + 1 :]]) for x in picks]
+    if len(structures) > 2:
+        out += [_join([*main[:t], small[t], *main[t + 1 :]]) for t in range(len(main))]
     return [*out, _join(small)]
+
+
+def _few_more(
+    structures: Sequence[CovarianceStructure], lists: Sequence[list[Floats]], scale: float
+) -> list[Floats]:
+    """For large data sets: only where correlations or ranges can make several maxima.
+
+    Each such term by itself with all others small, and everything small.
+    """
+    curved = [t for t, s in enumerate(structures) if any(c.power == 0 for c in s.components)]
+    if not curved:
+        return []
+    small = [s.starts(scale * SMALL_START)[0] for s in structures]
+    alone = [[*small[:t], lists[t][0], *small[t + 1 :]] for t in curved]
+    others = [
+        [*(x[0] for x in lists[:t]), small[t], *(x[0] for x in lists[t + 1 :])] for t in curved
+    ]
+    return [_join(x) for x in [*alone, *others, small]]
 
 
 def _near_bounds(structure: CovarianceStructure, options: list[Floats]) -> list[Floats]:
@@ -251,18 +298,22 @@ def _boundary(objective: Objective, theta: Floats) -> Bools:
     return _join([t.structure.on_boundary(x) for t, x in pieces]).astype(bool)
 
 
-def _flat_components(objective: Objective, best: Ascent) -> Bools:
-    """Natural components of working parameters without influence, alone or together."""
-    problem = objective.problem
-    pieces = problem.split_working((best.local.inert | best.local.flat).astype(float))
-    out = []
-    for term, flags in zip(problem.terms, pieces, strict=True):
-        fixed = term.structure.fixed
-        same_chart = len(flags) == (~fixed).sum()
-        mark = np.zeros(len(fixed), dtype=bool)
-        mark[~fixed] = flags.astype(bool) if same_chart else bool(flags.all())
-        out.append(mark)
-    return _join(out).astype(bool)
+def _flat_components(objective: Objective, best: Ascent, box: Box) -> Bools:
+    """Natural components that move with a working parameter without influence."""
+    problem, x = objective.problem, best.at.x
+    theta = problem.to_natural(x)
+    out = np.zeros(len(theta), dtype=bool)
+    for j in np.flatnonzero(best.local.inert | best.local.flat):
+        moved = x.copy()
+        step = NUDGE * box.unit[j]
+        moved[j] += step if x[j] + step <= box.upper[j] else -step
+        out |= ~np.isclose(problem.to_natural(moved), theta, rtol=SAME_THETA, atol=0.0)
+    return out & ~problem.fixed
+
+
+NUDGE, SAME_THETA = 1e-2, 1e-9
+"""Share of its unit by which a working parameter is moved to see which components follow, and
+the relative change that counts as none."""
 
 
 def _status(best: Ascent, boundary: Bools, inert: Bools) -> Status:

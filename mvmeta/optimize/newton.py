@@ -45,6 +45,8 @@ FLAT, SADDLE = 1e-10, 1e-7
 """Eigenvalues, relative to the largest: flat below the first, a saddle below minus the second."""
 PART = 1e-3
 """Entry of a unit null vector from which on a parameter takes part in it."""
+LEVEL = 1e-12
+"""Slope, in roots of the curvature, that counts as none."""
 ESCAPE_SIZES, ESCAPE_GAIN = (1.0, 0.1, 0.01), 1e-9
 """Steps tried, in natural units, to leave a saddle, and the least gain that counts."""
 SUFFICIENT = 1e-4
@@ -144,7 +146,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
             return Ascent(at, local, False, False, history)
         done = close and not local.saddle and (local.decrement < POLISH or not polish)
         if done or count >= maxiter:
-            return Ascent(at, local, close, False, history)
+            return Ascent(at, local, close and not local.saddle, False, history)
         new, damping, used = _advance(evaluate, at, local, box, damping, close)
         count += used
         if new is None and local.saddle and close:
@@ -246,7 +248,11 @@ class Local:
         self._safe = (at.expected + at.curvature) * square
         self._low, self._high = (box.lower - at.x) / u, (box.upper - at.x) / u
         g = self.gradient
-        self.free = ~((self._low >= 0) & (g <= 0) | (self._high <= 0) & (g >= 0))
+        held = (self._low >= 0) & (g <= 0) | (self._high <= 0) & (g >= 0)
+        # at a zero standard deviation the slope is 0 whatever the variance would gain
+        curvature = np.diag(self._observed)
+        level = np.abs(g) <= LEVEL * np.sqrt(np.abs(curvature))
+        self.free = ~held | level & (curvature < 0)
         size = np.maximum(np.abs(at.x) / u, 1.0)
         self.inert = np.abs(np.diag(self._safe)) * size**2 < INERT
         self.free &= ~self.inert

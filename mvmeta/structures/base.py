@@ -134,6 +134,17 @@ class CovarianceStructure(Chart):
         """
         return self
 
+    def straightened(self) -> "CovarianceStructure | None":
+        """Return the same natural chart with a working chart in which its ridge is straight.
+
+        Returns
+        -------
+        CovarianceStructure or None
+            None where the likelihood has no ridge on which a variance and a correlation
+            parameter grow together without end.
+        """
+        return None
+
     def restricted(self, values: Floats) -> "CovarianceStructure | None":
         """Return the same natural chart with a working chart of the points that have `values`.
 

@@ -7,6 +7,9 @@ import numpy as np
 from mvmeta._typing import Floats
 from mvmeta.structures.base import Component, CovarianceStructure, register
 
+SMALL = 1e-3
+"""Variances, relative to that of one level, from which the others start on its axis."""
+
 
 @register("ID")
 class Identity(CovarianceStructure):
@@ -60,4 +63,5 @@ class Diagonal(CovarianceStructure):
         return out
 
     def starts(self, scale: float) -> list[Floats]:
-        return [np.full(self.q, scale)]
+        axes = np.where(np.eye(self.q) > 0, 1.0, SMALL)
+        return [scale * x for x in (np.ones(self.q), *(axes if self.q > 1 else []))]

@@ -76,7 +76,11 @@ class Kronecker(CovarianceStructure):
 
     @property
     def working(self) -> Chart:
-        return _Product(self.correlation, self.structure.working)
+        return self.over(self.structure.working)
+
+    def over(self, chart: Chart) -> Chart:
+        """``R (x) G`` in the coordinates of another chart for G."""
+        return _Product(self.correlation, chart)
 
     def matrix(self, x: Floats) -> Floats:
         return self._natural.matrix(x)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from mvmeta._typing import Floats
-from mvmeta.structures.base import Chart, register
+from mvmeta.structures.base import Chart, CovarianceStructure, register
 from mvmeta.structures.checks import known_matrix
 from mvmeta.structures.correlation import Correlation, LinearComponents, LinearCorrelation
 from mvmeta.structures.decay import ExponentialProfile, RangeWeight
-from mvmeta.structures.scaled import ScaledCorrelation
+from mvmeta.structures.scaled import ScaledCorrelation, StraightRange
 
 
 class ShrunkCorrelation(LinearCorrelation):
@@ -121,3 +121,6 @@ class OrnsteinUhlenbeck(ScaledCorrelation):
         distance = np.clip(2.0 * (1.0 - c), 0.0, None)
         np.fill_diagonal(distance, 0.0)
         super().__init__(labels, DecayRate(distance))
+
+    def straightened(self) -> CovarianceStructure:
+        return StraightRange(self.labels, self.correlation)

@@ -55,6 +55,47 @@ class CommonVariance(_Scaled):
         return out
 
 
+class VarianceShares(Chart):
+    """``G = (a + b) R(b / (a + b))`` with x = (a, b) >= 0, for R with one parameter in [0, 1].
+
+    Where R(0) is the identity and R(1) the matrix of ones, data that look like an intrinsic
+    process have a likelihood that keeps rising as tau2 = a + b grows and the parameter of R
+    goes to 1 with a constant: a straight ridge along b.  At a = b = 0 the share is taken as 1/2.
+
+    Parameters
+    ----------
+    r : Chart
+        R.
+    """
+
+    def __init__(self, r: Chart) -> None:
+        self.r = r
+        self.lower, self.upper = np.zeros(2), np.full(2, np.inf)
+
+    @staticmethod
+    def split(x: Floats) -> tuple[float, Floats]:
+        """tau2 and the parameter (1,) of R."""
+        total = float(x[0] + x[1])
+        return total, np.array([float(x[1]) / total if total > 0 else 0.5])
+
+    def matrix(self, x: Floats) -> Floats:
+        total, w = self.split(x)
+        return np.asarray(total * self.r.matrix(w))
+
+    def jacobian(self, x: Floats) -> Floats:
+        _, w = self.split(x)
+        r, slope = self.r.matrix(w), self.r.jacobian(w)[0]
+        return np.stack([r - w[0] * slope, r + (1.0 - w[0]) * slope])
+
+    def hessian(self, x: Floats) -> Floats | None:
+        total, w = self.split(x)
+        second = self.r.hessian(w)
+        if second is None or total == 0:
+            return None
+        turn = np.array([-w[0], 1.0 - w[0]])
+        return np.asarray(np.multiply.outer(np.outer(turn, turn) / total, second[0, 0]))
+
+
 class StandardDeviations(_Scaled):
     """``G_ij = s_i s_j R_ij(r)`` with x = (s_1, ..., s_q, r)."""
 
@@ -238,3 +279,33 @@ class ScaledCorrelation(CovarianceStructure):
             sizes = np.where(np.eye(self.q) > 0, 0.1, 1.0) * size
             out += [np.concatenate([row, shapes[0]]) for row in sizes]
         return out
+
+
+class StraightRange(ScaledCorrelation):
+    """`ScaledCorrelation` with one variance and one range, working in `VarianceShares`.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Inner levels; their number is q.
+    correlation : Correlation
+        R, whose working chart has one parameter in [0, 1].
+    """
+
+    def __init__(self, labels: Sequence[str], correlation: Correlation) -> None:
+        super().__init__(labels, correlation)
+        self._working = VarianceShares(correlation.working)
+
+    def to_working(self, theta: Floats) -> Floats:
+        tau2, w = super().to_working(theta)
+        return np.array([tau2 * (1.0 - w), tau2 * w])
+
+    def to_natural(self, x: Floats) -> Floats:
+        tau2, w = VarianceShares.split(x)
+        return super().to_natural(np.append(tau2, w))
+
+    def units(self) -> Floats:
+        return np.array([2.0, 2.0])
+
+    def starts(self, scale: float) -> list[Floats]:
+        return [np.array([tau2 * (1.0 - w), tau2 * w]) for tau2, w in super().starts(scale)]

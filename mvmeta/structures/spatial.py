@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mvmeta._typing import Floats
-from mvmeta.structures.base import register
+from mvmeta.structures.base import CovarianceStructure, register
 from mvmeta.structures.checks import distance_matrix
 from mvmeta.structures.decay import (
     ExponentialProfile,
@@ -14,7 +14,7 @@ from mvmeta.structures.decay import (
     SphericalProfile,
 )
 from mvmeta.structures.matern import MaternProfile
-from mvmeta.structures.scaled import ScaledCorrelation
+from mvmeta.structures.scaled import ScaledCorrelation, StraightRange
 
 
 class Spatial(ScaledCorrelation):
@@ -46,6 +46,9 @@ class Spatial(ScaledCorrelation):
     ) -> None:
         self.distance = distance_matrix(distance, labels)
         super().__init__(labels, RangeCorrelation(self.distance, profile, quantiles))
+
+    def straightened(self) -> CovarianceStructure:
+        return StraightRange(self.labels, self.correlation)
 
 
 @register("SPEXP")
