@@ -14,12 +14,14 @@ from mvmeta.errors import (
 )
 
 if TYPE_CHECKING:
-    from mvmeta import datasets
+    from mvmeta import datasets, plots, transf
     from mvmeta.design.sampling import SamplingCovariance
+    from mvmeta.effects import escalc
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.random import Random
     from mvmeta.model.results import MetaMixedLMResults
     from mvmeta.model.study_weights import study_weights
+    from mvmeta.model.vcalc import vcalc
 
 __all__ = [
     "ConvergenceError",
@@ -34,7 +36,11 @@ __all__ = [
     "SpecificationError",
     "__version__",
     "datasets",
+    "escalc",
+    "plots",
     "study_weights",
+    "transf",
+    "vcalc",
 ]
 
 # Loaded on first use (PEP 562): statsmodels and pandas take a second to import, and
@@ -44,13 +50,15 @@ _HOMES = {
     "MetaMixedLMResults": "mvmeta.model.results",
     "Random": "mvmeta.model.random",
     "SamplingCovariance": "mvmeta.design.sampling",
+    "escalc": "mvmeta.effects",
     "study_weights": "mvmeta.model.study_weights",
+    "vcalc": "mvmeta.model.vcalc",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "datasets":
-        return import_module("mvmeta.datasets")
+    if name in ("datasets", "plots", "transf"):
+        return import_module(f"mvmeta.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'mvmeta' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

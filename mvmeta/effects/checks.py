@@ -1,0 +1,77 @@
+"""Rows that cannot be used: found, counted and named, never repaired."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mvmeta.effects.layouts import Arrays, Flags, Layout
+from mvmeta.effects.registry import Measure
+from mvmeta.effects.values import BoolArray
+from mvmeta.errors import MvmetaWarning
+
+SHOWN = 5
+
+
+class Problems:
+    """The first thing wrong with each row."""
+
+    def __init__(self, rows: int) -> None:
+        self.reasons: list[str | None] = [None] * rows
+
+    def add(self, mask: BoolArray, reason: str) -> None:
+        """Record a reason for the rows marked that have none yet."""
+        for row in np.flatnonzero(mask):
+            if self.reasons[row] is None:
+                self.reasons[row] = reason
+
+    @property
+    def mask(self) -> BoolArray:
+        """Rows with something wrong."""
+        return np.array([reason is not None for reason in self.reasons], dtype=bool)
+
+    def warn(self, code: str, labels: Sequence[Any]) -> None:
+        """One warning that counts the rows and names the first of them."""
+        bad = np.flatnonzero(self.mask)
+        if not len(bad):
+            return
+        named = "; ".join(f"row {labels[row]!s}: {self.reasons[row]}" for row in bad[:SHOWN])
+        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        warnings.warn(
+            f"{code}: {len(bad)} of {len(self.reasons)} rows have no effect size (NaN): "
+            f"{named}{more}",
+            MvmetaWarning,
+            stacklevel=3,
+        )
+
+
+def find_problems(measure: Measure, layout: Layout, given: Arrays, arrays: Arrays) -> Problems:
+    """Rows whose inputs break a rule, contradict themselves or are incomplete.
+
+    `arrays` is completed in place from the inputs `given`.
+    """
+    problems = Problems(len(next(iter(arrays.values()))))
+    checked = {*measure.needs, *layout.feeds}
+    for name in layout.names:
+        if name in given and name in checked:
+            problems.add(np.isinf(given[name]), f"{name} is infinite")
+            _apply_rule(problems, layout, name, given)
+    with np.errstate(all="ignore"):
+        flags: Flags = layout.complete(arrays)
+    for mask, reason in flags:
+        problems.add(mask, reason)
+    for name in measure.needs:
+        if name in arrays:
+            problems.add(np.isnan(arrays[name]), f"{name} is missing")
+            _apply_rule(problems, layout, name, arrays)
+    return problems
+
+
+def _apply_rule(problems: Problems, layout: Layout, name: str, arrays: Arrays) -> None:
+    rule = layout.rules.get(name)
+    if rule is not None:
+        with np.errstate(invalid="ignore"):
+            problems.add(rule.broken(arrays[name]), f"{name} {rule.text}")

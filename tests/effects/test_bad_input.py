@@ -1,0 +1,159 @@
+"""Impossible numbers give NaN with one warning that names rows; impossible calls an error."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from mvmeta import escalc
+from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
+
+GOOD = {"m1i": 5, "m2i": 4, "sd1i": 1, "sd2i": 2, "n1i": 10, "n2i": 12}
+
+
+@pytest.mark.parametrize(
+    ("measure", "good", "bad", "told"),
+    [
+        ("SMD", GOOD, {"sd1i": 0}, "sd1i is not positive"),
+        ("MD", GOOD, {"sd2i": -1}, "sd2i is not positive"),
+        ("SMD", GOOD, {"n2i": 1}, "n2i is less than 2"),
+        ("SMD", GOOD, {"m1i": np.nan}, "di is missing"),
+        ("MD", GOOD, {"m1i": np.nan}, "m1i is missing"),
+        ("MD", GOOD, {"m1i": np.inf}, "m1i is infinite"),
+        ("ROM", GOOD, {"m1i": -5}, "not defined"),
+        ("OR", {"ai": 1, "bi": 2, "ci": 3, "di": 4}, {"ci": -1}, "ci is negative"),
+        ("RR", {"ai": 1, "n1i": 9, "ci": 3, "n2i": 8}, {"ai": 10}, "ai exceeds n1i"),
+        (
+            "OR",
+            {"ai": 1, "bi": 8, "n1i": 9, "ci": 3, "n2i": 8},
+            {"bi": 7},
+            r"ai \+ bi is not n1i",
+        ),
+        ("PR", {"xi": 2, "ni": 8}, {"xi": 9}, "xi exceeds ni"),
+        ("IRR", {"x1i": 1, "t1i": 9.5, "x2i": 3, "t2i": 8}, {"t1i": 0}, "t1i is not positive"),
+        ("COR", {"ri": 0.5, "ni": 20}, {"ri": 1.0}, "ri is not between"),
+        ("ZCOR", {"ri": 0.5, "ni": 20}, {"ni": 3}, "not defined"),
+        ("COR", {"pi": 0.5, "ni": 20}, {"pi": 1.5}, "pi is not a"),
+        ("PCOR", {"ti": 0.5, "ni": 20, "mi": 3}, {"mi": 19}, "ni is not above"),
+        ("MC", {**GOOD, "ri": 0.5}, {"ri": -1.0}, "ri is not between"),
+        ("SMCC", {**GOOD, "ri": 0.5}, {"sd2i": 0}, "sd2i is 0 but ri is not"),
+        ("ABT", {"ai": 0.8, "mi": 10, "ni": 50}, {"ai": 1.0}, "ai is not below 1"),
+        ("GEN", {"yi": 0.8, "sei": 0.1}, {"sei": -0.1}, "sei is negative"),
+    ],
+)
+def test_bad_row_is_nan_and_named(measure, good, bad, told):
+    good = dict(good)
+    if "ri" in good and "n1i" in good:
+        del good["n1i"], good["n2i"]
+        good["ni"] = 20
+    frame = pd.DataFrame([good, {**good, **bad}, good], index=["a", "b", "c"])
+    with pytest.warns(MvmetaWarning, match=rf"1 of 3 rows .*row b: .*{told}") as caught:
+        result = escalc(measure, data=frame, **{name: name for name in good})
+    assert len(caught) == 1
+    assert result.loc["b", ["yi", "vi"]].isna().all()
+    # The other rows are what they are without it.
+    alone = escalc(measure, data=frame.drop("b"), **{name: name for name in good})
+    np.testing.assert_array_equal(result.loc[["a", "c"], ["yi", "vi"]], alone[["yi", "vi"]])
+
+
+def test_bad_rows_do_not_enter_averages():
+    with pytest.warns(MvmetaWarning, match="1 of 3"):
+        result = escalc("PR", xi=[2, 50, 4], ni=[10, 40, 30], vtype="AV")
+    expected = escalc("PR", xi=[2, 4], ni=[10, 30], vtype="AV")
+    np.testing.assert_array_equal(result["vi"].to_numpy()[[0, 2]], expected["vi"])
+
+
+def test_many_bad_rows_are_counted_once():
+    with pytest.warns(MvmetaWarning, match=r"7 of 7 rows .*; and 2 more") as caught:
+        escalc("COR", ri=np.full(7, 2.0), ni=20)
+    assert len(caught) == 1
+
+
+def test_labels_name_the_rows():
+    with pytest.warns(MvmetaWarning, match="row Smith: ri"):
+        result = escalc("COR", ri=[0.1, 1.1], ni=20, slab=["Jones", "Smith"])
+    assert result.attrs["slab"] == ("Jones", "Smith")
+
+
+def test_zero_cells_without_correction_are_named():
+    with pytest.warns(MvmetaWarning, match="row 1: the measure is not defined"):
+        escalc("OR", ai=[1, 0], bi=[5, 5], ci=[2, 2], di=[4, 4], to="none")
+
+
+def test_dropped_studies_are_nan_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = escalc("OR", ai=[1, 0], bi=[5, 5], ci=[2, 0], di=[4, 4], drop00=True)
+    assert result["yi"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "told"),
+    [
+        ({"measure": "XYZ", "ri": 1}, SpecificationError, "ZCOR"),
+        ({"measure": "SMD", "m1i": 1, "n1i": 2, "n2i": 3}, SpecificationError, "lacks di"),
+        ({"measure": "OR", "ai": 1, "bi": 2, "ci": 3}, SpecificationError, "lacks di"),
+        ({"measure": "OR", "ai": 1, "xi": 2}, SpecificationError, "does not use xi"),
+        ({"measure": "OR"}, SpecificationError, "needs ai"),
+        ({"measure": "COR", "ri": "r", "ni": 3}, SpecificationError, "no data"),
+        ({"measure": "COR", "ri": [0.1, 0.2], "ni": [3, 4, 5]}, DataError, "ri has 2"),
+        ({"measure": "COR", "ri": ["x"], "ni": [3]}, DataError, "ri is not a column of numbers"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "vtype": "UB"}, SpecificationError, "LS, AV"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "to": "some"}, SpecificationError, "only0"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "add": -1}, SpecificationError, "non-negative"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "flip": [True, True]}, DataError, "flip"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "slab": ["a", "b"]}, DataError, "slab"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "vtype": ["LS", "AV"]}, DataError, "vtype"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "data": 3}, DataError, "data frame"),
+    ],
+)
+def test_impossible_calls(call, error, told):
+    with pytest.raises(error, match=told):
+        escalc(**call)
+
+
+def test_unknown_column_lists_the_columns():
+    with pytest.raises(DataError, match="its columns are r, n"):
+        escalc("COR", ri="rho", ni="n", data=pd.DataFrame({"r": [0.1], "n": [9]}))
+
+
+def test_result_appends_to_the_data_and_keeps_it():
+    frame = pd.DataFrame({"r": [0.1, 0.4], "n": [9, 30]}, index=["x", "y"])
+    result = escalc("ZCOR", ri="r", ni="n", data=frame, var_names=("z", "v"), flip=[True, False])
+    assert list(result) == ["r", "n", "z", "v"]
+    assert list(frame) == ["r", "n"]
+    assert result.index.tolist() == ["x", "y"]
+    np.testing.assert_allclose(result["z"], [-np.arctanh(0.1), np.arctanh(0.4)])
+    assert result.attrs == {"measure": "ZCOR", "ni": (9.0, 30.0), "slab": None}
+    assert list(escalc("ZCOR", ri="r", ni="n", data=frame, append=False)) == ["yi", "vi"]
+
+
+def test_other_data_frames_and_nullable_columns():
+    expected = escalc("COR", ri=[0.1, 0.4], ni=[9, 30])
+    polars = pl.DataFrame({"r": [0.1, 0.4], "n": [9, 30]})
+    result = escalc("COR", ri="r", ni="n", data=polars, append=False)
+    np.testing.assert_array_equal(result, expected)
+    nullable = pd.DataFrame({"r": [0.1, 0.4], "n": pd.array([9, None], dtype="Int64")})
+    with pytest.warns(MvmetaWarning, match="row 1: ni is missing"):
+        escalc("COR", ri="r", ni="n", data=nullable)
+
+
+def test_sd_of_changes_reported_directly():
+    whole = escalc("SMCC", m1i=5, m2i=4, sd1i=2, sd2i=1, ri=0.5, ni=20)
+    sd = np.sqrt(4 + 1 - 2)
+    reported = escalc("SMCC", m1i=1, m2i=0, sd1i=sd, sd2i=0, ri=0, ni=20)
+    np.testing.assert_allclose(reported, whole, rtol=1e-14)
+
+
+def test_ready_made_estimates_keep_their_measure():
+    result = escalc("SMD", yi=[0.2], sei=[0.1], ni=[40])
+    assert result.attrs["measure"] == "SMD"
+    np.testing.assert_allclose(result["vi"], 0.01)
+
+
+def test_attributes_survive_subsets_concatenation_and_copies():
+    one = escalc("COR", ri=[0.1, 0.4], ni=[9, 30], slab=["a", "b"])
+    assert one[one["yi"] > 0.2].copy().attrs["ni"] == (9.0, 30.0)
+    assert pd.concat([one, one]).attrs["slab"] == ("a", "b")
