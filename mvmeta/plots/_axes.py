@@ -1,0 +1,247 @@
+"""What all plots share: the axes, colours that follow the user's style, labels with room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mvmeta._typing import Bools, Floats
+from mvmeta.errors import MvmetaError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+"""Of Okabe & Ito's palette: told apart by every kind of colour vision and as greys in print, and
+at least 3.7 : 1 against white and against black."""
+
+MUTED = 0.65
+"""Opacity of the style's text colour where something stands back."""
+
+LINE = 1.4
+"""Distance of lines of text, in font sizes."""
+
+TIGHT = 1.15
+"""Least distance of lines of text, in font sizes."""
+
+SMALLEST_TEXT = 0.65
+"""Of the style's size, before labels are left out."""
+
+LEGEND_POINT = 30.0
+"""Area of a marker in a legend, in square points."""
+
+LEGEND_LINES = 2
+"""Of a legend below the axes."""
+
+LONGEST = 30
+"""Characters of a label; longer ones lose their middle."""
+
+WIDTH = 7.0
+"""Of a figure, in inches, with text of the usual size."""
+
+USUAL_TEXT = 10.0
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot, imported on first use.
+
+    Raises
+    ------
+    MvmetaError
+        If matplotlib is not installed.
+    """
+    try:
+        return import_module("matplotlib.pyplot")
+    except ImportError as error:
+        raise MvmetaError(
+            'plots need matplotlib, which is not installed: pip install "mvmeta[plot]"'
+        ) from error
+
+
+def figure_and_axes(ax: Axes | None, height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """The axes to draw on and their figure; a new one (inches) where `ax` is None."""
+    plt = pyplot()
+    if ax is not None:
+        return ax.figure, ax  # type: ignore[return-value]
+    width *= max(1.0, font_size("ytick.labelsize") / USUAL_TEXT)
+    figure, new = plt.subplots(figsize=(width, height), layout="constrained")
+    return figure, new
+
+
+def height_of(lines: float) -> float:
+    """Inches that lines of tick labels and the axis below them need."""
+    return 1.0 + lines * line_height()
+
+
+def line_height() -> float:
+    """Inches from one line of tick labels to the next in the user's style."""
+    return LINE * font_size("ytick.labelsize") / 72.0
+
+
+def font_size(key: str) -> float:
+    """Points of a font size of the user's style, which may be a word."""
+    chosen = pyplot().rcParams[key]
+    from matplotlib.font_manager import FontProperties
+
+    return float(FontProperties(size=chosen).get_size_in_points())
+
+
+def foreground(opacity: float = 1.0) -> tuple[float, float, float, float]:
+    """The text colour of the user's style, light on dark where that is the style."""
+    from matplotlib.colors import to_rgba
+
+    return to_rgba(pyplot().rcParams["text.color"], opacity)
+
+
+def background(ax: Axes) -> Any:
+    """What is behind the marks: the fill of hollow ones."""
+    return ax.get_facecolor()
+
+
+def intervals(ax: Axes, lower: Floats, upper: Floats, at: Floats, **style: Any) -> LineCollection:
+    """Horizontal intervals (n,) at heights `at` (n,), as one artist."""
+    from matplotlib.collections import LineCollection
+
+    ends = np.stack([np.column_stack([lower, at]), np.column_stack([upper, at])], axis=1)
+    lines = LineCollection(list(ends), **style)
+    ax.add_collection(lines)
+    return lines
+
+
+def diamonds(
+    ax: Axes, limits: Floats, at: Floats, height: float, label: str, **style: Any
+) -> PolyCollection:
+    """Diamonds from lower over mean to upper (n, 3) at heights `at` (n,), as one artist."""
+    from matplotlib.collections import PolyCollection
+
+    lower, middle, upper = limits.T
+    x = np.column_stack([lower, middle, upper, middle])
+    y = np.column_stack([at, at - height, at, at + height])
+    shapes = PolyCollection(list(np.stack([x, y], axis=2)), **style)
+    ax.add_collection(shapes)
+    ax.scatter([], [], marker="D", label=label, **style)  # a legend draws collections as boxes
+    return shapes
+
+
+def elide(text: object, longest: int = LONGEST) -> str:
+    """The text on one line, its middle left out where it is long: ends tell labels apart."""
+    line = " ".join(str(text).split())
+    if len(line) <= longest:
+        return line
+    tail = longest // 3
+    return f"{line[: longest - tail - 1].rstrip()}…{line[-tail:].lstrip()}"
+
+
+def short(texts: Sequence[object], longest: int = LONGEST) -> list[str]:
+    """The texts elided; where that makes different ones the same, without what all long ones share.
+
+    Words the long texts begin and end with go first, as it is the middle that tells them apart.
+    """
+    lines = [" ".join(str(t).split()) for t in texts]
+    out = [elide(line, longest) for line in lines]
+    if len(set(out)) == len(set(lines)):
+        return out
+    long = sorted({line for line in lines if len(line) > longest})
+    start = _shared_words(long)
+    stop = _shared_words([line[start:][::-1] for line in long])
+    return [
+        f"…{elide(line[start : len(line) - stop].strip(), longest - 2)}{'…' if stop else ''}"
+        if len(line) > longest
+        else line
+        for line in lines
+    ]
+
+
+def _shared_words(lines: Sequence[str]) -> int:
+    """Characters of the whole words all lines begin with."""
+    low, high = min(lines), max(lines)
+    same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return len(low[:same].rpartition(" ")[0])
+
+
+def _points_per_row(ax: Axes, owned: bool) -> float:
+    """Height of 1 on the y axis, whose limits must be set.
+
+    Figures of ours (`owned`) get their layout when they are drawn, with the room that
+    `height_of` leaves around the axes.
+    """
+    top, bottom = ax.get_ylim()
+    figure: Any = ax.figure
+    inches = ax.get_window_extent().height / figure.dpi
+    if owned:
+        inches = figure.get_figheight() - height_of(LEGEND_LINES)
+    return float(72.0 * max(inches, 1e-6) / abs(top - bottom))
+
+
+def text_size(ax: Axes, owned: bool, unit: float = 1.0) -> float:
+    """Points of row labels: the style's, or less where `unit` of the y axis has less room."""
+    usual = font_size("ytick.labelsize")
+    room = unit * _points_per_row(ax, owned) / TIGHT
+    return float(np.clip(room, SMALLEST_TEXT * usual, usual))
+
+
+def readable(ax: Axes, at: Floats, owned: bool, size: float, first: Bools | None = None) -> Bools:
+    """Which labels at heights `at` (n,) have room for text of a size, those of `first` before."""
+    gap = TIGHT * size / _points_per_row(ax, owned)
+    chosen = np.zeros(len(at), dtype=bool)
+    for group in [first, ~first] if first is not None else [np.ones(len(at), dtype=bool)]:
+        for i in np.flatnonzero(group):
+            taken = at[chosen]
+            if not taken.size or np.abs(taken - at[i]).min() >= gap * (1 - 1e-6):
+                chosen[i] = True
+    return chosen
+
+
+def label_rows(ax: Axes, at: Floats, texts: Sequence[str], size: float) -> None:
+    """Names of rows as labels of the y axis, without tick marks."""
+    ax.set_yticks(at, texts)
+    ax.tick_params(axis="y", length=0, labelsize=size)
+    ax.spines[["left", "right", "top"]].set_visible(False)
+
+
+def right_column(ax: Axes, at: Floats, texts: Sequence[str], size: float) -> None:
+    """Text beside the rows, right of the axes."""
+    across = ax.get_yaxis_transform()
+    style: Any = {"va": "center_baseline", "ha": "left"}
+    for y, text in zip(at, texts, strict=True):
+        ax.text(1.02, y, text, transform=across, fontsize=0.9 * size, **style)
+
+
+def bare(ax: Axes) -> None:
+    """Only the axes that carry numbers."""
+    ax.spines[["right", "top"]].set_visible(False)
+
+
+def legend(figure: Figure, ax: Axes, owned: bool, columns: int = 2) -> None:
+    """What the marks mean, below a figure of ours; axes of the user's are left to the user."""
+    from matplotlib.collections import PathCollection
+
+    if not owned:
+        return
+    handles, labels = ax.get_legend_handles_labels()
+    style: Any = {"frameon": False, "fontsize": 0.9 * font_size("ytick.labelsize")}
+    box = figure.legend(handles, labels, loc="outside lower center", ncols=columns, **style)
+    for handle in box.legend_handles:
+        if isinstance(handle, PathCollection):  # of thousands of points each is tiny
+            handle.set(sizes=[LEGEND_POINT], alpha=1.0)
+
+
+def decimals(errors: Floats) -> int:
+    """Decimals that show two digits of the typical standard error."""
+    positive = errors[np.isfinite(errors) & (errors > 0)]
+    if not positive.size:
+        return 2
+    return int(np.clip(1 - np.floor(np.log10(np.median(positive))), 0, 4))
+
+
+def number(value: float, places: int) -> str:
+    """The number with a proper minus sign, and none before zero."""
+    text = f"{value:.{places}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")

@@ -1,0 +1,111 @@
+"""Caterpillar plot: predicted random effects in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta.errors import SpecificationError
+from mvmeta.plots import _axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_ROWS = 120
+"""Effects that get the height of a line of text."""
+
+
+def caterpillar(
+    res: Any,
+    term: str | None = None,
+    ax: Axes | None = None,
+    *,
+    max_rows: int = MAX_ROWS,
+    alpha: float = 0.05,
+) -> Figure:
+    """Predicted random effects (BLUPs) of a term in order, with prediction intervals.
+
+    Effects whose interval excludes zero are filled and coloured.
+
+    Parameters
+    ----------
+    res : MetaMixedLMResults
+    term : str, optional
+        A random term; the first unless said.
+    ax : matplotlib.axes.Axes, optional
+        To draw on, without a legend; a new figure unless given.
+    max_rows : int
+        Effects that get the height of a line of text.  More are drawn closer together, and only
+        labels with room for them are written.
+    alpha : float
+        1 - coverage of the intervals.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such term.
+    MvmetaError
+        If matplotlib is not installed.
+    """
+    name, frame = _effects(res, term, alpha)
+    frame = frame.sort_values("estimate", ascending=False, kind="stable")
+    figure, axes = _axes.figure_and_axes(
+        ax, _axes.height_of(min(len(frame), max_rows) + _axes.LEGEND_LINES)
+    )
+    at = np.arange(len(frame), dtype=float)
+    lower, upper = frame["pi_lower"].to_numpy(), frame["pi_upper"].to_numpy()
+    apart = (lower > 0) | (upper < 0)
+    dense = max(1.0, len(frame) / max_rows)
+    axes.axvline(0.0, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
+    for which, colour, fill, label in (
+        (~apart, _axes.foreground(_axes.MUTED), _axes.background(axes), "includes zero"),
+        (apart, _axes.BLUE, _axes.BLUE, "excludes zero"),
+    ):
+        if not which.any():
+            continue
+        width = 1.3 / dense**0.5
+        _axes.intervals(
+            axes, lower[which], upper[which], at[which], color=colour, lw=width, zorder=2
+        )
+        axes.scatter(
+            frame["estimate"].to_numpy()[which],
+            at[which],
+            s=26 / dense,
+            facecolors=[fill],
+            edgecolors=[colour],
+            label=f"{1 - alpha:.0%} interval {label}",
+            zorder=3,
+        )
+    axes.set_ylim(len(frame) - 0.4, -0.6)
+    size = _axes.text_size(axes, ax is None, dense)
+    shown = np.flatnonzero(_axes.readable(axes, at, ax is None, size))
+    names = _axes.short(_names(frame.index))
+    _axes.label_rows(axes, at[shown], [names[i] for i in shown], size)
+    axes.autoscale_view(scaley=False)
+    axes.set_xlabel(f"predicted effect of {_axes.elide(name)}")
+    _axes.legend(figure, axes, ax is None)
+    return figure
+
+
+def _effects(res: Any, term: str | None, alpha: float) -> tuple[str, pd.DataFrame]:
+    found = res.ranef(alpha)
+    if not found:
+        raise SpecificationError("the model has no random terms: there are no effects to predict")
+    if term is None:
+        term = next(iter(found))
+    if term not in found:
+        raise SpecificationError(f"no random term {term!r}; there are {', '.join(found)}")
+    return term, found[term]
+
+
+def _names(index: pd.Index) -> list[str]:
+    if isinstance(index, pd.MultiIndex):
+        return [" · ".join(map(str, parts)) for parts in index]
+    return [str(v) for v in index]

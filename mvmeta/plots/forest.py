@@ -1,0 +1,321 @@
+"""Forest plot of dependent effects: rows by study, study means, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.inference.wald import critical_value
+from mvmeta.plots import _axes
+from mvmeta.plots._rows import (
+    Studies,
+    Summaries,
+    observed,
+    row_labels,
+    same_mean,
+    sampling_errors,
+    studies,
+    study_means,
+    summaries,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_ROWS = 120
+"""Lines that get the height of a line of text."""
+
+LARGEST_POINT = 70.0
+"""Area of the heaviest row's marker in square points."""
+
+SMALLEST_POINT = 2.0
+
+HALF = 0.32
+"""Half the height of a diamond, in lines."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Heights of everything, in lines from the top.
+
+    Attributes
+    ----------
+    row : ndarray, shape (n,)
+    header : ndarray, shape (S,)
+        Of the studies with several rows; NaN for the others, whose row carries their name.
+    summary : ndarray, shape (m,)
+    total : float
+    unit : float
+        Lines that take the height of one line of text.
+    """
+
+    row: Floats
+    header: Floats
+    summary: Floats
+    total: float
+    unit: float
+
+
+def forest(
+    res: Any,
+    ax: Axes | None = None,
+    *,
+    groups: Any = None,
+    transform: Callable[[Floats], Floats] | None = None,
+    labels: Any = None,
+    max_rows: int = MAX_ROWS,
+    alpha: float = 0.05,
+) -> Figure:
+    """Estimates by study, study means, the overall or level means, and prediction intervals.
+
+    Parameters
+    ----------
+    res : MetaMixedLMResults
+    ax : matplotlib.axes.Axes, optional
+        To draw on, without a legend; a new figure whose height follows the rows unless given.
+    groups : str or array_like (n,), optional
+        Study of each row: a column the model uses or values over the fitted rows; the outermost
+        grouping of the model unless said.
+    transform : callable, optional
+        Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also
+        makes the axis logarithmic.
+    labels : str or array_like (n,), optional
+        Names of the rows within their study; the inner levels of the random terms or the labels
+        of the data unless said.
+    max_rows : int
+        Lines that get the height of a line of text.  More are drawn closer together, all of
+        them, and only labels with room for them are written.
+    alpha : float
+        1 - coverage of all intervals.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    DataError
+        If `groups` or `labels` do not fit the rows.
+    MvmetaError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    The interval of a row is that of its sampling error alone.  The area of its marker is the
+    sum of its absolute contributions to the estimates at the bottom, its row-sum weight where
+    that is one mean; it is hollow where it counts negatively in that mean.
+
+    A diamond beside a study's name is the mean of its rows by generalised least squares under
+    their sampling covariance alone: what the study says by itself, nothing borrowed, no
+    shrinkage.  It is drawn for studies whose rows the model expects to agree, not where
+    moderators differ within the study.
+
+    Diamonds at the bottom are the fixed effects with their confidence intervals: the overall
+    mean, the mean of every level of the factors (over the levels of other factors in equal
+    parts, at the average of numeric moderators), or the mean at average moderators.  The bar
+    behind each is the prediction interval of a new true effect, where the model has one.
+    """
+    at, found = studies(res, groups), summaries(res, alpha)
+    names = row_labels(res, labels)
+    lines = _layout(at, len(found.labels), max_rows)
+    drawn = lines.total / lines.unit
+    figure, axes = _axes.figure_and_axes(
+        ax, _axes.height_of(drawn + _axes.LEGEND_LINES), _axes.WIDTH + 1
+    )
+    change = transform or _identity
+    y, se = observed(res), sampling_errors(res)
+    critical = float(critical_value(np.inf, alpha))
+    rows = change(np.column_stack([y - critical * se, y, y + critical * se]))
+    mean, error = study_means(res, at)
+    middle = change(np.column_stack([mean - critical * error, mean, mean + critical * error]))
+    middle[np.isnan(lines.header)] = np.nan
+    bottom = _limits(found, change)
+    _draw_rows(axes, rows, lines, found, alpha)
+    _draw_diamonds(axes, middle, bottom, lines, alpha)
+    _draw_references(axes, change, bottom, lines, same_mean(res))
+    _scale(axes, transform, lines)
+    text = _Text(at, names, found.labels, rows, middle, bottom[:, :3])
+    _write(axes, text, lines, ax is None)
+    axes.set_xlabel(res.model.endog_names if transform is None else _named(res, transform))
+    _axes.legend(figure, axes, ax is None)
+    return figure
+
+
+def _identity(values: Floats) -> Floats:
+    return values
+
+
+def _named(res: Any, transform: Callable[[Floats], Floats]) -> str:
+    name = getattr(transform, "__name__", "")
+    return f"{name}({res.model.endog_names})" if name.isidentifier() else res.model.endog_names
+
+
+def _layout(at: Studies, n_summaries: int, max_rows: int) -> Lines:
+    """Studies in the order of their first rows, each under its name."""
+    size = np.bincount(at.code, minlength=len(at.labels))
+    first = np.full(len(at.labels), len(at.code))
+    np.minimum.at(first, at.code, np.arange(len(at.code)))
+    order = np.argsort(first, kind="stable")
+    several = size > 1
+    padding = 0.4 if several.any() else 0.0
+    take = np.asarray(size + several + padding, dtype=float)
+    start = np.empty(len(size))
+    start[order] = np.cumsum(take[order]) - take[order]
+    row = np.asarray(start[at.code] + several[at.code] + _position_within(at.code), dtype=float)
+    end = float(take.sum())
+    unit = max(1.0, (end + n_summaries) / max_rows)
+    summary = end + unit * (0.6 + np.arange(n_summaries, dtype=float))
+    header = np.asarray(np.where(several, start, np.nan), dtype=float)
+    return Lines(row, header, summary, end + unit * (0.6 + n_summaries), unit)
+
+
+def _position_within(code: Ints) -> Ints:
+    """0, 1, 2, ... of the rows of each study, in the order of the data."""
+    order = np.argsort(code, kind="stable")
+    new = np.flatnonzero(np.append(True, np.diff(code[order]) != 0))
+    count = np.diff(np.append(new, len(code)))
+    out = np.empty(len(code), dtype=np.intp)
+    out[order] = np.arange(len(code)) - np.repeat(new, count)
+    return out
+
+
+def _limits(found: Summaries, change: Callable[[Floats], Floats]) -> Floats:
+    """Lower, mean, upper, and the limits of the prediction interval, (m, 5)."""
+    columns = ["mean_ci_lower", "mean", "mean_ci_upper", "obs_ci_lower", "obs_ci_upper"]
+    return change(found.frame[columns].to_numpy(dtype=float))
+
+
+def _draw_rows(ax: Axes, rows: Floats, lines: Lines, found: Summaries, alpha: float) -> None:
+    weight = np.abs(found.contributions).sum(axis=0)
+    negative = (
+        found.contributions[0] < 0 if len(found.labels) == 1 else np.zeros(len(weight), dtype=bool)
+    )
+    size = LARGEST_POINT / lines.unit * weight / max(weight.max(), 1e-300)
+    label = f"estimate, {1 - alpha:.0%} interval; area: weight"
+    style = {"color": _axes.foreground(_axes.MUTED), "linewidth": 1.1 / lines.unit**0.5}
+    _axes.intervals(ax, rows[:, 0], rows[:, 2], lines.row, zorder=2, gid="rows", **style)
+    fill = np.where(negative, "none", _axes.BLUE)
+    ax.scatter(
+        rows[:, 1],
+        lines.row,
+        s=np.maximum(size, SMALLEST_POINT / lines.unit**0.5),
+        marker="s",
+        facecolors=fill.tolist(),
+        edgecolors=_axes.BLUE,
+        linewidths=0.8,
+        zorder=3,
+        label=label,
+    )
+
+
+def _draw_diamonds(ax: Axes, middle: Floats, bottom: Floats, lines: Lines, alpha: float) -> None:
+    known = np.isfinite(middle).all(axis=1)
+    if known.any():
+        style = {
+            "facecolor": "none",
+            "edgecolor": _axes.foreground(),
+            "linewidth": min(1.0, 2.5 / lines.unit**0.5),
+        }
+        height = HALF * max(1.0, 0.06 * lines.unit)
+        heading = lines.header[known]
+        label = "mean of a study, sampling error only"
+        _axes.diamonds(ax, middle[known], heading, height, label=label, zorder=4, **style)
+    bar = np.isfinite(bottom[:, 3:]).all(axis=1)
+    if bar.any():
+        _axes.intervals(
+            ax,
+            bottom[bar, 3],
+            bottom[bar, 4],
+            lines.summary[bar],
+            color=_axes.ORANGE,
+            alpha=0.4,
+            linewidth=4,
+            label=f"{1 - alpha:.0%} prediction interval of a new true effect",
+            gid="prediction",
+            zorder=2,
+        )
+    label = f"mean, {1 - alpha:.0%} confidence interval"
+    _axes.diamonds(
+        ax,
+        bottom[:, :3],
+        lines.summary,
+        HALF * lines.unit,
+        facecolor=_axes.ORANGE,
+        edgecolor=_axes.ORANGE,
+        label=label,
+        zorder=4,
+    )
+
+
+def _draw_references(
+    ax: Axes, change: Callable[[Floats], Floats], bottom: Floats, lines: Lines, single: bool
+) -> None:
+    """No effect, and the mean where there is one."""
+    ax.axvline(float(change(np.zeros(1))[0]), color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
+    if single:
+        top = lines.summary[0]
+        ax.plot([bottom[0, 1]] * 2, [-0.6, top], color=_axes.ORANGE, ls="--", lw=0.9, zorder=1)
+    edge = lines.summary[0] - 0.8 * lines.unit
+    ax.axhline(edge, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
+
+
+def _scale(ax: Axes, transform: Callable[[Floats], Floats] | None, lines: Lines) -> None:
+    ax.set_ylim(lines.total, -0.8 * lines.unit)
+    if transform is np.exp:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.autoscale_view(scaley=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Text:
+    """Names and numbers of rows, studies and summaries: lower, middle, upper."""
+
+    at: Studies
+    names: list[str]
+    labels: list[str]
+    rows: Floats
+    middle: Floats
+    bottom: Floats
+
+    def entries(self, lines: Lines) -> tuple[Floats, list[str], Floats, Bools]:
+        """Heights, names, limits and whether it comes first; summaries, studies, rows."""
+        headed = np.flatnonzero(~np.isnan(lines.header))
+        headed = headed[np.argsort(lines.header[headed])]
+        order = np.argsort(lines.row)
+        alone = np.isnan(lines.header)[self.at.code]
+        at = np.concatenate([lines.summary, lines.header[headed], lines.row[order]])
+        studies, rows = _axes.short(self.at.labels), _axes.short(self.names)
+        names = _axes.short(self.labels) + [studies[i] for i in headed]
+        names += [studies[self.at.code[i]] if alone[i] else rows[i] for i in order]
+        limits = np.concatenate([self.bottom, self.middle[headed], self.rows[order]])
+        named = alone[order] & bool(len(headed))
+        first = np.append(np.ones(len(at) - len(order), dtype=bool), named)
+        return at, names, limits, first
+
+
+def _write(ax: Axes, text: _Text, lines: Lines, owned: bool) -> None:
+    at, names, limits, first = text.entries(lines)
+    size = _axes.text_size(ax, owned, lines.unit)
+    shown = np.flatnonzero(_axes.readable(ax, at, owned, size, first))
+    _axes.label_rows(ax, at[shown], [names[i] for i in shown], size)
+    for tick, i in zip(ax.get_yticklabels(), shown, strict=True):
+        tick.set_fontweight("bold" if first[i] else "normal")
+    places = _axes.decimals((limits[:, 2] - limits[:, 0]) / 4)
+    told = shown[np.isfinite(limits[shown]).all(axis=1)]
+    cells = [_cell(limits[i], places) for i in told]
+    _axes.right_column(ax, at[told], cells, size)
+
+
+def _cell(limits: Floats, places: int) -> str:
+    lower, middle, upper = (_axes.number(v, places) for v in limits)
+    return f"{middle} [{lower}, {upper}]"

@@ -1,0 +1,86 @@
+"""Funnel plot: estimates, or residuals, against their standard errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mvmeta.inference.wald import critical_value
+from mvmeta.plots import _axes
+from mvmeta.plots._rows import observed, same_mean, sampling_errors
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHADES = (0.04, 0.10, 0.18)
+"""Opacity of the widest to the narrowest contour."""
+
+
+def funnel(
+    res: Any, ax: Axes | None = None, *, levels: Sequence[float] = (0.90, 0.95, 0.99)
+) -> Figure:
+    """Estimates (residuals where there are moderators) against their standard errors.
+
+    Parameters
+    ----------
+    res : MetaMixedLMResults
+    ax : matplotlib.axes.Axes, optional
+        To draw on, without a legend; a new figure unless given.
+    levels : sequence of float
+        Coverage of the pseudo-confidence contours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    SpecificationError
+        If a level is not between 0 and 1.
+    MvmetaError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    The contours are centred at the mean (at 0 for residuals) and hold the given share of
+    estimates if sampling error is all there is; with heterogeneity more are outside.  Estimates
+    of one study depend on each other: a cluster of points outside may be a single study.
+    """
+    figure, axes = _axes.figure_and_axes(ax, 4.8)
+    se, single = sampling_errors(res), same_mean(res)
+    x = observed(res) if single else np.asarray(res.resid)
+    center = float(res.fittedvalues.iloc[0]) if single else 0.0
+    bottom = 1.05 * float(se.max())
+    edge = np.array([0.0, bottom])
+    ordered = sorted(levels, reverse=True)
+    shades = np.interp(np.arange(len(ordered)), np.arange(len(SHADES)), SHADES)
+    inner = np.zeros(2)
+    for level, shade in zip(reversed(ordered), reversed(shades.tolist()), strict=True):
+        outer = float(critical_value(np.inf, 1 - level)) * edge
+        style: dict[str, Any] = {"color": _axes.foreground(shade), "linewidth": 0, "zorder": 1}
+        axes.fill_betweenx(edge, center + inner, center + outer, label=f"{level:.0%}", **style)
+        axes.fill_betweenx(edge, center - outer, center - inner, **style)
+        for side in (-outer, outer):
+            axes.plot(center + side, edge, color=_axes.foreground(0.35), lw=0.7, zorder=1.5)
+        inner = outer
+    axes.axvline(center, color=_axes.ORANGE, linestyle="--", linewidth=1.0, zorder=2)
+    dense = max(1.0, len(x) / 150)
+    axes.scatter(
+        x,
+        se,
+        s=28 / dense**0.5,
+        color=_axes.BLUE,
+        alpha=max(0.25, 0.8 / dense**0.5),
+        linewidths=0,
+        zorder=3,
+        label="residual" if not single else "estimate",
+    )
+    axes.set_ylim(bottom, 0.0)
+    axes.set_xlabel(res.model.endog_names if single else f"residual of {res.model.endog_names}")
+    axes.set_ylabel("standard error")
+    _axes.bare(axes)
+    _axes.legend(figure, axes, ax is None, len(ordered) + 1)
+    return figure

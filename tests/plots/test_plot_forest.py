@@ -1,0 +1,244 @@
+"""The forest plot: what is where, how heavy, and how it is called."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mvmeta import MvmetaError, datasets
+from mvmeta.errors import DataError
+from mvmeta.plots import _axes, forest
+from tests.plots.fits import fit
+
+artists = pytest.importorskip("matplotlib.collections")
+to_rgba = pytest.importorskip("matplotlib.colors").to_rgba
+LineCollection = artists.LineCollection
+PathCollection = artists.PathCollection
+PolyCollection = artists.PolyCollection
+Z = stats.norm.isf(0.025)
+
+
+def collections(ax, kind):
+    return [c for c in ax.collections if type(c) is kind]
+
+
+def segments(ax, gid):
+    found = next(c for c in collections(ax, LineCollection) if c.get_gid() == gid)
+    return np.array(found.get_segments())
+
+
+def points(ax):
+    """The markers of the rows: the legend's stand-ins have no points."""
+    return next(c for c in collections(ax, PathCollection) if len(c.get_offsets()))
+
+
+def shapes(ax):
+    """Left, top, right and bottom corners (n, 4, 2) of each set of diamonds."""
+    return [
+        np.array([p.vertices[:4] for p in c.get_paths()]) for c in collections(ax, PolyCollection)
+    ]
+
+
+def labels(ax):
+    return [t.get_text() for t in ax.get_yticklabels()]
+
+
+def test_rows_have_intervals_of_their_sampling_error(schools):
+    ax = forest(schools).axes[0]
+    data = datasets.load("konstantopoulos2011")
+    y, se = data["yi"].to_numpy(), np.sqrt(data["vi"].to_numpy())
+    lines = segments(ax, "rows")
+    np.testing.assert_allclose(lines[:, 0, 0], y - Z * se)
+    np.testing.assert_allclose(lines[:, 1, 0], y + Z * se)
+    np.testing.assert_allclose(points(ax).get_offsets()[:, 0], y)
+    np.testing.assert_array_equal(points(ax).get_offsets()[:, 1], lines[:, 0, 1])
+
+
+def test_areas_are_row_sum_weights(schools):
+    sizes = points(forest(schools).axes[0]).get_sizes()
+    weights = schools.weights()["rowsum"].to_numpy()
+    np.testing.assert_allclose(sizes / sizes.max(), weights / weights.max())
+
+
+def test_rows_that_count_negatively_are_hollow():
+    v = np.diag([0.01, 1.0, 0.04])
+    v[0, 1] = v[1, 0] = 0.08  # the second repeats the first, with noise of its own
+    data = pd.DataFrame({"y": [0.1, 0.3, 0.2], "s": list("aab")})
+    res = fit("y ~ 1", data, v)
+    weights = np.linalg.solve(v, np.ones(3))
+    assert (weights < 0).tolist() == [False, True, False]
+    faces = points(forest(res, groups=data["s"]).axes[0]).get_facecolors()
+    assert (faces[:, 3] == 0).tolist() == [False, True, False]
+
+
+def test_study_diamonds_are_means_under_the_sampling_covariance(schools):
+    data = datasets.load("konstantopoulos2011")
+    w = 1 / data["vi"]
+    total = w.groupby(data["district"]).sum()
+    mean = (w * data["yi"]).groupby(data["district"]).sum() / total
+    ax = forest(schools).axes[0]
+    drawn, bottom = shapes(ax)
+    np.testing.assert_allclose(drawn[:, 1, 0], mean)
+    np.testing.assert_allclose(drawn[:, 2, 0], mean + Z / np.sqrt(total))
+    assert len(bottom) == 1
+    heights = drawn[:, 0, 1]
+    # summaries and studies come first, rows of the same name after them
+    named = dict(zip(labels(ax)[::-1], ax.get_yticks()[::-1], strict=True))
+    np.testing.assert_allclose(heights, [named[str(d)] for d in mean.index])
+
+
+def test_study_diamonds_see_correlated_errors_within_studies_only():
+    v = np.diag([0.2, 0.3, 0.1, 0.4])
+    v[0, 1] = v[1, 0] = 0.1
+    v[1, 2] = v[2, 1] = 0.05
+    data = pd.DataFrame({"y": [0.1, 0.9, 0.2, 0.6], "s": list("aabb")})
+    drawn, _ = shapes(forest(fit("y ~ 1", data, v), groups=data["s"]).axes[0])
+    for at, rows in enumerate(([0, 1], [2, 3])):
+        inverse = np.linalg.inv(v[np.ix_(rows, rows)])
+        mean = inverse.sum(axis=0) @ data["y"].to_numpy()[rows] / inverse.sum()
+        np.testing.assert_allclose(drawn[at, 1, 0], mean)
+        np.testing.assert_allclose(drawn[at, 0, 0], mean - Z / np.sqrt(inverse.sum()))
+
+
+def test_no_study_diamond_where_moderators_differ_within_it(toy, outcomes):
+    for res in (toy, outcomes):
+        assert len(shapes(forest(res).axes[0])) == 1
+
+
+def test_overall_mean_and_prediction_interval(schools):
+    ax = forest(schools).axes[0]
+    bottom = shapes(ax)[-1]
+    np.testing.assert_allclose(bottom[0, [0, 2], 0], schools.conf_int().iloc[0])
+    expected = schools.get_prediction(pd.DataFrame(index=[0])).summary_frame()
+    bar = segments(ax, "prediction")[0, :, 0]
+    np.testing.assert_allclose(bar, expected[["obs_ci_lower", "obs_ci_upper"]].iloc[0])
+    assert labels(ax)[0] == "Overall"
+
+
+def test_level_means_with_prediction_intervals_of_their_own(outcomes):
+    ax = forest(outcomes).axes[0]
+    assert labels(ax)[:2] == ["outcome[AL]", "outcome[PD]"]
+    np.testing.assert_allclose(shapes(ax)[-1][:, 1, 0], outcomes.params)
+    tau2 = outcomes.vcomp.loc[outcomes.vcomp["component"] == "tau2", "estimate"].to_numpy()
+    half = Z * np.sqrt(tau2 + outcomes.bse.to_numpy() ** 2)
+    if list(outcomes.vcomp["level"][:2]) != ["AL", "PD"]:
+        half = Z * np.sqrt(tau2[::-1] + outcomes.bse.to_numpy() ** 2)
+    np.testing.assert_allclose(np.diff(segments(ax, "prediction")[:, :, 0])[:, 0], 2 * half)
+
+
+def test_treatment_coding_draws_level_means_too(toy):
+    coded = fit("d ~ C(Category)", datasets.load("toy"), "Variance", "Study")
+    np.testing.assert_allclose(
+        shapes(forest(coded).axes[0])[-1], shapes(forest(toy).axes[0])[-1], rtol=1e-6, atol=1e-6
+    )
+
+
+def test_robust_results_show_robust_intervals(schools):
+    robust = schools.get_robustcov_results("CR2")
+    bottom = shapes(forest(robust).axes[0])[-1]
+    np.testing.assert_allclose(bottom[0, [0, 2], 0], robust.conf_int().iloc[0])
+
+
+def test_slopes_give_the_mean_at_average_moderators(trials):
+    ax = forest(trials).axes[0]
+    x = datasets.load("bcg")["ablat"].mean()
+    assert labels(ax)[0] == "At average moderators"
+    np.testing.assert_allclose(shapes(ax)[-1][0, 1, 0], trials.params @ [1.0, x])
+
+
+def test_studies_of_one_row_are_one_line_each(trials):
+    author = datasets.load("bcg")["author"]
+    ax = forest(trials, groups=author + " (" + author.index.astype(str) + ")").axes[0]
+    assert len(labels(ax)) == 14
+    assert labels(ax)[1] == "Aronson (0)"
+    np.testing.assert_array_equal(points(ax).get_offsets()[:, 1], np.arange(13))
+
+
+def test_rows_stand_under_their_study_wherever_they_are_in_the_data(toy):
+    groups = pd.Series(list("abaab"), index=toy.resid.index)[::-1]  # matched by label
+    ax = forest(toy, groups=groups, labels="Category").axes[0]
+    order = np.argsort(points(ax).get_offsets()[:, 1])
+    assert order.tolist() == [0, 2, 3, 1, 4]
+    below = sorted(zip(ax.get_yticks(), labels(ax), strict=True))
+    assert [name for _, name in below[:7]] == ["a", "A", "C", "A", "b", "B", "B"]
+
+
+def test_names_of_rows_come_from_the_inner_levels(outcomes, schools):
+    assert labels(forest(outcomes).axes[0]).count("PD") == 5
+    assert "11" in labels(forest(schools).axes[0])
+
+
+def test_transform_moves_everything_and_exp_makes_the_axis_logarithmic(schools):
+    plain, changed = forest(schools).axes[0], forest(schools, transform=np.exp).axes[0]
+    for gid in ("rows", "prediction"):
+        expected = np.exp(segments(plain, gid)[:, :, 0])
+        np.testing.assert_allclose(segments(changed, gid)[:, :, 0], expected)
+    np.testing.assert_allclose(shapes(changed)[0][:, :, 0], np.exp(shapes(plain)[0][:, :, 0]))
+    assert changed.get_xscale() == "log"
+    assert changed.get_xlabel() == "exp(yi)"
+
+
+def test_text_beside_a_row_says_its_estimate_and_interval(schools):
+    texts = [t.get_text() for t in forest(schools).axes[0].texts]
+    assert "−0.18 [−0.85, 0.49]" in texts
+    assert texts[0] == "0.18 [0.02, 0.35]"
+
+
+def test_thousands_of_rows_are_few_artists_with_labels_that_do_not_touch(many):
+    figure = forest(many, max_rows=60)
+    ax = figure.axes[0]
+    assert len(segments(ax, "rows")) == 2000
+    assert len(ax.collections) < 10
+    assert figure.get_figheight() < 16
+    figure.draw_without_rendering()
+    boxes = sorted(t.get_window_extent().y0 for t in ax.get_yticklabels())
+    height = ax.get_yticklabels()[0].get_window_extent().height
+    assert 40 < len(boxes) <= 75
+    assert np.diff(boxes).min() > 0.9 * height
+    assert labels(ax)[0] == "Overall"
+
+
+def test_long_labels_keep_what_tells_them_apart():
+    long = [f"a kind of outcome that was called {w} by the authors" for w in ("open", "hidden")]
+    assert _axes.short(["x", *long]) == ["x", "…open…", "…hidden…"]
+    name = "The long history of everything that was ever measured, 1987"
+    assert _axes.short([name]) == ["The long history of…ured, 1987"]
+    assert len(_axes.short([name])[0]) <= _axes.LONGEST
+    assert _axes.short(["two\nlines"]) == ["two lines"]
+
+
+def test_small_axes_of_the_user_get_fewer_and_smaller_labels(schools, plt):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    assert forest(schools, left) is figure
+    assert not right.collections
+    assert len(labels(left)) < 40
+    assert left.get_yticklabels()[0].get_fontsize() < 10
+    assert left.get_legend() is None
+    assert not figure.legends
+
+
+def test_colours_follow_the_style_of_the_user(schools, plt):
+    with plt.style.context("dark_background"):
+        ax = forest(schools).axes[0]
+        rows = next(c for c in collections(ax, LineCollection) if c.get_gid() == "rows")
+        assert rows.get_colors()[0].tolist() == list(to_rgba("white", _axes.MUTED))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"groups": "nothing"}, "no column the model uses"),
+        ({"groups": [1, 2]}, "one value for each of the 5 fitted rows"),
+        ({"groups": ["a", None, "b", "b", "b"]}, "missing in 1 fitted rows, first in 1"),
+        ({"labels": ["a"]}, "labels needs one value"),
+    ],
+)
+def test_groups_and_labels_that_do_not_fit_are_refused(toy, options, message):
+    with pytest.raises(DataError, match=message):
+        forest(toy, **options)
+
+
+def test_without_matplotlib_the_error_says_what_to_install(toy, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)
+    with pytest.raises(MvmetaError, match=r'pip install "mvmeta\[plot\]"'):
+        forest(toy)
