@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvmeta._version import __version__
-from mvmeta.errors import DataError, MvmetaError
+from mvmeta.errors import MvmetaError
+from mvmeta.files import STANDARD_STREAM, read_data, read_labelled, read_matrix
+from mvmeta.wording import in_the_shell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,13 +34,11 @@ DONE, FAILED = 0, 1
 INTERRUPTED, PIPE_CLOSED = 130, 141
 """What shells report for a program ended by SIGINT and SIGPIPE: 128 + the signal."""
 
-STANDARD_STREAM = "-"
-
 WIDTH = 78
 """Of prose: statsmodels' summaries are as wide, and a terminal has 80 columns."""
 
-PINS = ("sigma2", "tau2", "rho")
-TERM_OPTIONS = ("struct", "corr", "corr_scale", "distance", *PINS)
+PINS = ("sigma2", "tau2", "rho", "lambda", "alpha", "loading", "psi")
+TERM_OPTIONS = ("struct", "corr", "corr_scale", "distance", "smoothness", "equal", *PINS)
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class TermText:
     """A random term as it was typed: "outcome | study; UN; rho=0.5", taken apart."""
 
     formula: str
-    options: dict[str, str]
-    pins: dict[str, float | list[float | None]]
+    options: dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,7 +98,7 @@ def _fail(message: str) -> int:
 
 
 def _say(kind: str, message: str) -> None:
-    print(f"mvmeta: {kind}: {message}", file=sys.stderr)
+    print(f"mvmeta: {kind}: {in_the_shell(message)}", file=sys.stderr)
 
 
 @contextmanager
@@ -134,8 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mvmeta {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    demo = commands.add_parser("demo", help="three short analyses with explanations")
-    demo.set_defaults(run=_demo)
+    parser_demo = commands.add_parser("demo", help="three short analyses with explanations")
+    parser_demo.set_defaults(run=_demo)
     _add_datasets(commands)
     _add_fit(commands)
     return parser
@@ -164,7 +163,11 @@ a random term:  LEFT | GROUPS [; STRUCTURE] [; NAME=VALUE ...]
   corr=FILE              known correlations, CSV with labels in first row and column
   corr_scale=NAME        cor, cor0, cov0 or none
   distance=NAME or FILE  metric over the coordinates, or a labelled CSV
-  sigma2=, tau2=, rho=   fix components: one number, or a list with commas in
+  smoothness=NUMBER      of MATERN
+  equal=KIND:LIST        components with one value: "equal=tau2:1,1,2"; several
+                         kinds with spaces between them
+  sigma2=, tau2=, rho=, lambda=, alpha=, loading=, psi=
+                         fix components: one number, or a list with commas in
                          which what is left empty is estimated
 """
 
@@ -243,7 +246,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 def _random_term(text: str) -> TermText:
     formula, *parts = (part.strip() for part in text.split(";"))
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     for part in parts:
         key, equals, value = (p.strip() for p in part.partition("="))
         if not equals:
@@ -253,15 +256,29 @@ def _random_term(text: str) -> TermText:
                 f"{part!r} in {text!r}: after the ';' of a random term come a structure such as UN "
                 f"and NAME=VALUE, each once, with the names {', '.join(TERM_OPTIONS[1:])}"
             )
-        options[key] = value
-    pins = {key: _pin(options.pop(key)) for key in PINS if key in options}
-    return TermText(formula, options, pins)
+        options[key] = _READERS.get(key, str)(value)
+    options["fixed"] = {key: options.pop(key) for key in PINS if key in options} or None
+    return TermText(formula, options)
 
 
 def _pin(text: str) -> float | list[float | None]:
     if "," not in text:
         return _number(text)
     return [_number(part) if part.strip() else None for part in text.split(",")]
+
+
+def _ties(text: str) -> dict[str, list[str | None]]:
+    """Groups of equal components for each kind: "tau2:1,1,2 rho:1,1,2"."""
+    out: dict[str, list[str | None]] = {}
+    for part in text.split():
+        kind, _, groups = part.partition(":")
+        if not groups or kind in out:
+            raise argparse.ArgumentTypeError(
+                f"equal={text}: components that are equal are given as tau2:1,1,2, with the same "
+                "number for those that are; several kinds with spaces between them"
+            )
+        out[kind] = [group or None for group in groups.split(",")]
+    return out
 
 
 def _numbers(text: str) -> list[float]:
@@ -273,6 +290,14 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text.strip()!r} is not a number") from None
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(PINS, _pin),
+    "smoothness": _number,
+    "equal": _ties,
+}
+"""How the values of a random term are read, where they are no text."""
 
 
 def _number_or_name(text: str) -> float | str:
@@ -299,6 +324,10 @@ def _positive_int(text: str) -> int:
 
 
 def _fit(args: argparse.Namespace) -> int:
+    from mvmeta.inference.robust import KINDS
+
+    if args.cluster is not None and args.cov_type not in KINDS:
+        args.usage(f"--cluster goes with --cov-type {', '.join(KINDS)} only")
     wanted = [f for f in (args.json, args.html, args.latex) if f is not None]
     if wanted.count(STANDARD_STREAM) > 1:
         args.usage("only one of --json, --html and --latex can go to standard output")
@@ -325,12 +354,12 @@ def _estimate(args: argparse.Namespace) -> MetaMixedLMResults:
 
     from mvmeta.model.mixed import MetaMixedLM
 
-    data = _read_data(args.data, args.sep, args.decimal)
+    data = read_data(args.data, args.sep, args.decimal)
     model = MetaMixedLM.from_formula(
         args.formula,
         data,
         args.subset,
-        variance=_variance(args),
+        variance=args.variance or read_matrix(args.variance_matrix),
         groups=args.groups,
         random=[_build_term(term) for term in args.random or []],
         weights=args.weights,
@@ -367,82 +396,12 @@ def _build_term(term: TermText) -> Random:
     from mvmeta.model.distances import METRICS
     from mvmeta.model.random import Random
 
-    options: dict[str, Any] = dict(term.options)
+    options = dict(term.options)
     if "corr" in options:
-        options["corr"] = _read_labelled(options["corr"])
+        options["corr"] = read_labelled(options["corr"])
     if "distance" in options and options["distance"] not in METRICS:
-        options["distance"] = _read_labelled(options["distance"])
-    return Random(term.formula, fixed=term.pins or None, **options)
-
-
-def _read_data(path: str, sep: str | None, decimal: str) -> pd.DataFrame:
-    """Rows are labelled 1, 2, ...: messages about rows then count as people do."""
-    import pandas as pd
-
-    if Path(path).suffix.lower() in {".parquet", ".pq"}:
-        frame = _reading(path, pd.read_parquet)
-    else:
-        sep = sep or ("\t" if Path(path).suffix.lower() == ".tsv" else ",")
-        frame = _reading(path, lambda source: _read_csv(source, sep, decimal))
-    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1))
-
-
-def _read_csv(source: Any, sep: str, decimal: str) -> pd.DataFrame:
-    """A CSV file whose rows are no longer than its header: else pandas would shift columns."""
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "Length of header", pd.errors.ParserWarning)
-        try:
-            return pd.read_csv(source, sep=sep, decimal=decimal, index_col=False)
-        except pd.errors.ParserWarning:
-            raise DataError(
-                "the rows have more fields than the header; name every column (in R, write with "
-                "row.names = FALSE)"
-            ) from None
-
-
-def _variance(args: argparse.Namespace) -> Any:
-    import pandas as pd
-
-    if args.variance is not None:
-        return args.variance
-    path = args.variance_matrix
-    frame = _reading(path, lambda source: pd.read_csv(source, header=None))
-    return _numeric(frame, path, "numbers only, one row and one column for each row of the data")
-
-
-def _read_labelled(path: str) -> pd.DataFrame:
-    import pandas as pd
-
-    frame = _reading(path, lambda source: pd.read_csv(source, index_col=0))
-    if [str(label) for label in frame.index] != list(frame.columns):
-        raise DataError(
-            f"{path}: the first row and the first column must hold the same labels, in the "
-            "same order"
-        )
-    values = _numeric(frame, path, "numbers only, but for the labels")
-    return pd.DataFrame(values, index=frame.index, columns=frame.index)
-
-
-def _numeric(frame: pd.DataFrame, path: str, what: str) -> Any:
-    try:
-        return frame.to_numpy(dtype=float)
-    except ValueError:
-        raise DataError(f"{path} must hold {what}") from None
-
-
-def _reading(path: str, read: Callable[[Any], pd.DataFrame]) -> pd.DataFrame:
-    """Read a file; whatever is wrong with it becomes a DataError that names it."""
-    try:
-        return read(sys.stdin if path == STANDARD_STREAM else path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except ImportError as error:
-        missing = f"cannot read {path}: Parquet needs pyarrow; pip install pyarrow, or use CSV"
-        raise DataError(missing) from error
-    except ValueError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        options["distance"] = read_labelled(options["distance"])
+    return Random(term.formula, **options)
 
 
 def _write(path: str, text: str) -> None:
@@ -476,7 +435,14 @@ def _page(res: MetaMixedLMResults, alpha: float) -> str:
     return PAGE.format(title=title, body=res.summary(alpha=alpha).as_html())
 
 
-# -- datasets ----------------------------------------------------------------------------
+# -- demo and datasets -------------------------------------------------------------------
+
+
+def _demo(_: argparse.Namespace) -> int:
+    from mvmeta import demo
+
+    demo.run()
+    return DONE
 
 
 def _datasets(args: argparse.Namespace) -> int:
@@ -510,7 +476,7 @@ def _list(table: pd.DataFrame) -> None:
 def _describe(frame: pd.DataFrame) -> None:
     about = frame.attrs
     print(f"{about['name']}: {about['title']} ({len(frame)} rows)\n")
-    print(_filled(about["description"]) + "\n")
+    print(_entry("", about["description"]) + "\n")
     wide = max(map(len, about["variables"]))
     for name, meaning in about["variables"].items():
         print(_entry(f"  {name:<{wide}}  ", meaning))
@@ -520,141 +486,5 @@ def _describe(frame: pd.DataFrame) -> None:
 
 
 def _entry(head: str, text: str) -> str:
+    text = " ".join(text.split())
     return textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), WIDTH)
-
-
-# -- demo --------------------------------------------------------------------------------
-
-
-def _demo(_: argparse.Namespace) -> int:
-    for number, part in enumerate((_demo_toy, _demo_schools, _demo_species), start=1):
-        part(number)
-    print("Next: mvmeta datasets, mvmeta fit --help")
-    return DONE
-
-
-def _heading(number: int, text: str) -> None:
-    title = f"{number}. {text}"
-    print(f"{title}\n{'-' * len(title)}\n")
-
-
-def _demo_toy(number: int) -> None:
-    from mvmeta import datasets
-    from mvmeta.model.mixed import MetaMixedLM
-
-    toy = datasets.load("toy")
-    separate, joint = (
-        MetaMixedLM.from_formula("d ~ C(Category) - 1", toy, variance="Variance", groups=g).fit()
-        for g in (None, "Study")
-    )
-    _heading(number, "A category that only one study saw (data set toy)")
-    table = toy.pivot_table(index="Study", columns="Category", values="d")
-    print(table.to_string(float_format="%g", na_rep=".") + "\n")
-    print(_filled(f"Every estimate has the sampling variance {toy['Variance'].iloc[0]:g}.") + "\n")
-    print("  mvmeta datasets toy --csv toy.csv")
-    print('  mvmeta fit toy.csv -f "d ~ C(Category) - 1" --variance Variance --groups Study\n')
-    _compare(separate, joint)
-    print(_filled(_toy_sentences(table, separate, joint)) + "\n\n")
-
-
-def _compare(separate: MetaMixedLMResults, joint: MetaMixedLMResults) -> None:
-    print(f"{'mean (standard error)':<24}{'no study effect':>20}{'with study effect':>20}")
-    for name in joint.params.index:
-        cells = (f"{r.params[name]:.4f} ({r.bse[name]:.4f})" for r in (separate, joint))
-        print(f"  {name:<22}" + "".join(f"{cell:>20}" for cell in cells))
-    print()
-
-
-def _toy_sentences(
-    table: pd.DataFrame, separate: MetaMixedLMResults, joint: MetaMixedLMResults
-) -> str:
-    c = "C(Category)[C]"
-    seen = table.index[table["C"].notna()]
-    shared = table.drop(columns="C")
-    below = float((shared.mean() - shared.loc[seen[0]]).mean())
-    shift = -float(joint.ranef()["Study"].loc[seen[0], "estimate"])
-    low, high = joint.conf_int().loc[c]
-    return (
-        f"C was only seen in study {seen[0]}, whose effects in the other categories lie "
-        f"{below:g} below the average of the studies. "
-        f"Without a study effect, the mean of C is the one number reported for it, "
-        f"{separate.params[c]:.4f}. With one, the model compares within studies and asks what C "
-        f"would be in an average study: {table.loc[seen[0], 'C']:g} + {shift:.4f} = "
-        f"{joint.params[c]:.4f} (the shift is not quite {below:g}, because it is known from two "
-        f"noisy estimates and so drawn towards zero). Its standard error, {joint.bse[c]:.4f} in "
-        f"place of {separate.bse[c]:.4f}, says how little {len(table)} studies that differ so "
-        f"much can tell: the 95% interval goes from {low:.2f} to {high:.2f}."
-    )
-
-
-def _demo_schools(number: int) -> None:
-    import pandas as pd
-
-    from mvmeta import datasets
-    from mvmeta.model.mixed import MetaMixedLM
-
-    schools = datasets.load("konstantopoulos2011")
-    res = MetaMixedLM.from_formula("yi ~ 1", schools, variance="vi", groups="district/school").fit()
-    new = res.get_prediction(pd.DataFrame(index=[0])).summary_frame().iloc[0]
-    _heading(number, "Schools within districts (data set konstantopoulos2011)")
-    print(_filled(schools.attrs["description"]) + "\n")
-    print("  mvmeta datasets konstantopoulos2011 --csv schools.csv")
-    print('  mvmeta fit schools.csv -f "yi ~ 1" --variance vi --groups district/school\n')
-    print(f"{res.summary()}\n")
-    print(_filled(_schools_sentences(res, new)) + "\n\n")
-
-
-def _schools_sentences(res: MetaMixedLMResults, new: pd.Series) -> str:
-    i2 = res.heterogeneity()["i2"]
-    district, school = "district", "district/school"
-    places = {district: "between districts", school: "between the schools of a district"}
-    most = places[str(i2.drop("total").idxmax())]
-    sd = res.vcomp.set_index("term")["sqrt"]
-    return (
-        f"Of the variance of a typical estimate {i2[district]:.0%} lies between districts, "
-        f"{i2[school]:.0%} between the schools of a district, and {1 - i2['total']:.0%} is "
-        f"sampling error: heterogeneity is greatest {most}. "
-        f"The mean effect is {res.params.iloc[0]:.2f}, the standard deviations about it are "
-        f"{sd[district]:.2f} (districts) and {sd[school]:.2f} (schools), so the true effect in a "
-        f"school of a district not yet studied is expected anywhere from "
-        f"{new['obs_ci_lower']:.2f} to {new['obs_ci_upper']:.2f}."
-    )
-
-
-def _demo_species(number: int) -> None:
-    from mvmeta import datasets
-    from mvmeta.model.mixed import MetaMixedLM
-    from mvmeta.model.random import Random
-
-    tree = datasets.correlation("lim2014")
-    res = MetaMixedLM.from_formula(
-        "yi ~ 1",
-        datasets.load("lim2014"),
-        variance="vi",
-        groups="article/effect",
-        random=[Random("1 | species"), Random("1 | species", corr=tree)],
-    ).fit()
-    _heading(number, "Species on an evolutionary tree (data set lim2014)")
-    print("  mvmeta datasets lim2014 --csv species.csv --correlation tree.csv")
-    print('  mvmeta fit species.csv -f "yi ~ 1" --variance vi --groups article/effect \\')
-    print('      --random "1 | species" --random "1 | species; corr=tree.csv"\n')
-    i2 = res.heterogeneity()["i2"]
-    shares = res.vcomp.assign(share=[f"{i2[t]:.0%}" for t in res.vcomp["term"]])
-    shown = shares[["term", "n_levels", "estimate", "sqrt", "share"]]
-    print(shown.to_string(index=False, float_format="%.4f") + "\n")
-    print(_filled(_species_sentences(res, len(tree))) + "\n")
-
-
-def _species_sentences(res: MetaMixedLMResults, n_species: int) -> str:
-    i2 = res.heterogeneity()["i2"]
-    return (
-        f"{res.nobs} estimates on {n_species} species. A species enters twice: by itself, and "
-        f"with effects that are as correlated as the species are related. What follows the tree "
-        f"is {i2['species (corr)']:.0%} of the variance of a typical estimate, what is particular "
-        f"to a species {i2['species']:.0%}, to an article {i2['article']:.0%}, and to an estimate "
-        f"within its article {i2['article/effect']:.0%}."
-    )

@@ -14,6 +14,8 @@ from scipy.linalg import block_diag
 import mvmeta
 from mvmeta import MetaMixedLM, Random, cli, datasets
 from mvmeta.cli import main
+from mvmeta.errors import MvmetaError
+from mvmeta.wording import in_the_shell
 
 FORMULA = "d ~ C(Category) - 1"
 ARGUMENTS = ["-f", FORMULA, "--variance", "Variance", "--groups", "Study"]
@@ -113,6 +115,8 @@ def test_cluster_robust_tests(capsys, tmp_path):
     assert found == expected(model.fit(cov_type="CR2", cov_kwds=clusters))
     assert plain == expected(model.fit(cov_type="CR2", cov_kwds=clusters | {"df": "residual"}))
     assert plain["coefficients"][0]["df"] != found["coefficients"][0]["df"]
+    wrong = ["fit", str(path), *ARGUMENTS, "--cluster", "study"]
+    assert "--cluster goes with --cov-type CR0" in usage_error(capsys, *wrong)
     err = failure(capsys, "fit", str(path), *common, "--cluster", "stud")
     assert "did you mean 'study'?" in err
 
@@ -206,6 +210,47 @@ def test_distances_by_metric_and_by_matrix(capsys, tmp_path):
     )
     assert metric == expected(model.fit())
     assert matrix["info_criteria"]["llf"] == pytest.approx(metric["info_criteria"]["llf"])
+
+
+def test_smoothness_of_sites(capsys, tmp_path):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"x": rng.uniform(0, 9, 12), "y": rng.uniform(0, 9, 12), "vi": 0.1})
+    frame["yi"] = np.sin(frame["x"])
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    arguments = [str(tmp_path / "data.csv"), "-f", "yi ~ 1", "--variance", "vi", "--random"]
+    found, _ = fit_json(capsys, *arguments, "x + y | const; MATERN; smoothness=0.5; tau2=1")
+    term = Random("x + y | const", "MATERN", smoothness=0.5, fixed={"tau2": 1.0})
+    model = MetaMixedLM.from_formula("yi ~ 1", frame, variance="vi", random=term)
+    assert found == expected(model.fit())
+
+
+def test_equal_components(capsys, tmp_path):
+    rng = np.random.default_rng(6)
+    frame = pd.DataFrame(
+        {"yi": rng.normal(size=60), "vi": 0.1, "o": list("ABC") * 20, "study": np.arange(60) // 3}
+    )
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    arguments = [str(tmp_path / "data.csv"), "-f", "yi ~ o", "--variance", "vi", "--random"]
+    found, _ = fit_json(capsys, *arguments, "o | study; UN; equal=tau2:1,1, rho:a,b,a")
+    equal = {"tau2": [0, 0, None], "rho": [0, 1, 0]}
+    model = MetaMixedLM.from_formula(
+        "yi ~ o", frame, variance="vi", random=Random("o | study", "UN", equal=equal)
+    )
+    assert found == expected(model.fit())
+    levels = [(c["component"], c["level"]) for c in found["vcomp"]]
+    assert levels == [("tau2", "A=B"), ("tau2", "C"), ("rho", "B~A=C~B"), ("rho", "C~A")]
+
+
+def test_components_of_a_tree_are_fixed(capsys, tmp_path):
+    data, tree = str(tmp_path / "lim.csv"), str(tmp_path / "tree.csv")
+    assert main(["datasets", "lim2014", "--csv", data, "--correlation", tree]) == 0
+    found, _ = fit_json(
+        capsys,
+        data,
+        *("-f", "yi ~ 1", "--variance", "vi"),
+        *("--random", f"1 | species; PHYPL; corr={tree}; tau2=0.1; lambda=0.5"),
+    )
+    assert [(c["estimate"], c["fixed"]) for c in found["vcomp"]] == [(0.1, True), (0.5, True)]
 
 
 def test_numpy_in_formulas(capsys, toy, toy_csv):
@@ -341,7 +386,14 @@ def test_a_fit_that_does_not_converge(capsys, tmp_path):
         ([*ARGUMENTS, "--random", "Category | Study; XYZ"], "XYZ"),
         ([*ARGUMENTS, "--df", "nonsense"], "unknown df 'nonsense'"),
         ([*ARGUMENTS, "--cov-type", "nonsense"], "unknown cov_type 'nonsense'"),
-        ([*ARGUMENTS, "--cluster", "Study"], "cov_kwds of cov_type='nonrobust'"),
+        ([*ARGUMENTS, "--df", "kenward-roger", "--ml"], "fit without --ml, or use --df satter"),
+        (
+            [*ARGUMENTS, "--random", "Category | id; sigma2=1"],
+            "the random term 'Category | id' has",
+        ),
+        ([*ARGUMENTS, "--random", "1 | id; equal=sigma2:1"], "equal= of the random term '1 | id':"),
+        ([*ARGUMENTS, "--random", "Category | id; PROP"], "needs corr=FILE"),
+        (["-f", FORMULA, "--variance", "Variance", "--groups", "1 | Study"], "given as --random"),
         ([*ARGUMENTS, "--start", "1,2"], "this model has 1 components"),
         ([*ARGUMENTS, "--subset", "id"], "subset must be booleans"),
         ([*ARGUMENTS, "--random", "1 | id; corr=nowhere.csv"], "cannot read nowhere.csv"),
@@ -350,6 +402,35 @@ def test_a_fit_that_does_not_converge(capsys, tmp_path):
 )
 def test_an_analysis_that_cannot_be_done(capsys, toy_csv, arguments, message):
     assert message in failure(capsys, "fit", toy_csv, *arguments)
+
+
+def test_messages_name_flags():
+    def said(call):
+        with pytest.raises(MvmetaError) as caught:
+            call()
+        return in_the_shell(str(caught.value))
+
+    toy = datasets.load("toy").astype({"Variance": object})
+    toy.loc[1, "Variance"] = "five"
+    numeric = said(lambda: MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance"))
+    assert numeric.endswith("holds 'five'; correct it, or leave the cell empty")
+    toy["d"], toy["Variance"] = np.nan, 0.1
+    rows = said(
+        lambda: MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", missing="raise")
+    )
+    assert rows.endswith("drop or fill these rows, or pass --missing drop")
+    pair = Random("Category | Study", "UN", fixed={"tau2": [1, 2]})
+    toy["d"] = range(5)
+    count = said(lambda: MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", random=pair))
+    assert count.endswith("A, B, C; leave empty those to be estimated")
+    with pytest.raises(MvmetaError) as caught:
+        Random("a | b", "MATERN", smoothness=2, fixed={"tau2": (1, None)}, distance="km")
+    assert in_the_shell(str(caught.value)).startswith("the random term 'a | b': distance= takes")
+
+
+def test_formulas_in_messages_stay_as_they_are():
+    message = "the formula 'y ~ bs(x, df=4) + C(start, levels=groups)' cannot be read"
+    assert in_the_shell(message) == message
 
 
 @pytest.mark.parametrize(
@@ -417,6 +498,8 @@ def test_matrices_that_are_none(capsys, toy_csv, tmp_path):
         (["fit", "toy.csv", *ARGUMENTS, "--random", "1 | a; cor=x"], "'cor=x' in '1 | a; cor=x'"),
         (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; UN; CS"], "each once"),
         (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; rho=x"], "'x' is not a number"),
+        (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; equal=1,1"], "as tau2:1,1,2"),
+        (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; smoothness=x"], "'x' is not a number"),
         (["datasets", "--csv", "x.csv"], "need the name of a data set"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from mvmeta.datasets.digits import exact_floats
 from mvmeta.errors import DataError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _read_csv(filename: str) -> pd.DataFrame:
     import pandas as pd
 
     with (_folder() / filename).open(encoding="utf-8") as stream:
-        return pd.read_csv(stream)
+        return pd.read_csv(stream, **exact_floats())
 
 
 def _describe_one(name: str) -> dict[str, object]:

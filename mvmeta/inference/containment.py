@@ -9,8 +9,6 @@ from mvmeta.design.layout import recode
 from mvmeta.design.terms import RandomTerm
 from mvmeta.inference.degrees import PerCoefficient
 from mvmeta.inference.fit import Fit
-from mvmeta.structures.known import Known
-from mvmeta.structures.pinned import Pinned
 
 
 def containment_df(fit: Fit) -> PerCoefficient:
@@ -40,19 +38,12 @@ def effect_df(fit: Fit) -> Floats:
 def grouping_factors(term: RandomTerm) -> Iterator[Ints]:
     """Partitions (n,) of the rows by which a term groups them, coarsest first.
 
-    Effects with a known correlation are stored as one level that holds all of them, which is
-    no grouping the user asked for.
+    Groups with a known correlation are stored as one level that holds all of them, which is
+    no grouping the user asked for: the groups are.
     """
-    one_level = term.inner is not None and _is_known(term) and term.n_levels == 1
-    if not one_level:
-        yield term.level
+    yield term.groups.codes
     if term.inner is not None:
         yield term.level * term.q + term.inner
-
-
-def _is_known(term: RandomTerm) -> bool:
-    structure = term.structure
-    return isinstance(structure.inner if isinstance(structure, Pinned) else structure, Known)
 
 
 def _constant_within(x: Floats, level: Ints, levels: int) -> Bools:

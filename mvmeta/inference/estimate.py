@@ -1,6 +1,7 @@
 """From a problem to its fit: maximise, then estimate the fixed effects at the maximum."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -24,6 +25,7 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
     maxiter: int = 200,
     tol: float = DECREMENT,
     report: Callable[[Iteration], None] | None = None,
+    row_labels: Any = None,
 ) -> tuple[Fit, Optimum]:
     """Fit a problem.
 
@@ -38,6 +40,8 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
         Natural components to start from.
     maxiter, tol, report
         See `optimize.maximize.maximize`.
+    row_labels : sequence, optional
+        Names of the n rows in errors; their positions unless said.
 
     Raises
     ------
@@ -52,7 +56,8 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
     try:
         optimum = maximize(objective, start=start, maxiter=maxiter, tol=tol, report=report)
     except NotPositiveDefiniteError as err:
-        raise _explain(problem.v.variances, bool(problem.terms)) from err
+        labels = range(problem.n) if row_labels is None else row_labels
+        raise _explain(problem.v.variances, labels, bool(problem.terms)) from err
     if not np.isfinite(optimum.evaluation.loglik):
         raise ConvergenceError("the log-likelihood is not finite; check y and V for extreme values")
     theta = optimum.theta
@@ -73,18 +78,20 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
     return fit, optimum
 
 
-def _explain(variances: Floats, has_terms: bool) -> CovarianceError:
+def _explain(variances: Floats, labels: Any, has_terms: bool) -> CovarianceError:
     zero = np.flatnonzero(variances == 0)
     if len(zero):
-        rows = ", ".join(map(str, zero[:6])) + (" ..." if len(zero) > 6 else "")
+        rows = ", ".join(str(labels[i]) for i in zero[:6]) + (" ..." if len(zero) > 6 else "")
         mend = (
             "no random effect reaches all of these rows separately"
             if has_terms
             else "the model has no random effects"
         )
         return CovarianceError(
-            f"the marginal covariance M is singular: {len(zero)} sampling variances are 0 "
-            f"(rows {rows}) and {mend}; add an estimate-level random effect or give variances > 0"
+            f"the marginal covariance M is singular: {len(zero)} sampling "
+            f"{'variance is' if len(zero) == 1 else 'variances are'} 0 "
+            f"({'row' if len(zero) == 1 else 'rows'} {rows}) and {mend}; "
+            "add an estimate-level random effect or give variances > 0"
         )
     return CovarianceError(
         "the marginal covariance M = V + Z G Z' is not positive definite; V may be singular: "

@@ -4,14 +4,13 @@ Pinned components and estimates on the boundary are constants.  A singular unstr
 within the matrices of its rank.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.inference.fit import Fit
-from mvmeta.structures.base import Chart, CovarianceStructure
-from mvmeta.structures.pinned import Pinned
+from mvmeta.structures import Chart, CovarianceStructure, Kronecker, Pinned, Tied
 
 LINEAR = frozenset({"CS", "UN"})
 """Structures whose G is linear in variances and covariances (with GEN, stored as UN)."""
@@ -97,30 +96,37 @@ class FixedRank(Chart):
 
 def free_charts(fit: Fit) -> tuple[list[Chart], list[Floats]]:
     """One chart per term over its free components, and where in it the estimate lies."""
-    held = fit.problem.split((fit.problem.fixed | fit.boundary).astype(float))
-    charts: list[Chart] = []
-    points: list[Floats] = []
-    pieces = zip(fit.problem.terms, fit.problem.split(fit.theta), held, fit.gs, strict=True)
-    for term, theta, constant, g in pieces:
-        if moves_within_rank(term.structure, g):
-            chart: Chart = FixedRank(g)
-            point = np.zeros(len(chart.lower))
-        else:
-            still = constant.astype(bool)
-            chart = Restricted(term.structure, theta, ~still)
-            point = theta[~still]
-        charts.append(chart)
-        points.append(point)
-    return charts, points
+    found = [_free_chart(*piece) for piece in _pieces(fit)]
+    return [chart for chart, _ in found], [point for _, point in found]
 
 
-def moves_within_rank(structure: CovarianceStructure, g: Floats) -> bool:
+def _pieces(fit: Fit) -> Iterator[tuple[CovarianceStructure, Floats, Bools]]:
+    """Structure, components and which of them are constants, of every term."""
+    still = fit.problem.split((fit.problem.fixed | fit.boundary).astype(float))
+    for term, theta, s in zip(fit.problem.terms, fit.problem.split(fit.theta), still, strict=True):
+        yield term.structure, theta, s.astype(bool)
+
+
+def _free_chart(
+    structure: CovarianceStructure, theta: Floats, still: Bools
+) -> tuple[Chart, Floats]:
+    if isinstance(structure, Kronecker):
+        chart, point = _free_chart(structure.structure, theta, still)
+        return structure.over(chart), point
+    if moves_within_rank(structure, theta):
+        within = FixedRank(structure.matrix(theta))
+        return within, np.zeros(len(within.lower))
+    return Restricted(structure, theta, ~still), theta[~still]
+
+
+def moves_within_rank(structure: CovarianceStructure, theta: Floats) -> bool:
     """Whether G is an unstructured matrix that lost rank otherwise than by rho = +-1 of a pair.
 
     With two live effects the natural components say it all: variances free, correlation held.
     """
     if structure.code != "UN" or structure.fixed.any():
         return False
+    g = structure.matrix(theta)
     live = np.diag(g) > 0
     if live.sum() <= 2:
         return False
@@ -129,23 +135,39 @@ def moves_within_rank(structure: CovarianceStructure, g: Floats) -> bool:
     return bool(values[0] <= RANK_TOLERANCE * values[-1])
 
 
-def is_linear(structure: CovarianceStructure, g: Floats, theta: Floats, still: Bools) -> bool:
+def is_linear(structure: CovarianceStructure, theta: Floats, still: Bools) -> bool:
     """Whether the second derivatives of G are left out of Kenward-Roger's adjustment.
 
-    M is linear in the variances and covariances of CS and UN; not so with a variance pinned or
-    a correlation held at a value other than 0, where the covariance follows the variances.
+    M is linear in the variances and covariances of CS and UN, also if G is multiplied by a
+    known matrix; not so with a variance pinned or a correlation held at a value other than 0,
+    where the covariance follows the variances, nor with correlations tied of pairs whose
+    variances are not.
     """
+    if isinstance(structure, Kronecker):
+        return is_linear(structure.structure, theta, still)
     family = structure.inner if isinstance(structure, Pinned) else structure
-    if family.code not in LINEAR:
-        return False
-    if moves_within_rank(structure, g):
-        return True
+    if isinstance(family, Tied):
+        linear = family.inner.code in LINEAR and _ties_covariances(family)
+    else:
+        linear = family.code in LINEAR
+    if not linear or moves_within_rank(structure, theta):
+        return linear
     components = zip(structure.components, structure.fixed, still, theta, strict=True)
-    return not any(_ties(c.power, pinned, held, value) for c, pinned, held, value in components)
+    return not any(_follows(c.power, pinned, held, value) for c, pinned, held, value in components)
 
 
-def _ties(power: int, pinned: bool, held: bool, value: float) -> bool:
+def _follows(power: int, pinned: bool, held: bool, value: float) -> bool:
     return bool(pinned) if power else bool(held and value != 0)
+
+
+def _ties_covariances(tied: Tied) -> bool:
+    """Whether equal correlations of UN belong to pairs of equal variances: equal covariances."""
+    if tied.inner.code != "UN":
+        return True
+    q = tied.q
+    pairs = np.sort(tied.group[np.column_stack(np.triu_indices(q, 1))], axis=1)
+    rho = tied.group[q:]
+    return all(len(np.unique(pairs[rho == g], axis=0)) == 1 for g in np.unique(rho))
 
 
 def _symmetric_product(root: Floats, steps: Floats) -> Floats:
@@ -155,6 +177,4 @@ def _symmetric_product(root: Floats, steps: Floats) -> Floats:
 
 def linear_terms(fit: Fit) -> Sequence[bool]:
     """`is_linear` of every term."""
-    still = fit.problem.split((fit.problem.fixed | fit.boundary).astype(float))
-    pieces = zip(fit.problem.terms, fit.gs, fit.problem.split(fit.theta), still, strict=True)
-    return [is_linear(t.structure, g, theta, s.astype(bool)) for t, g, theta, s in pieces]
+    return [is_linear(*piece) for piece in _pieces(fit)]

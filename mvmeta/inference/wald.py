@@ -67,7 +67,9 @@ class WaldTest:
     df_denom : float
         NaN for the chi-square test.
     pvalue : float
-        NaN where the rule of df allows no test (`df_denom` 0 or NaN).
+        NaN where the rule of df allows no test (`df_denom` 0 or NaN), or where the combinations
+        have no sampling error, as in a perfect fit whose covariance is scaled by its residuals;
+        the statistic is NaN as well then.
     """
 
     statistic: float
@@ -90,7 +92,7 @@ def critical_value(df: Floats | float, alpha: float) -> Floats:
 
 def check_alpha(alpha: object) -> None:
     """Raise a SpecificationError unless `alpha`, 1 - coverage, is between 0 and 1."""
-    if not (isinstance(alpha, Real) and 0.0 < alpha < 1.0):
+    if not (isinstance(alpha, Real) and 0.0 < float(alpha) < 1.0):
         raise SpecificationError(
             f"alpha={alpha!r}: it is 1 - coverage and lies between 0 and 1, 0.05 for 95% intervals"
         )
@@ -143,13 +145,16 @@ def wald_test(basis: Basis, rows: Floats, rhs: Floats | float = 0.0) -> WaldTest
     rows = _check_rows(basis, rows)
     m = len(rows)
     # Units of the coefficients must decide nothing: rank is judged on rows times standard errors.
-    scaled = rows * np.sqrt(np.diag(basis.cov))
-    if np.linalg.matrix_rank(scaled) < m:
+    se = np.sqrt(np.diag(basis.cov))
+    if np.linalg.matrix_rank(rows * np.where(se == 0, 1.0, se)) < m:
         raise SpecificationError(
             f"the {m} hypotheses are linearly dependent; leave out those that follow from others"
         )
+    cov = rows @ basis.cov @ rows.T
+    if (np.diag(cov) == 0).any():
+        return WaldTest(np.nan, m, np.nan if basis.df.normal else basis.df.joint(rows), np.nan)
     gap = rows @ basis.beta - rhs
-    statistic = float(gap @ np.linalg.solve(rows @ basis.cov @ rows.T, gap))
+    statistic = float(gap @ np.linalg.solve(cov, gap))
     if basis.df.normal:
         return WaldTest(statistic, m, np.nan, float(stats.chi2.sf(statistic, m)))
     f, denominator = basis.df.scale(rows) * statistic / m, basis.df.joint(rows)

@@ -46,13 +46,17 @@ def choose_backend(problem: MetaProblem) -> Choice:
     -------
     Choice
         "nested" where V is diagonal and all terms are random intercepts that nest (cost
-        proportional to n); otherwise whichever of "blocks" (sum of cubed cluster sizes) and
-        "woodbury" (the same without the terms that link clusters, plus the cubed number of
-        those terms' effects and a constant) needs fewer floating point operations.
+        proportional to n), unless a sampling variance is 0, which it cannot divide by, and the
+        clusters are small enough to be inverted; otherwise whichever of "blocks" (sum of cubed
+        cluster sizes) and "woodbury" (the same without the terms that link clusters, plus the
+        cubed number of those terms' effects and a constant) needs fewer operations.
     """
-    if problem.v.is_diagonal and nested_order(problem) is not None:
+    nests = problem.v.is_diagonal and nested_order(problem) is not None
+    if nests and problem.v.variances.min(initial=1.0) > 0:
         return Choice("nested", "V is diagonal and the random intercepts nest")
     outer, cost = _cheapest_split(problem)
+    if nests and cost > DEAR:
+        return Choice("nested", "the random intercepts nest, and the clusters are too large")
     if not outer:
         return Choice("blocks", f"independent clusters of rows, about {cost:.1g} operations")
     names = ", ".join(problem.terms[t].name for t in outer)
@@ -76,6 +80,8 @@ def _cheapest_split(problem: MetaProblem) -> tuple[tuple[int, ...], float]:
     return best
 
 
+DEAR = 1e10
+"""Operations per evaluation beyond which zero sampling variances are no reason for blocks."""
 LOW_RANK_COST = 4.0
 """Operations on a (Q, Q) matrix per evaluation, in units of those on a cluster of that size."""
 

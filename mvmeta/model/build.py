@@ -143,6 +143,7 @@ def prepare_formula(
     source = Source(data)
     parsed = formulas.parse(formula, source.columns, environment)
     frame = source.frame(parsed.variables, f"the formula {formula!r}")
+    _refuse_complex(frame)
     given = _collect(source, variance, groups, random, weights, environment)
     absent = {c: frame[c].isna().to_numpy() for c in parsed.variables} | given.missing()
     chosen = _choose(subset, absent, missing, source)
@@ -213,6 +214,12 @@ def prepare_arrays(
     fixed = _Fixed(endog_values[chosen.rows], str(y.name), x[chosen.rows], names)
     empty = pd.DataFrame(index=source.index)
     return _assemble(given, chosen, fixed, _used_frame(empty, given, source, chosen.rows), None)
+
+
+def _refuse_complex(frame: pd.DataFrame) -> None:
+    for name in frame:
+        if frame[name].dtype.kind == "c":
+            raise DataError(f"the column {name!r} holds complex numbers; take their real part")
 
 
 @dataclass(frozen=True, eq=False)

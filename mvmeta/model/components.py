@@ -11,14 +11,10 @@ def vcomp_frame(fit: Fit) -> pd.DataFrame:
     """One row per component: term, component, level, estimate, sqrt, n_levels, fixed, boundary.
 
     `sqrt` is the standard deviation of a variance (NaN for correlations), `n_levels` the number
-    of levels of the term: species for a known correlation, else levels of the grouping.
+    of levels of the grouping, correlated or not.
     """
     problem = fit.problem
-    counts = [
-        t.q if t.n_levels == 1 and t.inner is not None else t.n_levels
-        for t in problem.terms
-        for _ in t.structure.components
-    ]
+    counts = [len(t.groups.labels) for t in problem.terms for _ in t.structure.components]
     power = problem.power
     return pd.DataFrame(
         {

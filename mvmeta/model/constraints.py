@@ -80,7 +80,8 @@ def _pin_values(value: Any, kind: str, formula: str) -> float | tuple[float | No
         return tuple(_pin_value(v) for v in value)
     except (TypeError, ValueError):
         raise SpecificationError(
-            f"fixed {kind} of Random({formula!r}) takes numbers, and None for what is estimated; "
+            f"fixed {kind} of Random({formula!r}) takes finite numbers, and None for what is "
+            "estimated; "
             f"got {value!r}"
         ) from None
 
@@ -88,4 +89,6 @@ def _pin_values(value: Any, kind: str, formula: str) -> float | tuple[float | No
 def _pin_value(value: Any) -> float | None:
     if value is None or np.isnan(float(value)):
         return None
+    if np.isinf(float(value)):
+        raise ValueError
     return float(value)

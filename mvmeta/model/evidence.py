@@ -75,6 +75,9 @@ ROW, BLOCK = "row", "V block"
 
 SLOPE = "a slope: every row informs it"
 INTERCEPT = "the mean where every moderator is 0: every row informs it"
+WHAT_A_STUDY_IS = (
+    "a study is a level of the model's outermost grouping, and groups= picks another column"
+)
 UNKNOWN = "no combination of the level means of one factor: no rows observe it by themselves"
 ARRAYS = "built from arrays that are not indicators of levels: every row informs it"
 
@@ -634,7 +637,9 @@ def weights_frame(
         w = row_weights(fit)
         return pd.DataFrame({"diagonal": w.diagonal, "rowsum": w.rowsum}, index=prepared.index)
     if by not in ("study", "coefficient"):
-        raise SpecificationError(f"weights(by=) takes 'row', 'study' or 'coefficient', got {by!r}")
+        raise SpecificationError(
+            f"weights(by=) takes 'row', 'study' or 'coefficient', got {by!r}; {WHAT_A_STUDY_IS}"
+        )
     at = studies(prepared, groups)
     index = pd.Index(at.labels, name=at.name)
     if by == "study":
@@ -651,7 +656,9 @@ def _contributions(
     if by == "row":
         return pd.DataFrame(h, index=names, columns=rows)
     if by != "study":
-        raise SpecificationError(f"contributions(by=) takes 'row' or 'study', got {by!r}")
+        raise SpecificationError(
+            f"contributions(by=) takes 'row' or 'study', got {by!r}; {WHAT_A_STUDY_IS}"
+        )
     columns = pd.Index(at.labels, name=at.name)
     return pd.DataFrame(group_sums(h, at.code), index=names, columns=columns)
 

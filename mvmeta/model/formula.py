@@ -4,6 +4,7 @@ import ast
 import builtins
 import io
 import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -385,7 +386,22 @@ def _describe(text: object, response: bool) -> Any:
         raise SpecificationError(
             f"the formula {text!r} has no predictors, not even an intercept ('y ~ 1')"
         )
+    _refuse_random_terms(description, text)
     return description
+
+
+def _refuse_random_terms(description: Any, text: str) -> None:
+    """Python would evaluate ``1 | study`` bit by bit, and patsy has no other meaning for it."""
+    for code in (c for codes in _sides(description).values() for c in codes):
+        try:
+            node = ast.parse(re.sub(r"\|\s*\|", "|", code.strip()), mode="eval").body
+        except SyntaxError:
+            continue
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            raise SpecificationError(
+                f"{code!r} in the formula {text!r}: random terms go into groups= or random=, such "
+                f"as random='1 | study'; for the logical or of two columns write I({code})"
+            )
 
 
 def _sides(description: Any) -> dict[str, list[str]]:

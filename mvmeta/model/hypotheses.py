@@ -68,7 +68,7 @@ def pick_coefficients(names: Sequence[str], cols: Any) -> list[int]:
     return [_position(names, c) for c in array.ravel()]
 
 
-def _position(names: Sequence[str], col: object) -> int:
+def _position(names: Sequence[str], col: Any) -> int:
     if isinstance(col, str) and col in names:
         return list(names).index(col)
     whole = isinstance(col, Integral) and not isinstance(col, Bool)
@@ -178,14 +178,20 @@ def pairwise_test(
     )
     reject, adjusted = _adjusted(c.pvalue, method, alpha)
     frame[f"pvalue-{method}"], frame[f"reject-{method}"] = adjusted, reject
-    return MultiCompResult(frame, rows, term, names, levels)
+    return MultiCompResult(
+        result_frame=frame,
+        contrasts=rows,
+        term=term,
+        contrast_labels=names,
+        term_encoding_matrix=levels,
+    )
 
 
 def _adjusted(pvalues: Floats, method: str, alpha: float) -> tuple[Bools, Floats]:
     """Which hypotheses are rejected, and p-values adjusted for their number, both (m,)."""
     try:
         reject, adjusted = multipletests(pvalues, method=method, alpha=alpha)[:2]
-    except ValueError:
+    except (AttributeError, ValueError):  # the former for what is no text
         known = ", ".join(f"{code!r} ({name})" for code, name in multitest_methods_names.items())
         raise SpecificationError(
             f"unknown method={method!r} of adjustment; takes one of {known}"

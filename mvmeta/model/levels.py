@@ -139,8 +139,8 @@ def _check_finite(series: pd.Series, codes: Ints, levels: pd.Index) -> None:
     if infinite.any():
         bad = np.append(infinite, False)[codes]
         raise DataError(
-            f"infinite levels in {series.name!r} ({row_names(series.index, bad)}); correct them "
-            "or leave the rows out"
+            f"infinite values in {series.name} ({row_names(series.index, bad)}); correct them or "
+            "leave the rows out"
         )
 
 

@@ -15,13 +15,15 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import CovarianceError, DataError, MvmetaWarning, SpecificationError
 from mvmeta.inference.estimate import estimate
 from mvmeta.likelihood.objective import Evaluation, Objective
-from mvmeta.marginal.base import MarginalCovariance
+from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.marginal.select import Choice, build_backend, choose_backend
 from mvmeta.model.build import Prepared, prepare_arrays, prepare_formula
+from mvmeta.model.components import component_labels
 from mvmeta.model.formula import capture_environment, level_weights
+from mvmeta.model.frames import shorten
 from mvmeta.model.inference import check_options, choose_inference
 from mvmeta.model.progress import printer
 from mvmeta.model.results import MetaMixedLMResults
@@ -146,7 +148,8 @@ class MetaMixedLM(LikelihoodModel):
             User weights for the fixed effects: a column, (n,) or (n, n).
         missing : {"drop", "raise", "none"}
             What to do with rows in which anything is missing; dropped rows are counted in a
-            warning and listed in `dropped`.
+            warning and listed in `dropped`.  Infinite values are errors, not missing values:
+            they always raise.
         backend : str, optional
             As in the class.
         eval_env : int or patsy.EvalEnvironment
@@ -285,6 +288,8 @@ class MetaMixedLM(LikelihoodModel):
         -----
         ConvergenceWarning
             If no maximum was reached.
+        MvmetaWarning
+            If the likelihood does not depend on a component there; names it.
         """
         self._check_rows()
         _check_search(reml, maxiter, tol)
@@ -297,12 +302,21 @@ class MetaMixedLM(LikelihoodModel):
             maxiter=maxiter,
             tol=tol,
             report=printer() if disp else None,
+            row_labels=self.prepared.index,
         )
         if not optimum.status.converged:
             warnings.warn(
                 f"{optimum.status.value}; res.certificate and res.history say more, start= and "
                 "maxiter= may help",
                 ConvergenceWarning,
+                stacklevel=2,
+            )
+        flat = np.array(component_labels(fit.problem))[optimum.not_identified]
+        if len(flat):
+            warnings.warn(
+                f"not identified: the likelihood does not depend on {shorten(flat)} at the "
+                "maximum; fix it or leave it out of the model",
+                MvmetaWarning,
                 stacklevel=2,
             )
         inference = choose_inference(fit, self.prepared, use_t, df, cov_type, cov_kwds or {})
@@ -328,6 +342,8 @@ class MetaMixedLM(LikelihoodModel):
         ------
         SpecificationError
             For a wrong number of components or one outside its range.
+        CovarianceError
+            If M is not positive definite there.
         DataError
             After `remove_data`.
         """
@@ -394,7 +410,15 @@ class MetaMixedLM(LikelihoodModel):
 
     def _evaluate(self, theta: Any, reml: bool) -> Evaluation:
         self._check_rows()
-        return Objective(self._backend, reml).natural(self._check_theta(theta))
+        at = self._check_theta(theta)
+        try:
+            return Objective(self._backend, reml).natural(at)
+        except NotPositiveDefiniteError:
+            raise CovarianceError(
+                "the marginal covariance M = V + Z G Z' is not positive definite at the "
+                f"components {shorten(f'{value:g}' for value in at)}: the likelihood is not "
+                "defined there"
+            ) from None
 
     def _check_rows(self) -> None:
         if self.exog is None:
@@ -402,17 +426,21 @@ class MetaMixedLM(LikelihoodModel):
 
     def _check_theta(self, theta: Any) -> Floats:
         components = self.prepared.problem.components
-        values = np.atleast_1d(np.asarray(theta, dtype=float))
+        try:
+            values = np.atleast_1d(np.asarray(theta, dtype=float))
+        except (TypeError, ValueError):
+            raise SpecificationError(f"components must be numbers, got {theta!r}") from None
         if values.shape != (len(components),):
             raise SpecificationError(
                 f"this model has {len(components)} components (the rows of vcomp), "
                 f"got shape {values.shape}"
             )
         for value, c in zip(values, components, strict=True):
-            if not c.lower <= value <= c.upper:
+            if not (c.lower <= value <= c.upper and np.isfinite(value)):
+                finite = "" if np.isfinite(value) else "; it must be finite"
                 raise SpecificationError(
                     f"{c.kind} {c.level}".strip() + f" must lie in [{c.lower:g}, {c.upper:g}], "
-                    f"got {value:g}"
+                    f"got {value:g}{finite}"
                 )
         return values
 

@@ -12,6 +12,7 @@ from mvmeta.errors import SpecificationError
 from mvmeta.model.grammar import SPATIAL
 from mvmeta.model.specs import TermSpec
 from mvmeta.structures import CovarianceStructure, Pinned, Tied
+from mvmeta.structures.unstructured import INDEFINITE
 
 OWN_VARIANCE = frozenset({"HCS", "UN", "DIAG", "HAR", "HTOEP", "FA1"})
 """Structures with variances of their own for each inner level."""
@@ -153,7 +154,7 @@ def pin(
     pins = _Pins(structure, spec.name)
     _group(pins, spec)
     _fill(pins, spec)
-    _check_fixed_matrix(pins)
+    _check_fixed_matrix(pins, spec)
     variances = pins.where("sigma2", "tau2", "loading", "psi")
     if saturated:
         pins.zero(variances, "the model has as many fixed effects as rows")
@@ -236,14 +237,31 @@ def _share_values(pins: _Pins) -> None:
         pins.values[pins.group == g] = given[0]
 
 
-def _check_fixed_matrix(pins: _Pins) -> None:
+def _check_fixed_matrix(pins: _Pins, spec: TermSpec) -> None:
     if np.isnan(pins.values).any():
+        if spec.code in {"UN", "GEN"}:
+            _check_fixed_correlations(pins)
         return
     values = np.linalg.eigvalsh(pins.structure.matrix(pins.values))
     if values[0] < -SINGULAR_TOLERANCE * max(abs(values[-1]), np.finfo(float).tiny):
         raise SpecificationError(
             f"the fixed components of {pins.name!r} give no covariance matrix "
             f"(smallest eigenvalue {values[0]:.3g}); make the correlations smaller"
+        )
+
+
+def _check_fixed_correlations(pins: _Pins) -> None:
+    """Correlations that are all fixed must be those of some set of variables."""
+    rho = pins.where("rho")
+    if np.isnan(pins.values[rho]).any() or not len(rho):
+        return
+    at = pins.values.copy()
+    at[pins.where("tau2")] = 1.0
+    smallest = float(np.linalg.eigvalsh(pins.structure.matrix(at))[0])
+    if smallest < INDEFINITE:
+        raise SpecificationError(
+            f"the fixed rho of {pins.name!r} form no correlation matrix (smallest eigenvalue "
+            f"{smallest:.3g}); make the correlations smaller"
         )
 
 

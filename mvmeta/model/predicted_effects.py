@@ -8,12 +8,14 @@ from mvmeta._typing import Floats
 from mvmeta.design.terms import RandomTerm
 from mvmeta.inference.blup import RandomEffects, TrueEffects
 from mvmeta.inference.wald import critical_value
+from mvmeta.structures import Kronecker
 
 
 def ranef_frame(term: RandomTerm, effects: RandomEffects, alpha: float, df: float) -> pd.DataFrame:
     """Columns estimate, se, pi_lower, pi_upper, one row per level that carries data.
 
-    The index is the level of a random intercept, and (outer level, inner level) otherwise.
+    The index is the level of a random intercept, whether the levels are correlated or not, and
+    (outer level, inner level) otherwise.
     """
     keep = effects.observed.ravel()
     estimate, se = effects.effects.ravel()[keep], effects.se.ravel()[keep]
@@ -22,13 +24,21 @@ def ranef_frame(term: RandomTerm, effects: RandomEffects, alpha: float, df: floa
 
 def ranef_index(term: RandomTerm) -> pd.Index:
     """Labels of the L q effects of a term, level by level."""
-    if term.is_scalar:
-        return pd.Index(term.level_labels, name=term.name)
-    if term.n_levels == 1 and term.inner is not None and " | " not in term.name:
-        return pd.Index(term.structure.labels, name=term.name)
-    outer = [level for level in term.level_labels for _ in range(term.q)]
-    inner = list(term.structure.labels) * term.n_levels
-    return pd.MultiIndex.from_arrays([outer, inner], names=["outer", "inner"])
+    groups, inner = list(term.groups.labels), _inner_labels(term)
+    if inner is None:
+        return pd.Index(groups, name=term.name)
+    outer = [group for group in groups for _ in inner]
+    return pd.MultiIndex.from_arrays([outer, inner * len(groups)], names=["outer", "inner"])
+
+
+def _inner_labels(term: RandomTerm) -> list[str] | None:
+    """Names of the effects of one group, correlated with the other groups or not.
+
+    None for intercepts, of which a group has one.
+    """
+    if isinstance(term.structure, Kronecker):
+        return list(term.structure.structure.labels)
+    return None if term.is_scalar or term.correlated else list(term.structure.labels)
 
 
 def blup_frame(
@@ -59,8 +69,8 @@ def random_effects(
     Keys are the levels where there is one term, (term, level) where there are several.
     """
     return {
-        key: pd.Series(e.effects[i], index=labels)
-        for key, labels, e, i in _by_level(terms, effects)
+        key: pd.Series(e.effects.ravel()[at], index=labels)
+        for key, labels, e, at in _by_level(terms, effects)
     }
 
 
@@ -68,19 +78,22 @@ def random_effects_cov(
     terms: Sequence[RandomTerm], effects: Sequence[RandomEffects]
 ) -> dict[object, pd.DataFrame]:
     """As statsmodels' `random_effects_cov`: level -> covariance of u_hat - u, same keys."""
-    return {
-        key: pd.DataFrame(e.cov[i], index=labels, columns=labels)
-        for key, labels, e, i in _by_level(terms, effects)
-    }
+    out = {}
+    for key, labels, e, at in _by_level(terms, effects):
+        level, start = divmod(at.start, e.cov.shape[1])
+        own = slice(start, start + len(labels))
+        out[key] = pd.DataFrame(e.cov[level, own, own], index=labels, columns=labels)
+    return out
 
 
 def _by_level(
     terms: Sequence[RandomTerm], effects: Sequence[RandomEffects]
-) -> list[tuple[object, list[str], RandomEffects, int]]:
+) -> list[tuple[object, list[str], RandomEffects, slice]]:
+    """For every group its key, the names of its effects, and where they are among all of them."""
     out = []
     for term, e in zip(terms, effects, strict=True):
-        labels = [term.name] if term.is_scalar else list(term.structure.labels)
-        for i, level in enumerate(term.level_labels):
-            key = level if len(terms) == 1 else (term.name, level)
-            out.append((key, labels, e, i))
+        labels = _inner_labels(term) or [term.name]
+        for i, group in enumerate(term.groups.labels):
+            key = group if len(terms) == 1 else (term.name, group)
+            out.append((key, labels, e, slice(i * len(labels), (i + 1) * len(labels))))
     return out

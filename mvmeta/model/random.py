@@ -105,11 +105,13 @@ class Random:
     fixed: Any = None
     equal: Any = None
     left: str = field(init=False)
+    assumed: bool = field(init=False)
     groupings: tuple[Grouping, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         left, right = split_formula(self.formula)
         object.__setattr__(self, "left", left)
+        object.__setattr__(self, "assumed", self.struct is None)
         object.__setattr__(self, "groupings", parse_groupings(right, self.formula))
         object.__setattr__(self, "struct", structure_code(self.struct, left, self.formula))
         self._check_corr()
@@ -279,6 +281,7 @@ def _structured(term: Random, position: int) -> TermSpec:
         outer,
         term.left,
         term.struct,
+        term.assumed,
         corr=term.corr if own else None,
         corr_scale=term.corr_scale,
         distance=term.distance,

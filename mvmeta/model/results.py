@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.base.model import LikelihoodModelResults
 
+from mvmeta import plots
 from mvmeta._typing import Floats
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.inference.blup import random_effects, true_effects
@@ -147,11 +148,16 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         -------
         DataFrame, shape (p, 2)
             Columns 0 (lower) and 1 (upper), as in statsmodels.
+
+        Raises
+        ------
+        SpecificationError
+            If alpha is not between 0 and 1, or there is no such coefficient.
         """
         out = pd.DataFrame(np.column_stack(self._table.interval(alpha)), index=self.params.index)
         if cols is None:
             return out
-        return out.loc[cols] if isinstance(cols[0], str) else out.iloc[cols]
+        return out.iloc[hypotheses.pick_coefficients(list(self.params.index), cols)]
 
     def cov_params(
         self,
@@ -256,6 +262,12 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
     def converged(self) -> bool:
         """Whether the components are at a maximum of the likelihood."""
         return self.status.converged
+
+    @property
+    def not_identified(self) -> pd.Series:
+        """For every name in `component_labels` whether the likelihood is flat in it there."""
+        flags = np.asarray(self._optimum.not_identified, dtype=bool)
+        return pd.Series(flags, index=list(self.component_labels), name="not_identified")
 
     @property
     def certificate(self) -> pd.Series:
@@ -761,6 +773,11 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         SpecificationError
             If the fits cannot be compared: other rows or V, REML with other fixed effects, ...
         """
+        if not isinstance(restricted, MetaMixedLMResults):
+            raise SpecificationError(
+                "compare_lr_test takes the results of the restricted model's fit(), got "
+                f"{type(restricted).__name__}"
+            )
         return likelihood_ratio(self.fit_, restricted.fit_)
 
     # -- variance components -------------------------------------------------------------
@@ -923,6 +940,11 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         -------
         statsmodels.iolib.summary.Summary
             Text, ``as_html()``, ``as_latex()``, ``as_csv()``.
+
+        Raises
+        ------
+        SpecificationError
+            If `xname` does not have one name per coefficient.
         """
         return summarize(self, yname=yname, xname=xname, title=title, alpha=alpha)
 
@@ -973,6 +995,7 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
             "status": self.status.name,
             "coefficients": self.summary_frame(alpha).reset_index(names="name").to_dict("records"),
             "vcomp": self.vcomp.to_dict("records"),
+            "not_identified": self.not_identified.index[self.not_identified].tolist(),
             "heterogeneity_test": asdict(self.heterogeneity_test()),
             "moderators_test": asdict(qm),
             "i2": self.heterogeneity()["i2"].to_dict(),
@@ -997,6 +1020,114 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         str
         """
         return json.dumps(_jsonable(self.to_dict(alpha)), indent=indent)
+
+    # -- plots (extra "plot") ------------------------------------------------------------
+
+    def plot_forest(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Forest plot, rows grouped by study.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.forest`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.forest(self, ax, **kwargs)
+
+    def plot_caterpillar(self, term: str | None = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Predicted random effects of a term, sorted, with intervals.
+
+        Parameters
+        ----------
+        term : str, optional
+            Name of the term; the first unless given.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.caterpillar`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.caterpillar(self, term, ax, **kwargs)
+
+    def plot_funnel(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Residuals against standard errors, with contours.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.funnel`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.funnel(self, ax, **kwargs)
+
+    def plot_profile(self, component: int | str, ax: Any = None, **kwargs: Any) -> Any:
+        """Profile likelihood of a variance component, with its interval.
+
+        Parameters
+        ----------
+        component : int or str
+            As in `profile`.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.profile`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.profile(self, component, ax, **kwargs)
+
+    def plot_evidence(self, contrasts: Any = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Joint and direct estimates, and the share borrowed.
+
+        Parameters
+        ----------
+        contrasts : optional
+            As in `evidence`.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.evidence`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.evidence(self, contrasts, ax, **kwargs)
+
+    def plot_history(self, ax: Any = None) -> Any:
+        """Log-likelihood by iteration of the ascent that won.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.history(self, ax)
 
     # -- size ----------------------------------------------------------------------------
 
@@ -1047,10 +1178,10 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         return self.model.prepared.index
 
     def _series(self, values: Floats, name: str) -> pd.Series:
-        return pd.Series(values, index=self.params.index, name=name)
+        return pd.Series(values, index=self.params.index, name=name, copy=True)
 
     def _row_series(self, values: Floats, name: str) -> pd.Series:
-        return pd.Series(values, index=self._row_index, name=name)
+        return pd.Series(values, index=self._row_index, name=name, copy=True)
 
     def _restrictions(self, r_matrix: Any) -> tuple[Floats, Floats]:
         return hypotheses.restrictions(r_matrix, list(self.params.index))

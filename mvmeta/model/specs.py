@@ -22,6 +22,8 @@ class TermSpec:
         Left side of its formula; "1" for a random intercept.
     code : str or None
         Structure as the user calls it; None for a random intercept.
+    assumed : bool
+        Whether the structure is the default, not what the user asked for.
     corr, corr_scale, distance, smoothness, pins, ties
         As in `Random`, `fixed` and `equal` cut to this term.
     arrays : tuple of Series or ExtensionArray, or None
@@ -33,6 +35,7 @@ class TermSpec:
     outer: Grouping
     left: str = "1"
     code: str | None = None
+    assumed: bool = False
     corr: pd.DataFrame | None = None
     corr_scale: str = "cor"
     distance: str | pd.DataFrame | None = None

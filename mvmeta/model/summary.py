@@ -14,6 +14,8 @@ from statsmodels.iolib.summary import Summary
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
+from mvmeta.errors import SpecificationError
+
 if TYPE_CHECKING:
     from mvmeta.model.results import MetaMixedLMResults
 
@@ -25,6 +27,9 @@ CELL = 18
 
 NAME = 16
 """Fewest columns for the names of rows; a longer name continues on the next line."""
+
+MANY_DIGITS, MOST_DIGITS = 1e6, 1e15
+"""Test statistics between these are printed as whole numbers."""
 
 LATEX_TABLE = {"<": "$<$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 """What statsmodels' tables do not escape."""
@@ -114,24 +119,33 @@ def _header(res: MetaMixedLMResults, yname: str | None) -> tuple[list[Entry], li
 
 def _components(res: MetaMixedLMResults) -> SimpleTable:
     i2 = res.heterogeneity()["i2"]
-    first = ~res.vcomp["term"].duplicated()
+    first = ~res.vcomp["term"].duplicated() & ~res.vcomp["term"].isin(_of_several_variances(res))
     rows = [
         [
             _number(row.estimate),
             "" if np.isnan(row.sqrt) else _number(row.sqrt),
             str(row.n_levels),
-            _state(row),
+            _state(row, flat),
             f"{100 * i2[row.term]:.1f}%" if head and np.isfinite(i2[row.term]) else "",
         ]
-        for row, head in zip(res.vcomp.itertuples(), first, strict=True)
+        for row, head, flat in zip(res.vcomp.itertuples(), first, res.not_identified, strict=True)
     ]
     headers = ["estimate", "sqrt", "levels", "state", "I2"]
     return _table("Variance Components", headers, rows, res.component_labels)
 
 
-def _state(row: object) -> str:
+def _of_several_variances(res: MetaMixedLMResults) -> list[str]:
+    """Terms whose I2 is that of all their levels together."""
+    kinds = res.vcomp[res.vcomp["component"].isin(["sigma2", "tau2", "loading", "psi"])]
+    counts = kinds["term"].value_counts(sort=False)
+    return [str(name) for name in counts.index[counts > 1]]
+
+
+def _state(row: object, flat: bool) -> str:
     if getattr(row, "fixed", False):
         return "fixed"
+    if flat:
+        return "not identified"
     return "boundary" if getattr(row, "boundary", False) else "estimated"
 
 
@@ -139,12 +153,16 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
+def _statistic(value: float) -> str:
+    return f"{value:.0f}" if MANY_DIGITS <= abs(value) < MOST_DIGITS else _number(value)
+
+
 def _tests(res: MetaMixedLMResults) -> SimpleTable:
     qe, qm = res.heterogeneity_test(), res.moderators_test()
     df = f"{qm.df}" if np.isnan(qm.df_denom) else f"{qm.df}, {qm.df_denom:.4g}"
     rows = [
-        [_number(qe.statistic), str(qe.df), _pvalue(qe.pvalue)],
-        [_number(qm.statistic), df, _pvalue(qm.pvalue)],
+        [_statistic(qe.statistic), str(qe.df), _pvalue(qe.pvalue)],
+        [_statistic(qm.statistic), df, _pvalue(qm.pvalue)],
     ]
     names = ["Residual heterogeneity (QE)", f"Moderators ({'F' if res.use_t else 'QM'})"]
     return _table("Tests", ["statistic", "df", "P"], rows, names)
@@ -157,6 +175,11 @@ def _pvalue(p: float) -> str:
 def _coefficients(res: MetaMixedLMResults, xname: list[str] | None, alpha: float) -> SimpleTable:
     symbol = "t" if res.use_t else "z"
     frame = res.summary_frame(alpha)
+    if xname is not None and len(xname) != len(frame):
+        raise SpecificationError(
+            f"xname= needs one name for each of the {len(frame)} coefficients "
+            f"({', '.join(frame.index)}); got {len(xname)}"
+        )
     headers = ["coef", "std err", symbol, f"P>|{symbol}|", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
     rows = [
         [
@@ -183,11 +206,34 @@ def _notes(res: MetaMixedLMResults) -> list[str]:
     given = res.model.prepared
     if len(given.dropped):
         notes.append(
-            f"{len(given.dropped)} of {given.n_given} rows were left out: see model.dropped."
+            f"{len(given.dropped)} of {given.n_given} rows "
+            f"{'was' if len(given.dropped) == 1 else 'were'} left out: see model.dropped."
         )
     if given.dropped_columns:
         notes.append(f"Redundant columns left out: {', '.join(given.dropped_columns)}.")
-    return notes + res.model.notes
+    return notes + res.model.notes + _about_components(res) + _about_tests(res)
+
+
+def _about_components(res: MetaMixedLMResults) -> list[str]:
+    i2 = res.heterogeneity()["i2"]
+    notes = [
+        f"I2 of {name!r}, all its levels together: {100 * i2[name]:.1f}%."
+        for name in _of_several_variances(res)
+        if np.isfinite(i2[name])
+    ]
+    flat = res.not_identified.index[res.not_identified]
+    if len(flat):
+        notes.append(f"Not identified, the likelihood does not depend on: {', '.join(flat)}.")
+    return notes
+
+
+def _about_tests(res: MetaMixedLMResults) -> list[str]:
+    notes = []
+    if np.isnan(res.heterogeneity_test().statistic):
+        notes.append("No QE and no I2: the sampling covariance V is singular.")
+    if res.k_fe and np.isnan(res.moderators_test().statistic):
+        notes.append("No test of moderators: their estimates have a standard error of 0.")
+    return notes
 
 
 # -- formats -----------------------------------------------------------------------------

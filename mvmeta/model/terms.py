@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.design.terms import RandomTerm
+from mvmeta.design.terms import Groups, RandomTerm
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model import formula
 from mvmeta.model.distances import METRICS
@@ -18,7 +18,7 @@ from mvmeta.model.labelled import known_correlation, select_distance
 from mvmeta.model.levels import Factor, LevelLabels, factor, level_texts
 from mvmeta.model.pins import Occurrence, pin
 from mvmeta.model.records import TermRecord, constant
-from mvmeta.model.rows import aligned, check_finite
+from mvmeta.model.rows import aligned
 from mvmeta.model.specs import TermSpec
 from mvmeta.structures import CovarianceStructure, Identity, Known, Kronecker, structure_class
 from mvmeta.structures.kronecker import MOST_ENTRIES
@@ -214,7 +214,8 @@ def _known(data: TermData, outer: Factor, chosen: Selection) -> Bound:
     full = make(labels=labels, correlation=correlation)
     structure, notes = pin(full, spec, len(labels), None, chosen.saturated)
     level, only = _one_level(len(outer.codes), spec.name)
-    term = RandomTerm(spec.name, level, only, structure, inner=outer.codes)
+    groups = Groups(outer.codes, outer.levels)
+    term = RandomTerm(spec.name, level, only, structure, inner=outer.codes, correlated=groups)
     record = TermRecord(
         spec.name,
         spec.code or "KNOWN",
@@ -230,9 +231,26 @@ def _known(data: TermData, outer: Factor, chosen: Selection) -> Bound:
 
 def _inner(data: TermData, outer: Factor, chosen: Selection) -> Bound:
     spec = data.spec
+    _check_levels(data)
     inner = _inner_factor(data, chosen)
     structure = _over_factor(data, inner, chosen)
     return _correlated(spec, outer, _Effects(structure, inner), chosen)
+
+
+def _check_levels(data: TermData) -> None:
+    """Measurements are levels only for a user who says so."""
+    (column,) = data.inner
+    whole = column.isna().any() and (column.dropna() % 1 == 0).all() if _is_float(column) else True
+    if data.spec.assumed and not whole:
+        raise SpecificationError(
+            f"the random term {data.spec.name!r}: {column.name!r} is a measurement, not a factor; "
+            f"write Random('1 + {column.name} | ...', struct='GEN') for random slopes, or "
+            "struct='CS' to take each of its values as a level"
+        )
+
+
+def _is_float(column: pd.Series) -> bool:
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
 
 
 def _inner_factor(data: TermData, chosen: Selection) -> Factor:
@@ -251,7 +269,6 @@ def _over_factor(data: TermData, inner: Factor, chosen: Selection) -> Covariance
     if spec.code == "CAR":
         (column,) = _take(data.inner, chosen.rows)
         times = numeric(_uncategorised(column), f"the time {spec.left!r} of {spec.name!r} (CAR)")
-        check_finite(times, [spec.left], column.index)
         return make(labels, times=times[_first(inner.codes)])
     if spec.code == "FA1" and len(labels) < LEAST_FOR_A_FACTOR:
         raise SpecificationError(
@@ -300,14 +317,27 @@ def _sites(data: TermData, outer: Factor, chosen: Selection) -> Bound:
     if isinstance(spec.distance, pd.DataFrame):
         distance = select_distance(spec, labels)
     else:
-        names = [str(c.name) for c in columns]
         points = np.column_stack([numeric(c, f"the coordinate {c.name!r}") for c in columns])
-        check_finite(points, names, columns[0].index)
+        if spec.distance == "gcd":
+            _check_degrees(points, columns)
         distance = METRICS[spec.distance or "euclidean"](points[_first(sites.codes)])
     make: Any = structure_class(str(spec.code))
     options = {} if spec.smoothness is None else {"smoothness": spec.smoothness}
     structure = make(labels, distance=distance, **options)
     return _correlated(spec, outer, _Effects(structure, sites, separator=", "), chosen)
+
+
+def _check_degrees(points: Floats, columns: Sequence[pd.Series]) -> None:
+    """Longitude and latitude, and not the other way round."""
+    for column, values, most in zip(columns, points.T, (180, 90), strict=False):
+        outside = np.abs(values) > most
+        if outside.any():
+            what = "longitude" if most == 180 else "latitude"
+            raise DataError(
+                f"distance='gcd' needs 'longitude + latitude' in degrees; the {what} "
+                f"{column.name!r} is outside [-{most}, {most}] in "
+                f"{row_names(column.index, outside)}"
+            )
 
 
 def _correlated(spec: TermSpec, outer: Factor, effects: _Effects, chosen: Selection) -> Bound:
@@ -327,13 +357,17 @@ def _correlated(spec: TermSpec, outer: Factor, effects: _Effects, chosen: Select
 def _times_known(bound: Bound, known: Floats, names: Sequence[str]) -> Bound:
     """The same term with outer levels that are correlated: all of them are one level then."""
     one, record, notes = bound
-    structure = Kronecker(known, names, one.structure)
     level, only = _one_level(len(one.level), one.name)
-    if one.z is None:
-        inner = one.level * one.q + (0 if one.inner is None else one.inner)
-        term = RandomTerm(one.name, level, only, structure, inner)
-    else:
-        term = RandomTerm(one.name, level, only, structure, z=_spread(one, len(names)))
+    inner = one.level * one.q + (0 if one.inner is None else one.inner)
+    term = RandomTerm(
+        one.name,
+        level,
+        only,
+        Kronecker(known, names, one.structure),
+        inner=inner if one.z is None else None,
+        z=None if one.z is None else _spread(one, len(names)),
+        correlated=one.groups,
+    )
     variances = pd.Series(np.diag(known), index=list(names))
     return term, replace(record, outer_levels=only, known=variances), notes
 

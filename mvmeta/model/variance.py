@@ -168,6 +168,8 @@ def _from_blocks(blocks: list[Any], source: Source) -> GivenVariance:
 
 
 def _floats(values: np.ndarray) -> Floats:
+    if values.dtype.kind == "c":
+        raise DataError("variance must be real numbers, got complex ones; pass V.real")
     try:
         return values.astype(float)
     except (TypeError, ValueError) as error:

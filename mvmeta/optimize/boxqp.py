@@ -51,7 +51,7 @@ def _first_bound(
     step: Floats, target: Floats, lower: Floats, upper: Floats, free: Bools
 ) -> tuple[float, int | None]:
     move = target - step
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         room = np.where(move < 0, (lower - step) / move, (upper - step) / move)
     room = np.where(free & (move != 0), room, np.inf)
     if not len(room) or room.min() >= 1:

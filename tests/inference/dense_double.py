@@ -14,7 +14,7 @@ from scipy import linalg, sparse
 
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.design.terms import RandomTerm
+from mvmeta.design.terms import Groups, RandomTerm
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.weighted import weighted_fixed_effects
 from mvmeta.marginal.base import MarginalFactor, Sums
@@ -289,7 +289,8 @@ def _intercept(case, groups, known, value):
         level, inner, labels = np.zeros(n, dtype=np.intp), code, ("",)
     if value is not None:
         structure = Pinned(structure, np.array([value]))
-    return RandomTerm(name, level.astype(np.intp), labels, structure, inner)
+    groups = None if known is None else Groups(code, tuple(levels))
+    return RandomTerm(name, level.astype(np.intp), labels, structure, inner, correlated=groups)
 
 
 def _scaled(known, levels):

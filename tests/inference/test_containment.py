@@ -10,8 +10,9 @@ from dense_double import FormulaStructure, case_fit, make_fit
 
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.design.terms import RandomTerm
+from mvmeta.design.terms import Groups, RandomTerm
 from mvmeta.inference.containment import containment_df, effect_df
+from mvmeta.structures import Identity, Kronecker, PagelLambda, Pinned, Proportional
 from mvmeta.structures.known import Known
 
 OUTER = np.repeat(np.arange(6), 12)
@@ -58,12 +59,39 @@ def test_levels_of_the_coarsest_factor_that_holds_a_column(terms, expected):
     np.testing.assert_array_equal(containment_df(df(*terms)).coefficients(), expected)
 
 
-def test_a_known_correlation_groups_by_its_levels_and_not_by_its_storage():
-    known = Known(np.eye(6), tuple("abcdef"))
-    term = RandomTerm("species", ONE, ("",), known, OUTER)
+SPECIES = tuple("abcdef")
+TREE = np.full((6, 6), 0.5) + 0.5 * np.eye(6)
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        Known(TREE, SPECIES),
+        Pinned(Known(TREE, SPECIES), np.array([0.1])),
+        Proportional(SPECIES, TREE),
+        PagelLambda(SPECIES, TREE),
+    ],
+)
+def test_a_known_correlation_groups_by_its_levels_and_not_by_its_storage(structure):
+    term = RandomTerm("species", ONE, ("",), structure, OUTER, correlated=Groups(OUTER, SPECIES))
     fit = df(term)
     np.testing.assert_array_equal(containment_df(fit).coefficients(), [2, 68, 68, 68])
     np.testing.assert_array_equal(effect_df(fit), [2])
+
+
+def test_one_level_the_user_asked_for_is_a_grouping():
+    """`species | const` with a known matrix is, as any term within const, of one level."""
+    term = RandomTerm("s | const", ONE, ("const",), Proportional(SPECIES, TREE), OUTER)
+    np.testing.assert_array_equal(containment_df(df(term)).coefficients(), [1, 68, 68, 68])
+
+
+def test_a_product_with_a_known_matrix_groups_as_its_structure_does():
+    """Groups that are correlated are counted as those that are not: first row of the table."""
+    structure = Kronecker(TREE, SPECIES, Identity(("x", "y", "z")))
+    cells, groups = OUTER * 3 + INNER, Groups(OUTER, SPECIES)
+    fit = df(RandomTerm("i | g", ONE, ("",), structure, cells, correlated=groups))
+    np.testing.assert_array_equal(containment_df(fit).coefficients(), [2, 68, 14, 14])
+    np.testing.assert_array_equal(effect_df(fit), effect_df(df(structured(OUTER))))
 
 
 def test_effects_of_a_term_count_its_outer_levels():

@@ -79,7 +79,7 @@ def test_a_singular_g_counts_as_known_in_the_directions_that_change_its_rank():
     There the columns beyond the rank are 0 and beta's covariance does not respond to them.
     """
     fit = singular_fit()
-    assert moves_within_rank(fit.problem.terms[0].structure, fit.gs[0])
+    assert moves_within_rank(fit.problem.terms[0].structure, fit.theta)
     (chart,), _ = free_charts(fit)
     assert isinstance(chart, FixedRank)
     backend = build_backend(fit.problem)

@@ -4,14 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dense_double import REFERENCE, case_fit, load, make_fit, numbers
+from dense_double import REFERENCE, case_fit, dense_m, load, make_fit, numbers
 
+from mvmeta.design.problem import MetaProblem
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.curvature import components_cov, curvature
-from mvmeta.inference.free import FixedRank, free_charts
+from mvmeta.inference.free import FixedRank, free_charts, is_linear
 from mvmeta.inference.kenward_roger import kenward_roger
 from mvmeta.inference.satterthwaite import combine, satterthwaite_df
 from mvmeta.inference.wald import Basis, wald_test
+from mvmeta.structures import CompoundSymmetry, Kronecker, Pinned, Tied, Unstructured
 
 NAMES = sorted(p.stem for p in (REFERENCE / "small_sample").glob("*.json"))
 
@@ -201,3 +205,109 @@ def test_two_singular_effects_need_no_chart_of_their_own():
     held, within = charts[0].jacobian(points[0]), FixedRank(fit.gs[0]).jacobian(np.zeros(2))
     both = np.concatenate([held, within]).reshape(4, 4)
     assert np.linalg.matrix_rank(both / np.linalg.norm(both, axis=1)[:, None], tol=1e-8) == 2
+
+
+# -- unstructured matrices inside products and ties ------------------------------------------
+
+
+def several_outcomes(structure, groups=12, seed=8):
+    """Rows of all three outcomes in every group: the term, and a moderator that varies in both."""
+    rng = np.random.default_rng(seed)
+    level, inner = np.divmod(np.arange(3 * groups), 3)
+    x = np.column_stack([np.eye(3)[inner], rng.standard_normal(3 * groups)])
+    v = SamplingCovariance.from_variances(rng.uniform(0.1, 0.4, 3 * groups))
+    labels = tuple(f"s{i}" for i in range(groups))
+    term = RandomTerm("t | s", level, labels, structure, inner)
+    return MetaProblem(rng.standard_normal(3 * groups), x, v, (term,))
+
+
+def times_known(problem, r):
+    """The same problem with groups correlated as in r."""
+    (one,) = problem.terms
+    cells, level = one.level * one.q + one.inner, np.zeros_like(one.level)
+    structure = Kronecker(r, one.level_labels, one.structure)
+    return replace(problem, terms=(RandomTerm(one.name, level, ("",), structure, cells),))
+
+
+FULL_RANK = np.array([1.0, 2.0, 0.5, 0.3, -0.4, 0.2])
+RANK_TWO = np.array([1.0, 2.0, 0.5, 0.6, 0.8, 0.6 * 0.8 - 0.8 * 0.6])
+"""Correlations of (1, 0), (0.6, 0.8) and (0.8, -0.6)."""
+
+
+@pytest.mark.parametrize("theta", [FULL_RANK, RANK_TWO], ids=["full rank", "rank two"])
+def test_a_product_with_the_identity_is_the_structure_alone(theta):
+    plain = several_outcomes(Unstructured(("a", "b", "c")))
+    alone, product = (make_fit(p, theta) for p in (plain, times_known(plain, np.eye(12))))
+    expected, got = kenward_roger(alone), kenward_roger(product)
+    np.testing.assert_allclose(got.cov, expected.cov, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(got.df.coefficients(), expected.df.coefficients(), rtol=1e-8)
+    want = curvature(alone).observed
+    np.testing.assert_allclose(curvature(product).observed, want, atol=1e-9 * np.abs(want).max())
+
+
+def dense_kenward_roger(fit, patterns):
+    """Phi_A for M = V + sum_j theta_j patterns_j (Kenward & Roger 1997, linear M)."""
+    x, n = fit.problem.x, np.linalg.inv(dense_m(fit.problem, fit.gs))
+    phi = np.linalg.inv(x.T @ n @ x)
+    p = n - n @ x @ phi @ x.T @ n
+    information = 0.5 * np.array([[np.trace(p @ a @ p @ b) for b in patterns] for a in patterns])
+    w, inner = np.linalg.inv(information), np.zeros_like(phi)
+    for i, a in enumerate(patterns):
+        for j, b in enumerate(patterns):
+            left, right = x.T @ n @ a @ n @ x, x.T @ n @ b @ n @ x
+            inner += w[i, j] * (x.T @ n @ a @ n @ b @ n @ x - left @ phi @ right)
+    return phi + 2.0 * phi @ inner @ phi
+
+
+def test_an_unstructured_matrix_in_a_product_is_linear_in_its_covariances():
+    tree = 0.6 ** np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
+    problem = times_known(several_outcomes(Unstructured(("a", "b", "c"))), tree)
+    fit, z = make_fit(problem, FULL_RANK), problem.terms[0].dense_z()
+    patterns = []
+    for i, j in zip(*np.triu_indices(3), strict=True):
+        unit = np.zeros((3, 3))
+        unit[i, j] = unit[j, i] = 1.0
+        patterns.append(z @ np.kron(tree, unit) @ z.T)
+    np.testing.assert_allclose(
+        kenward_roger(fit).cov, dense_kenward_roger(fit, patterns), rtol=1e-8
+    )
+
+
+def test_tied_variances_and_covariances_are_linear_too():
+    """UN with one variance, as with one variance and one correlation, which is CS."""
+    tied = Tied(Unstructured(("a", "b", "c")), [0, 0, 0, 1, 2, 3])
+    problem = several_outcomes(tied)
+    fit, z = make_fit(problem, np.array([1.5, 0.3, -0.4, 0.2])), problem.terms[0].dense_z()
+    units = [np.eye(3)]
+    for i, j in [(1, 0), (2, 0), (2, 1)]:
+        unit = np.zeros((3, 3))
+        unit[i, j] = unit[j, i] = 1.0
+        units.append(unit)
+    same = np.equal.outer(problem.terms[0].level, problem.terms[0].level)
+    patterns = [same * (z @ u @ z.T) for u in units]
+    np.testing.assert_allclose(
+        kenward_roger(fit).cov, dense_kenward_roger(fit, patterns), rtol=1e-8
+    )
+    single = make_fit(
+        several_outcomes(Tied(Unstructured(("a", "b", "c")), [0, 0, 0, 1, 1, 1])), [1.5, 0.3]
+    )
+    symmetric = make_fit(several_outcomes(CompoundSymmetry(("a", "b", "c"))), [1.5, 0.3])
+    np.testing.assert_allclose(kenward_roger(single).cov, kenward_roger(symmetric).cov, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("group", "linear"),
+    [
+        ([0, 0, 1, 2, 3, 4], True),
+        ([0, 0, 1, 2, 3, 3], True),  # c~a and c~b, a and b of one variance
+        ([0, 0, 1, 2, 2, 3], False),  # b~a and c~a, b and c of two variances
+        ([0, 1, 2, 3, 3, 3], False),
+    ],
+)
+def test_tied_correlations_need_tied_variances_to_be_tied_covariances(group, linear):
+    tied = Tied(Unstructured(("a", "b", "c")), group)
+    count = len(tied.components)
+    theta, still = np.append(np.ones(count - 1), 0.1), np.zeros(count, dtype=bool)
+    assert is_linear(tied, theta, still) is linear
+    product = Kronecker(np.eye(2), ("s", "t"), Pinned(tied, np.full(count, np.nan)))
+    assert is_linear(product, theta, still) is linear

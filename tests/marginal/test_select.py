@@ -22,7 +22,7 @@ CHOICES = {
     "same_partition": "nested",
     "singletons": "nested",
     "unbalanced": "nested",
-    "zero_variances": "nested",
+    "zero_variances": "blocks",
     "crossed": "blocks",
     "crossed_with_id": "blocks",
     "known_correlation": "blocks",

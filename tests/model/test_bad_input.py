@@ -126,3 +126,16 @@ def test_arrays_that_do_not_fit(endog, exog, match):
 def test_column_names_need_data():
     with pytest.raises(DataError, match="'vi' wanted for variance is not in the data"):
         prepare_arrays(np.zeros(3), None, "vi")
+
+
+@pytest.mark.parametrize("groups", ["study", "study/id"])
+@pytest.mark.parametrize("kind", ["float64", "object", "category", "Float64"])
+def test_infinite_groups_name_column_and_rows(data, groups, kind):
+    study = pd.Series([-np.inf, 1.0, np.inf], index=data.index).astype(kind)
+    with pytest.raises(DataError, match=r"infinite.*study \(rows a, c\)"):
+        prepare_formula("yi ~ 1", data.assign(study=study, id=range(3)), "vi", groups=groups)
+
+
+def test_infinite_groups_of_rows_that_are_not_used_do_no_harm(data):
+    frame = data.assign(study=[1.0, 2.0, np.inf])
+    assert prepare_formula("yi ~ 1", frame, "vi", groups="study", subset=[0, 1]).problem.n == 2

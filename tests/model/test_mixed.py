@@ -99,7 +99,6 @@ def test_two_columns_of_groups_are_nested(data):
     assert bare.vcomp["term"].is_unique
 
 
-@pytest.mark.xfail(strict=True, reason="arrays without an index are matched by label 0, 1, ...")
 @pytest.mark.parametrize("index", ["labels", "integers in another order"])
 @pytest.mark.parametrize("depth", [1, 2])
 def test_groups_without_an_index_go_by_position(index, depth, data):

@@ -1,6 +1,7 @@
 """`corr=` over the outer levels of "inner | outer": R (x) G."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -191,3 +192,48 @@ def test_a_new_species_has_the_variance_of_the_tree(data):
     new = pd.DataFrame({"species": ["new", "A"]})
     assert_allclose(p.term_specs[0].variance(g, new), [2.0, 2.0])
     assert p.term_specs[0].inner == ("species",)
+
+
+def test_groups_of_a_product_are_its_levels(data):
+    """Three species, two traits: in the tables they are labelled as in the term without corr=."""
+    product, plain = (
+        MetaMixedLM.from_formula(
+            "yi ~ trait", data, variance="vi", random=Random("trait | species", "CS", **keywords)
+        ).fit()
+        for keywords in ({"corr": R}, {})
+    )
+    assert list(product.vcomp["n_levels"]) == list(plain.vcomp["n_levels"]) == [3, 3]
+    table, same = product.ranef()["trait | species (corr)"], plain.ranef()["trait | species"]
+    pd.testing.assert_index_equal(table.index, same.index)
+    assert table.index.names == ["outer", "inner"]
+    effects, cov = product.random_effects, product.random_effects_cov
+    assert list(effects) == list(plain.random_effects) == list("ABZ")
+    for species, values in effects.items():
+        assert_array_equal(values, table.loc[species, "estimate"])
+        assert_allclose(np.sqrt(np.diag(cov[species])), table.loc[species, "se"])
+        assert list(cov[species].columns) == ["x", "y"]
+
+
+def test_groups_of_slopes_and_of_intercepts_along_a_tree(data):
+    terms = [Random("1 + dose | species", "GDIAG", corr=R), Random("1 | species", corr=R)]
+    terms += [Random("1 | species", "PHYPL", corr=R), Random("species | const", "PHYBM", corr=R)]
+    fixed = [{"tau2": [0.2, 0.1]}, {"sigma2": 0.2}, {"tau2": 0.1, "lambda": 0.5}, {"tau2": 0.1}]
+    pinned = [replace(t, fixed=f) for t, f in zip(terms, fixed, strict=True)]
+    res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", random=pinned).fit()
+    by_term = res.vcomp.groupby("term", sort=False)["n_levels"].first()
+    assert list(by_term) == [3, 3, 3, 1]
+    slopes, known, pagel, within = res.ranef().values()
+    assert list(slopes.index[:2]) == [("A", "Intercept"), ("A", "dose")]
+    assert list(known.index) == list(pagel.index) == list("ABZ")
+    assert list(within.index) == [("const", s) for s in "ABZ"]
+    effects = res.random_effects
+    assert list(effects)[:3] == [("1 + dose | species (corr)", s) for s in "ABZ"]
+    assert effects["species (corr)", "B"].iloc[0] == known.loc["B", "estimate"]
+
+
+def test_containment_df_of_products_are_those_of_their_groups(data):
+    """Trait varies within species and is constant in the 6 cells: 6 - p, the intercept 3 - p."""
+    for keywords in ({"corr": R}, {}):
+        term = Random("trait | species", "CS", **keywords)
+        model = MetaMixedLM.from_formula("yi ~ trait", data, variance="vi", random=term)
+        assert list(model.fit(df="contain").df_inference) == [1.0, 4.0]

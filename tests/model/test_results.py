@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import pickle
+import re
 from functools import cache
 
 import numpy as np
@@ -518,7 +519,7 @@ def test_weights_of_rows():
     np.testing.assert_allclose(table["rowsum"], 100 * weight.sum(axis=0) / weight.sum())
     assert table["rowsum"] @ _data()["yi"] / 100 == pytest.approx(result.params.iloc[0], rel=1e-9)
     assert _fit().weights()["rowsum"].isna().all()
-    with pytest.raises(SpecificationError, match="takes 'row', got 'rows'"):
+    with pytest.raises(SpecificationError, match="'study' or 'coefficient', got 'rows'"):
         result.weights(by="rows")
 
 
@@ -795,12 +796,23 @@ def _what_stays(result):
     ]
 
 
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def _assert_same_texts(found, expected):
+    """Equal but for the last digits of numbers: what is computed again is rounded anew."""
+    for text, other in zip(found, expected, strict=True):
+        assert NUMBER.sub("#", text) == NUMBER.sub("#", other)
+        numbers, others = ([float(n) for n in NUMBER.findall(t)] for t in (text, other))
+        np.testing.assert_allclose(numbers, others, rtol=1e-12)
+
+
 @pytest.mark.parametrize("how", ["deepcopy", "pickle", "save"])
 @pytest.mark.parametrize("options", [{}, {"df": "kenward-roger"}, {"cov_type": "CR2"}])
 def test_copies_know_everything(how, options):
     result = _fit() if not options else _model().fit(**options)
     again = _round_trip(result, how)
-    assert _what_stays(again) == _what_stays(result)
+    _assert_same_texts(_what_stays(again), _what_stays(result))
     pd.testing.assert_frame_equal(again.ranef()["study"], result.ranef()["study"])
     pd.testing.assert_frame_equal(again.blup(), result.blup())
     assert again.model.fit().llf == pytest.approx(result.llf, rel=1e-12)
@@ -811,7 +823,7 @@ def test_save_with_the_data_removed(tmp_path):
     expected = _what_stays(result)
     path = tmp_path / "fit.pickle"
     result.save(str(path), remove_data=True)
-    assert _what_stays(MetaMixedLMResults.load(str(path))) == expected
+    _assert_same_texts(_what_stays(MetaMixedLMResults.load(str(path))), expected)
 
 
 @pytest.mark.parametrize(
@@ -821,8 +833,8 @@ def test_removing_the_data_keeps_what_needs_no_rows(options):
     result = _round_trip(_model().fit(**options), "deepcopy")
     expected = _what_stays(result)
     result.remove_data()
-    assert _what_stays(result) == expected
-    assert _what_stays(_round_trip(result, "pickle")) == expected
+    _assert_same_texts(_what_stays(result), expected)
+    _assert_same_texts(_what_stays(_round_trip(result, "pickle")), expected)
     for ask in (
         lambda: result.resid,
         result.ranef,

@@ -1,0 +1,100 @@
+"""What the summary says of components, tests and rows that are out of the ordinary."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mvmeta import MetaMixedLM, MvmetaWarning, Random
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(3)
+    n = 40
+    return pd.DataFrame(
+        {
+            "yi": rng.normal(0.3, 1.0, n) + np.repeat(rng.normal(0, 1, n // 2), 2),
+            "vi": 0.2,
+            "x": rng.normal(0, 1, n),
+            "kind": ["a", "b"] * (n // 2),
+            "study": np.repeat(np.arange(n // 2), 2),
+        }
+    )
+
+
+def fit(data, formula="yi ~ x", variance="vi", cov_type="nonrobust", **options):
+    model = MetaMixedLM.from_formula(formula, data, variance=variance, **options)
+    return model.fit(cov_type=cov_type)
+
+
+def text(result):
+    return " ".join(str(result.summary()).split())
+
+
+@pytest.mark.parametrize("struct", ["UN", "DIAG"])
+def test_i2_of_several_variances_is_not_that_of_the_first(data, struct):
+    result = fit(data, random=Random("kind | study", struct=struct))
+    share = result.heterogeneity().loc["kind | study", "i2"]
+    printed = text(result)
+    assert f"I2 of 'kind | study', all its levels together: {100 * share:.1f}%." in printed
+    assert printed.count(f"{100 * share:.1f}%") == 1
+
+
+def test_i2_of_one_variance_stays_in_its_row(data):
+    result = fit(data, random="kind | study")
+    share = f"{100 * result.heterogeneity().loc['kind | study', 'i2']:.1f}%"
+    assert share in text(result)
+    assert "all its levels" not in text(result)
+
+
+def test_large_test_statistics_are_printed_in_full(data):
+    data["vi"] = 1e-6
+    result = fit(data, groups="study")
+    q = result.heterogeneity_test().statistic
+    assert q > 1e6
+    assert f"{q:.0f}" in text(result)
+
+
+def test_singular_sampling_covariance_is_why_qe_is_missing(data):
+    v = np.kron(np.eye(len(data) // 2), np.full((2, 2), 0.2))
+    data["row"] = np.arange(len(data))
+    result = fit(data, variance=v, groups="study/row")
+    assert np.isnan(result.heterogeneity_test().statistic)
+    assert "No QE and no I2: the sampling covariance V is singular." in text(result)
+
+
+def test_one_row_was_left_out(data):
+    data.loc[0, "x"] = np.nan
+    with pytest.warns(MvmetaWarning, match="1 of 40 rows dropped"):
+        result = fit(data, groups="study")
+    assert "1 of 40 rows was left out" in text(result)
+
+
+@pytest.mark.parametrize("formula", ["yi ~ 1", "yi ~ x"])
+def test_knapp_hartung_of_a_perfect_fit_has_no_test(data, formula):
+    data["yi"] = 0.5
+    result = fit(data, formula, groups="study", cov_type="knha")
+    test = result.moderators_test()
+    assert np.isnan(test.statistic)
+    assert np.isnan(test.pvalue)
+    assert "No test of moderators: their estimates have a standard error of 0." in text(result)
+    assert np.isnan(result.to_dict()["moderators_test"]["statistic"])
+    assert '"statistic": null' in result.to_json()
+
+
+def test_a_component_the_likelihood_does_not_depend_on_is_shown(data):
+    data["row"] = np.arange(len(data))  # with two rows in a study, which has its own mean:
+    with pytest.warns(MvmetaWarning, match=r"not identified.*does not depend on study: sigma2"):
+        result = fit(data, "yi ~ 0 + C(study)", groups="study/row")
+    expected = {"study: sigma2": True, "study/row: sigma2": False}
+    assert result.not_identified.to_dict() == expected
+    assert result.to_dict()["not_identified"] == ["study: sigma2"]
+    rows = [line for line in str(result.summary()).splitlines() if line.startswith("study")]
+    assert ["not identified" in line for line in rows] == [True, False]
+    assert "Not identified, the likelihood does not depend on: study: sigma2." in text(result)
+
+
+def test_ordinary_components_are_identified(data):
+    result = fit(data, groups="study")
+    assert not result.not_identified.any()
+    assert "ot identified" not in text(result)
