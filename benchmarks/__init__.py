@@ -1,0 +1,1 @@
+"""Studies of mvmeta that are too long to be tests; see README.md."""

@@ -1,0 +1,1 @@
+"""Random designs: does the optimiser find the maximum."""

@@ -1,0 +1,116 @@
+"""One design: mvmeta's maximum against the best of many independent runs."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.simulations import public
+from benchmarks.simulations.dense import DenseModel, Found, definite
+from benchmarks.simulations.designs import Design, draw
+from mvmeta.errors import SpecificationError
+from mvmeta.likelihood.objective import Objective
+from mvmeta.marginal.base import NotPositiveDefiniteError
+from mvmeta.marginal.select import build_backend
+from mvmeta.optimize.maximize import Optimum, maximize
+
+STRICT = 1e-8
+"""Relative difference of log-likelihoods from which a record is explained."""
+PUBLIC = 15
+"""Every so many designs go through the public API, if it can express them."""
+
+
+def starts_for(n: int) -> int:
+    """Independent starts: 20, fewer where one evaluation costs milliseconds."""
+    return 20 if n <= 60 else 10 if n <= 120 else 5
+
+
+def compare(seed: int, index: int) -> dict[str, Any]:
+    """Fit one design both ways; the record that goes into the results."""
+    design = draw(seed, index)
+    dense = DenseModel(design)
+    own = _fit(design, index)
+    began = time.perf_counter()
+    starts = starts_for(design.n)
+    found = dense.maximize(starts, np.random.default_rng([seed, index, 1]))
+    at_own = dense.loglik(own.theta)
+    record = {
+        "seed": [seed, index],
+        **design.describe(),
+        "route": own.route,
+        "loglik": own.loglik,
+        "independent": at_own,
+        "best_known": found.loglik,
+        "below": found.loglik - at_own,
+        "starts": starts,
+        "starts_at_best": _at_best(found.logliks, max(found.loglik, at_own)),
+        "status": own.status,
+        "evaluations": own.evaluations,
+        "seconds": round(own.seconds, 5),
+        "independent_evaluations": found.evaluations,
+        "independent_seconds": round(time.perf_counter() - began, 3),
+        "theta": [float(t) for t in own.theta],
+    }
+    if record["below"] > STRICT * max(1.0, abs(own.loglik)):
+        record["miss"] = explain(dense, found)
+    return record
+
+
+def _at_best(logliks: list[float], best: float) -> int:
+    return int(np.sum(np.array(logliks) > best - 1e-4))
+
+
+@dataclass(frozen=True)
+class Own:
+    """The answer of mvmeta, from the core or the public API."""
+
+    route: str
+    loglik: float
+    theta: np.ndarray
+    status: str
+    evaluations: int
+    seconds: float
+
+
+def _fit(design: Design, index: int) -> Own:
+    began = time.perf_counter()
+    if index % PUBLIC == 0 and public.expressible(design):
+        result = public.fit_public(design)
+        seconds = time.perf_counter() - began
+        theta, count = public.components(result), public.evaluations(result)
+        # levels that occur once are pinned there, which makes it another model
+        if not result.vcomp["fixed"].any():
+            return Own("public", float(result.llf), theta, result.status.name, count, seconds)
+    began = time.perf_counter()
+    _, optimum = fit(design)
+    seconds = time.perf_counter() - began
+    loglik, status = optimum.evaluation.loglik, optimum.status.name
+    return Own("core", loglik, optimum.theta, status, optimum.n_evaluations, seconds)
+
+
+def fit(design: Design) -> tuple[Objective, Optimum]:
+    """Maximum found by mvmeta."""
+    objective = Objective(build_backend(design.problem()), design.reml)
+    return objective, maximize(objective)
+
+
+def explain(dense: DenseModel, found: Found) -> dict[str, Any]:
+    """Where mvmeta goes from the better point, and what kind of point that is."""
+    theta = found.theta
+    out: dict[str, Any] = {
+        "theta": [float(t) for t in theta],
+        "definite": definite(dense.shapes, dense.pieces(theta)),
+    }
+    design = dense.design
+    objective = Objective(build_backend(design.problem()), design.reml)
+    try:
+        out["loglik_there"] = objective.natural(theta).loglik
+        again = maximize(objective, start=theta)
+    except (NotPositiveDefiniteError, SpecificationError) as err:
+        out["error"] = repr(err)
+        return out
+    out["from_there"] = again.evaluation.loglik
+    out["status_from_there"] = again.status.name
+    out["theta_from_there"] = [float(t) for t in again.theta]
+    return out
