@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from statsmodels.base.model import LikelihoodModelResults
 
-from mvmeta import plots
 from mvmeta._typing import Floats
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.inference.blup import random_effects, true_effects
@@ -42,6 +41,7 @@ from mvmeta.model.inference import (
 )
 from mvmeta.model.influence import MetaInfluence
 from mvmeta.model.metafor_names import MetaforNames
+from mvmeta.model.plot_methods import PlotMethods
 from mvmeta.model.prediction import PredictionResults
 from mvmeta.model.summary import summarize
 from mvmeta.optimize.maximize import Optimum
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
 
 
-class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
+class MetaMixedLMResults(MetaforNames, PlotMethods, LikelihoodModelResults):
     """Results of `MetaMixedLM.fit`; nothing in it changes afterwards.
 
     Fixed effects and everything about rows are labelled pandas objects.  metafor's names
@@ -1020,114 +1020,6 @@ class MetaMixedLMResults(MetaforNames, LikelihoodModelResults):
         str
         """
         return json.dumps(_jsonable(self.to_dict(alpha)), indent=indent)
-
-    # -- plots (extra "plot") ------------------------------------------------------------
-
-    def plot_forest(self, ax: Any = None, **kwargs: Any) -> Any:
-        """Forest plot, rows grouped by study.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Drawn on; a figure of its own unless given.
-        **kwargs
-            As in `mvmeta.plots.forest`.
-
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        return plots.forest(self, ax, **kwargs)
-
-    def plot_caterpillar(self, term: str | None = None, ax: Any = None, **kwargs: Any) -> Any:
-        """Predicted random effects of a term, sorted, with intervals.
-
-        Parameters
-        ----------
-        term : str, optional
-            Name of the term; the first unless given.
-        ax : matplotlib Axes, optional
-            Drawn on; a figure of its own unless given.
-        **kwargs
-            As in `mvmeta.plots.caterpillar`.
-
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        return plots.caterpillar(self, term, ax, **kwargs)
-
-    def plot_funnel(self, ax: Any = None, **kwargs: Any) -> Any:
-        """Residuals against standard errors, with contours.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Drawn on; a figure of its own unless given.
-        **kwargs
-            As in `mvmeta.plots.funnel`.
-
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        return plots.funnel(self, ax, **kwargs)
-
-    def plot_profile(self, component: int | str, ax: Any = None, **kwargs: Any) -> Any:
-        """Profile likelihood of a variance component, with its interval.
-
-        Parameters
-        ----------
-        component : int or str
-            As in `profile`.
-        ax : matplotlib Axes, optional
-            Drawn on; a figure of its own unless given.
-        **kwargs
-            As in `mvmeta.plots.profile`.
-
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        return plots.profile(self, component, ax, **kwargs)
-
-    def plot_evidence(self, contrasts: Any = None, ax: Any = None, **kwargs: Any) -> Any:
-        """Joint and direct estimates, and the share borrowed.
-
-        Parameters
-        ----------
-        contrasts : optional
-            As in `evidence`.
-        ax : matplotlib Axes, optional
-            Drawn on; a figure of its own unless given.
-        **kwargs
-            As in `mvmeta.plots.evidence`.
-
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        return plots.evidence(self, contrasts, ax, **kwargs)
-
-    def plot_history(self, ax: Any = None) -> Any:
-        """Log-likelihood by iteration of the ascent that won.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Drawn on; a figure of its own unless given.
-
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        return plots.history(self, ax)
 
     # -- size ----------------------------------------------------------------------------
 

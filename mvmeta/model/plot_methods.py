@@ -1,0 +1,115 @@
+"""The plots of `mvmeta.plots` as methods of the results (extra "plot")."""
+
+from typing import Any
+
+from mvmeta import plots
+
+
+class PlotMethods:
+    """Mixin: ``plot_forest, plot_caterpillar, plot_funnel, plot_profile, plot_evidence, ...``."""
+
+    def plot_forest(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Forest plot, rows grouped by study.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.forest`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.forest(self, ax, **kwargs)
+
+    def plot_caterpillar(self, term: str | None = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Predicted random effects of a term, sorted, with intervals.
+
+        Parameters
+        ----------
+        term : str, optional
+            Name of the term; the first unless given.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.caterpillar`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.caterpillar(self, term, ax, **kwargs)
+
+    def plot_funnel(self, ax: Any = None, **kwargs: Any) -> Any:
+        """Residuals against standard errors, with contours.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.funnel`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.funnel(self, ax, **kwargs)
+
+    def plot_profile(self, component: int | str, ax: Any = None, **kwargs: Any) -> Any:
+        """Profile likelihood of a variance component, with its interval.
+
+        Parameters
+        ----------
+        component : int or str
+            As in `profile`.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.profile`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.profile(self, component, ax, **kwargs)
+
+    def plot_evidence(self, contrasts: Any = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Joint and direct estimates, and the share borrowed.
+
+        Parameters
+        ----------
+        contrasts : optional
+            As in `evidence`.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.evidence`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.evidence(self, contrasts, ax, **kwargs)
+
+    def plot_history(self, ax: Any = None) -> Any:
+        """Log-likelihood by iteration of the ascent that won.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.history(self, ax)
