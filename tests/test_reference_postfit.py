@@ -1,9 +1,12 @@
 """Intervals of components, likelihood ratios, deletion and robust tests against metafor's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mvmeta import SpecificationError
+from mvmeta import MvmetaWarning, SpecificationError
+from mvmeta.inference.profile import Profile
 from tests.reference.loader import (
     array,
     build_model,
@@ -153,3 +156,13 @@ def test_boundary_p_value_halves_for_one_variance():
     found = full.compare_lr_test(reduced)
     assert found.df_diff == 1
     assert found.pvalue_boundary == found.pvalue / 2
+
+
+def test_a_profile_above_the_fit_is_said():
+    """The profile of a fit that is only a local maximum: here one said to be 1 lower than it is."""
+    results = fitted_case("b01_konst_3level_reml")
+    fit = results.fit_
+    lower = {key: value - 1.0 for key, value in fit.loglik.items()}
+    profile = Profile(replace(fit, loglik=lower), results.model.backend, 0)
+    with pytest.warns(MvmetaWarning, match="above that of the fit"):
+        profile.at(profile.estimate * 1.01)

@@ -1,5 +1,6 @@
 """Profile likelihood of a variance component, and the interval it gives."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,12 +8,12 @@ from scipy import stats
 
 from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
-from mvmeta.errors import ConvergenceError, MvmetaError
+from mvmeta.errors import ConvergenceError, MvmetaError, MvmetaWarning
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.wald import check_alpha
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
-from mvmeta.optimize.maximize import maximize
+from mvmeta.optimize.maximize import SAME_MAXIMUM, maximize
 from mvmeta.structures import CovarianceStructure, Pinned
 
 ROOT_TOLERANCE = 1e-7
@@ -98,6 +99,11 @@ class Profile:
         ------
         ConvergenceError
             If the likelihood does not exist there.
+
+        Warns
+        -----
+        MvmetaWarning
+            If it is higher there than at the fit.
         """
         problem = pin(self._fit.problem, self._component, value)
         theta = (self._fit.theta if start is None else start).copy()
@@ -111,7 +117,19 @@ class Profile:
                 f"the likelihood does not exist with the component at {value:g}"
             ) from error
         at = found.evaluation
+        self._compare(value, at.loglik)
         return ProfilePoint(value, at.loglik, float(slope), found.theta, at)
+
+    def _compare(self, value: float, loglik: float) -> None:
+        above = loglik - self._loglik
+        if above > SAME_MAXIMUM:
+            warnings.warn(
+                f"with the component at {value:g} the log-likelihood is {above:.3g} above that of "
+                "the fit, which therefore is a local maximum only; fit again with start= near "
+                "there before using the interval",
+                MvmetaWarning,
+                stacklevel=3,
+            )
 
     def drop(self, point: ProfilePoint) -> float:
         """Signed root of the deviance drop: nearly linear in the value, 0 at the estimate."""
