@@ -11,6 +11,7 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import is_nested, recode, size_classes
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.fit import Fit
+from mvmeta.likelihood.orthonormal import orthonormal_basis
 
 Adjustment = Literal["none", "CR2", "CR3"]
 
@@ -63,7 +64,7 @@ class _Block:
 def plain_scores(fit: Fit, groups: Ints) -> tuple[Floats, Floats]:
     """Unadjusted scores (J, p) in the units of X, and inv(X'W X): all that CR0 needs."""
     code, count = recode(groups)
-    q, r = np.linalg.qr(fit.problem.x)
+    q, r = orthonormal_basis(fit.problem.x)
     wq = fit.factor.solve(q) if fit.weights is None else np.asarray(fit.weights @ q)
     scores = np.zeros((count, fit.problem.p))
     np.add.at(scores, code, wq * fit.resid[:, None])
@@ -88,7 +89,7 @@ def cluster_scores(fit: Fit, groups: Ints, adjustment: Adjustment) -> ClusterSco
     """
     _check_independent(fit, groups)
     code, count = recode(groups)
-    q, r = np.linalg.qr(fit.problem.x)
+    q, r = orthonormal_basis(fit.problem.x)
     blocks = list(_blocks(fit, code, q))
     gram = sum((np.einsum("bmp,bmn,bnq->pq", b.q, b.w, b.q, optimize=True) for b in blocks), 0.0)
     bread = np.linalg.inv(gram)

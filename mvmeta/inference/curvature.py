@@ -16,6 +16,7 @@ from mvmeta.likelihood.objective import (
     directions,
     expected_information,
 )
+from mvmeta.likelihood.orthonormal import orthonormal_basis
 from mvmeta.marginal.base import Direction
 
 INFORMATION_TOLERANCE = 1e-10
@@ -63,7 +64,7 @@ def curvature(fit: Fit) -> Curvature:
     """Evaluate information and derivatives at the components of the fit."""
     first, second, where = directions(*free_charts(fit))
     p = fit.problem.p
-    q, r = np.linalg.qr(fit.problem.x)
+    q, r = orthonormal_basis(fit.problem.x)
     sums = fit.factor.sums(np.column_stack([q, fit.resid]), first, second)
     c = np.asarray(np.linalg.inv(sums.gram[:p, :p]), dtype=float)
     b = np.append(-c @ sums.gram[:p, p], 1.0)

@@ -11,43 +11,13 @@ import numpy as np
 from mvmeta._typing import Bools, Floats
 from mvmeta.inference.fit import Fit
 from mvmeta.structures import Chart, CovarianceStructure, Kronecker, Pinned, Tied
+from mvmeta.structures.base import RestrictedChart
 
 LINEAR = frozenset({"CS", "UN"})
 """Structures whose G is linear in variances and covariances (with GEN, stored as UN)."""
 
 RANK_TOLERANCE = 1e-9
 """Eigenvalue of the correlation matrix of G, relative to the largest, that counts as zero."""
-
-
-class Restricted(Chart):
-    """A chart with some coordinates held at their values in `at`.
-
-    Parameters
-    ----------
-    chart : Chart
-    at : ndarray, shape (J,)
-    free : ndarray of bool, shape (J,)
-        Coordinates that move.
-    """
-
-    def __init__(self, chart: Chart, at: Floats, free: Bools) -> None:
-        self._chart, self._at, self._free = chart, at, free
-        self.lower, self.upper = chart.lower[free], chart.upper[free]
-
-    def _fill(self, x: Floats) -> Floats:
-        full = self._at.copy()
-        full[self._free] = x
-        return full
-
-    def matrix(self, x: Floats) -> Floats:
-        return self._chart.matrix(self._fill(x))
-
-    def jacobian(self, x: Floats) -> Floats:
-        return self._chart.jacobian(self._fill(x))[self._free]
-
-    def hessian(self, x: Floats) -> Floats | None:
-        full = self._chart.hessian(self._fill(x))
-        return None if full is None else full[np.ix_(self._free, self._free)]
 
 
 class FixedRank(Chart):
@@ -116,7 +86,7 @@ def _free_chart(
     if moves_within_rank(structure, theta):
         within = FixedRank(structure.matrix(theta))
         return within, np.zeros(len(within.lower))
-    return Restricted(structure, theta, ~still), theta[~still]
+    return RestrictedChart(structure, theta, ~still), theta[~still]
 
 
 def moves_within_rank(structure: CovarianceStructure, theta: Floats) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.inference.fit import residuals
+from mvmeta.likelihood.orthonormal import orthonormal_basis
 
 
 class Projection:
@@ -25,7 +26,7 @@ class Projection:
 
     def __init__(self, x: Floats, solve: Callable[[Floats], Floats]) -> None:
         self._solve = solve
-        self.q, self.r = np.linalg.qr(x)
+        self.q, self.r = orthonormal_basis(x)
         self.nq = solve(self.q)
         gram = self.q.T @ self.nq
         self.c = np.asarray(np.linalg.inv((gram + gram.T) / 2.0), dtype=float)

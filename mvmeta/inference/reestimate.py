@@ -106,5 +106,5 @@ def _at(fit: Fit, backend: MarginalCovariance, theta: Floats) -> Fit:
     factor = backend.factorize(gs)
     at = Projection(problem.x, factor.solve)
     half = np.linalg.solve(at.r, at.c)
-    cov = np.linalg.solve(at.r, half.T)
+    cov = np.asarray(np.linalg.solve(at.r, half.T), dtype=float)
     return replace(fit, theta=theta, factor=factor, cov_beta=cov)

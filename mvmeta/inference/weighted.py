@@ -8,6 +8,7 @@ from scipy import sparse
 
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
+from mvmeta.likelihood.orthonormal import orthonormal_basis
 
 SINGULAR_TOLERANCE = 1e-12
 """Reciprocal condition number of Q'W Q below which the weights do not determine beta."""
@@ -56,7 +57,7 @@ def weighted_fixed_effects(
 
 def weighted_projector(x: Floats, weights: sparse.csr_array) -> Floats:
     """``W'X inv(X'W X)'`` of shape (n, p); see `weighted_fixed_effects`."""
-    q, r = np.linalg.qr(x)
+    q, r = orthonormal_basis(x)
     wq = np.asarray(weights.T @ q)
     gram = wq.T @ q
     if not 1.0 / np.linalg.cond(gram) > SINGULAR_TOLERANCE:

@@ -37,7 +37,9 @@ def known_correlation(spec: TermSpec, labels: Sequence[str], over: str) -> Float
         If it is not positive semi-definite once it is scaled.
     """
     assert spec.corr is not None
-    picked = _select(spec.corr, labels, f"corr= of {spec.name!r} (over the levels of {over})")
+    picked = select_labelled(
+        spec.corr, labels, f"corr= of {spec.name!r} (over the levels of {over})"
+    )
     return scale_corr(picked, spec.corr_scale, spec.name)
 
 
@@ -52,7 +54,7 @@ def select_distance(spec: TermSpec, labels: Sequence[str]) -> Floats:
     """
     what = f"distance= of {spec.name!r}"
     assert isinstance(spec.distance, pd.DataFrame)
-    values = _select(spec.distance, labels, what)
+    values = select_labelled(spec.distance, labels, what)
     if (values < 0).any() or np.diag(values).any():
         raise DataError(f"{what} must be >= 0, and 0 on the diagonal")
     return values
@@ -102,7 +104,23 @@ def _check_semidefinite(r: Floats, scale: str, name: str) -> None:
         ) from None
 
 
-def _select(matrix: pd.DataFrame, labels: Sequence[str], what: str) -> Floats:
+def select_labelled(matrix: pd.DataFrame, labels: Sequence[str], what: str) -> Floats:
+    """Rows and columns of a labelled symmetric matrix in the order of `labels`, shape (q, q).
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Labelled alike on both axes; further labels are ignored.
+    labels : sequence of str
+        The q levels wanted.
+    what : str
+        Name of the matrix for error messages.
+
+    Raises
+    ------
+    DataError
+        If labels are missing or given twice (named), or it is not numeric, finite and symmetric.
+    """
     rows, columns = pd.Index(level_texts(matrix.index)), pd.Index(level_texts(matrix.columns))
     if not rows.is_unique or not columns.is_unique:
         twice = rows[rows.duplicated()].append(columns[columns.duplicated()]).unique()

@@ -23,7 +23,7 @@ from mvmeta.design.impute import (
 from mvmeta.design.sampling import DEFINITE_TOLERANCE, SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError, SpecificationError
 from mvmeta.model.frames import MOST_NAMED, Source, normalise, numeric, row_names, shorten
-from mvmeta.model.labelled import _select as select_labelled
+from mvmeta.model.labelled import select_labelled
 from mvmeta.model.levels import Factor, factor, level_texts
 from mvmeta.model.rows import aligned, warn
 

@@ -74,6 +74,39 @@ class Chart(ABC):
         return None
 
 
+class RestrictedChart(Chart):
+    """A chart with some coordinates held.
+
+    Parameters
+    ----------
+    chart : Chart
+    at : ndarray, shape (J,)
+        Values of all coordinates; those of the free ones do not matter.
+    free : ndarray of bool, shape (J,)
+        Coordinates that move.
+    """
+
+    def __init__(self, chart: Chart, at: Floats, free: Bools) -> None:
+        self._chart, self._at, self._free = chart, at, free
+        self.lower, self.upper = chart.lower[free], chart.upper[free]
+
+    def fill(self, x: Floats) -> Floats:
+        """All coordinates (J,) given the free ones."""
+        full = self._at.copy()
+        full[self._free] = x
+        return full
+
+    def matrix(self, x: Floats) -> Floats:
+        return self._chart.matrix(self.fill(x))
+
+    def jacobian(self, x: Floats) -> Floats:
+        return self._chart.jacobian(self.fill(x))[self._free]
+
+    def hessian(self, x: Floats) -> Floats | None:
+        full = self._chart.hessian(self.fill(x))
+        return None if full is None else full[np.ix_(self._free, self._free)]
+
+
 class CovarianceStructure(Chart):
     """A named family of covariance matrices; being a `Chart` it is its own natural chart.
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.structures.base import Chart, CovarianceStructure
+from mvmeta.structures.base import Chart, CovarianceStructure, RestrictedChart
 
 
-class _Restricted(Chart):
+class _Restricted(RestrictedChart):
     """The separable working chart of a structure with the pinned coordinates held.
 
     Parameters
@@ -21,28 +21,12 @@ class _Restricted(Chart):
     """
 
     def __init__(self, inner: CovarianceStructure, values: Floats) -> None:
-        self._inner, self._separable, self._free = inner, inner.separable(), np.isnan(values)
+        self._inner, self._separable = inner, inner.separable()
+        free = np.isnan(values)
         # Components move one by one, so what stands in for the free ones does not matter.
         start = self._separable.to_natural(self._separable.starts(1.0)[0])
-        self._at = self._separable.to_working(np.where(self._free, start, values))
-        self._chart = self._separable.working
-        self.lower, self.upper = self._chart.lower[self._free], self._chart.upper[self._free]
-
-    def fill(self, x: Floats) -> Floats:
-        """All coordinates (J,) given the free ones."""
-        full = self._at.copy()
-        full[self._free] = x
-        return full
-
-    def matrix(self, x: Floats) -> Floats:
-        return self._chart.matrix(self.fill(x))
-
-    def jacobian(self, x: Floats) -> Floats:
-        return self._chart.jacobian(self.fill(x))[self._free]
-
-    def hessian(self, x: Floats) -> Floats | None:
-        full = self._chart.hessian(self.fill(x))
-        return None if full is None else full[np.ix_(self._free, self._free)]
+        at = self._separable.to_working(np.where(free, start, values))
+        super().__init__(self._separable.working, at, free)
 
     def to_working(self, theta: Floats) -> Floats:
         """Free coordinates of natural `theta`."""
