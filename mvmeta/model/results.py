@@ -31,7 +31,7 @@ from mvmeta.inference.profile import Profile
 from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
 from mvmeta.model import hypotheses, predicted_effects
 from mvmeta.model.components import component_labels, vcomp_frame
-from mvmeta.model.evidence import Evidence, contributions_frame, weights_frame
+from mvmeta.model.evidence_methods import EvidenceMethods
 from mvmeta.model.inference import (
     Inference,
     check_options,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
 
 
-class MetaMixedLMResults(MetaforNames, PlotMethods, LikelihoodModelResults):
+class MetaMixedLMResults(EvidenceMethods, MetaforNames, PlotMethods, LikelihoodModelResults):
     """Results of `MetaMixedLM.fit`; nothing in it changes afterwards.
 
     Fixed effects and everything about rows are labelled pandas objects.  metafor's names
@@ -374,90 +374,6 @@ class MetaMixedLMResults(MetaforNames, PlotMethods, LikelihoodModelResults):
         check_options(cov_type, {"groups": groups, "df": df})
         inference = robust_inference(self.fit_, self.model.prepared, cov_type, groups, df)
         return MetaMixedLMResults(self.model, self.fit_, self._optimum, inference)
-
-    def weights(self, by: str = "row", groups: Any = None) -> pd.DataFrame:
-        """How much rows and studies count, in percent.
-
-        Parameters
-        ----------
-        by : {"row", "study", "coefficient"}
-            "row": `diagonal` of inv(M) (or of the user's W) and `rowsum`, its row sums, which
-            are what the rows weigh in the estimate of an intercept-only model (they may be
-            negative) and NaN for other models; "study": their sums by study; "coefficient":
-            the share each study has in the variance of each coefficient.
-        groups : str or array_like (n_given,), optional
-            Studies; the first random term, or a coarser one it nests in, unless said.
-
-        Returns
-        -------
-        DataFrame
-
-        Raises
-        ------
-        SpecificationError
-            For another `by`.
-        """
-        return weights_frame(self.fit_, self.model.prepared, by, groups)
-
-    # -- where an estimate comes from ----------------------------------------------------
-
-    def get_evidence(self, contrasts: Any = None, groups: Any = None) -> Evidence:
-        """Joint and direct evidence with its reasons: `frame`, `sentences`, `summary()`.
-
-        Parameters
-        ----------
-        contrasts, groups
-            As in `evidence`.
-        """
-        df = self._inference.basis.df
-        return Evidence(self.fit_, self.model.prepared, df, contrasts, groups)
-
-    def evidence(self, contrasts: Any = None, groups: Any = None) -> pd.DataFrame:
-        """Where each estimate comes from: its own rows, or what is borrowed from others.
-
-        Parameters
-        ----------
-        contrasts : optional
-            None: the level means of every factor, then slopes; "pairwise": all differences of
-            levels; text, a list of texts or weights (m, p) for other combinations.
-        groups : str or array_like (n_given,), optional
-            Studies; the first random term, or a coarser one it nests in, unless said.
-
-        Returns
-        -------
-        DataFrame
-            Columns joint, joint_se, direct, direct_se (from the rows of that level alone, with
-            the same components), shift (joint - direct), shift_se, shift_z, shift_p, borrowed
-            (1 - var(joint) / var(direct)), n_rows, n_groups, weight_outside (sum of absolute
-            contributions of other rows), within, between (shares of the precision).  NaN where
-            there is no direct evidence, as for a slope.
-
-        Raises
-        ------
-        SpecificationError
-            For a combination that cannot be read; says what can.
-        """
-        return self.get_evidence(contrasts, groups).frame
-
-    def evidence_summary(self, contrasts: Any = None, groups: Any = None) -> Summary:
-        """`evidence` as a table with one plain sentence for each row."""
-        return self.get_evidence(contrasts, groups).summary()
-
-    def contributions(self, by: str = "row", groups: Any = None) -> pd.DataFrame:
-        """What each row adds to each coefficient: H with params = H y.
-
-        Parameters
-        ----------
-        by : {"row", "study"}
-        groups : str or array_like (n_given,), optional
-            Studies, as in `evidence`.
-
-        Returns
-        -------
-        DataFrame
-            Coefficients by rows (weights of y), or by studies (their sums).
-        """
-        return contributions_frame(self.fit_, self.model.prepared, by, groups)
 
     # -- random effects ------------------------------------------------------------------
 

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 
 from mvmeta import DataError, MetaMixedLM, SamplingCovariance, SpecificationError, datasets
-from mvmeta.model.evidence import Evidence, contributions_frame, families, studies, weights_frame
+from mvmeta.model.evidence import Evidence
+from mvmeta.model.families import families
+from mvmeta.model.studies import studies
 from mvmeta.model.study_weights import study_weights
+from mvmeta.model.weight_tables import contributions_frame, weights_frame
 
 COLUMNS = [
     "joint",

@@ -1,0 +1,109 @@
+"""Where the estimates of a fit come from, as methods of the results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mvmeta.inference.fit import Fit
+from mvmeta.model.evidence import Evidence
+from mvmeta.model.inference import Inference
+from mvmeta.model.weight_tables import contributions_frame, weights_frame
+
+if TYPE_CHECKING:
+    from mvmeta.model.mixed import MetaMixedLM
+
+
+class EvidenceMethods:
+    """Mixin: ``evidence, get_evidence, evidence_summary, contributions, weights``."""
+
+    if TYPE_CHECKING:
+        model: MetaMixedLM
+        _inference: Inference
+
+        @property
+        def fit_(self) -> Fit:  # noqa: D102  (declared for mypy)
+            ...
+
+    def weights(self, by: str = "row", groups: Any = None) -> pd.DataFrame:
+        """How much rows and studies count, in percent.
+
+        Parameters
+        ----------
+        by : {"row", "study", "coefficient"}
+            "row": `diagonal` of inv(M) (or of the user's W) and `rowsum`, its row sums, which
+            are what the rows weigh in the estimate of an intercept-only model (they may be
+            negative) and NaN for other models; "study": their sums by study; "coefficient":
+            the share each study has in the variance of each coefficient.
+        groups : str or array_like (n_given,), optional
+            Studies; the first random term, or a coarser one it nests in, unless said.
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        SpecificationError
+            For another `by`.
+        """
+        return weights_frame(self.fit_, self.model.prepared, by, groups)
+
+    def get_evidence(self, contrasts: Any = None, groups: Any = None) -> Evidence:
+        """Joint and direct evidence with its reasons: `frame`, `sentences`, `summary()`.
+
+        Parameters
+        ----------
+        contrasts, groups
+            As in `evidence`.
+        """
+        df = self._inference.basis.df
+        return Evidence(self.fit_, self.model.prepared, df, contrasts, groups)
+
+    def evidence(self, contrasts: Any = None, groups: Any = None) -> pd.DataFrame:
+        """Where each estimate comes from: its own rows, or what is borrowed from others.
+
+        Parameters
+        ----------
+        contrasts : optional
+            None: the level means of every factor, then slopes; "pairwise": all differences of
+            levels; text, a list of texts or weights (m, p) for other combinations.
+        groups : str or array_like (n_given,), optional
+            Studies; the first random term, or a coarser one it nests in, unless said.
+
+        Returns
+        -------
+        DataFrame
+            Columns joint, joint_se, direct, direct_se (from the rows of that level alone, with
+            the same components), shift (joint - direct), shift_se, shift_z, shift_p, borrowed
+            (1 - var(joint) / var(direct)), n_rows, n_groups, weight_outside (sum of absolute
+            contributions of other rows), within, between (shares of the precision).  NaN where
+            there is no direct evidence, as for a slope.
+
+        Raises
+        ------
+        SpecificationError
+            For a combination that cannot be read; says what can.
+        """
+        return self.get_evidence(contrasts, groups).frame
+
+    def evidence_summary(self, contrasts: Any = None, groups: Any = None) -> str:
+        """`evidence` as a table with one plain sentence for each row."""
+        return self.get_evidence(contrasts, groups).summary()
+
+    def contributions(self, by: str = "row", groups: Any = None) -> pd.DataFrame:
+        """What each row adds to each coefficient: H with params = H y.
+
+        Parameters
+        ----------
+        by : {"row", "study"}
+        groups : str or array_like (n_given,), optional
+            Studies, as in `evidence`.
+
+        Returns
+        -------
+        DataFrame
+            Coefficients by rows (weights of y), or by studies (their sums).
+        """
+        return contributions_frame(self.fit_, self.model.prepared, by, groups)
