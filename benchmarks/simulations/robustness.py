@@ -3,8 +3,10 @@
     python -m benchmarks.simulations.robustness --designs 2040 --out robustness.json
 
 One record per design goes to a .jsonl file next to `--out` as soon as it is there; a run that
-was interrupted goes on where it stopped.  At the end the summary and all misses are written to
-`--out` and, as a table, to the .md file next to it.
+was interrupted goes on where it stopped.  The answers of the independent optimiser, which do not
+depend on the package, go to a file of their own and are read from it when the study is repeated.
+At the end the summary and all misses are written to `--out` and, as a table, to the .md file
+next to it.
 """
 
 import argparse
@@ -15,9 +17,9 @@ import warnings
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from benchmarks.simulations.compare import compare
+from benchmarks.simulations.compare import compare, independent
 from benchmarks.simulations.render import render, summarize
 
 
@@ -41,6 +43,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these")
     parser.add_argument("--out", default="benchmarks/results/robustness.json")
+    parser.add_argument(
+        "--alone", action="store_true", help="only the independent runs, for a later comparison"
+    )
     parser.add_argument("--render", action="store_true", help="only summarise what is there")
     return parser.parse_args()
 
@@ -58,20 +63,34 @@ def _metafor(out: Path) -> list[dict[str, Any]]:
 
 def _run(options: argparse.Namespace, log: Path) -> None:
     warnings.simplefilter("ignore")
-    done = {tuple(r["seed"]) for r in read(log)}
-    tasks = [(options.seed, i) for i in range(options.designs) if (options.seed, i) not in done]
+    kept = log.with_name(f"{log.stem}_independent.jsonl")
+    found = {tuple(r["seed"]): r for r in read(kept)}
+    done = set(found) if options.alone else {tuple(r["seed"]) for r in read(log)}
+    seeds = [(options.seed, i) for i in range(options.designs)]
+    tasks = [(s, found.get(s), options.alone) for s in seeds if s not in done]
     end = time.monotonic() + 60 * options.minutes
-    with log.open("a") as file:
-        for count, record in enumerate(_records(tasks, options.jobs)):
-            file.write(json.dumps(record) + "\n")
-            file.flush()
+    with log.open("a") as records, kept.open("a") as answers:
+        for count, (answer, record) in enumerate(_records(tasks, options.jobs)):
+            if tuple(answer["seed"]) not in found:
+                _write(answers, answer)
+            if record is not None:
+                _write(records, record)
             if count % 100 == 99:
                 sys.stderr.write(f"{count + 1} of {len(tasks)}\n")
             if time.monotonic() > end:
                 break
 
 
-def _records(tasks: list[tuple[int, int]], jobs: int) -> Iterator[dict[str, Any]]:
+Answer = dict[str, Any]
+Task = tuple[tuple[int, int], Answer | None, bool]
+
+
+def _write(file: TextIO, record: dict[str, Any]) -> None:
+    file.write(json.dumps(record) + "\n")
+    file.flush()
+
+
+def _records(tasks: list[Task], jobs: int) -> Iterator[tuple[Answer, dict[str, Any] | None]]:
     if jobs == 1:
         yield from map(_one, tasks)
         return
@@ -79,9 +98,12 @@ def _records(tasks: list[tuple[int, int]], jobs: int) -> Iterator[dict[str, Any]
         yield from pool.imap_unordered(_one, tasks, chunksize=4)
 
 
-def _one(task: tuple[int, int]) -> dict[str, Any]:
+def _one(task: Task) -> tuple[Answer, dict[str, Any] | None]:
+    """The independent answer, and the comparison with it unless it is wanted alone."""
     warnings.simplefilter("ignore")
-    return compare(*task)
+    seed, answer, alone = task
+    answer = independent(*seed) if answer is None else answer
+    return answer, None if alone else compare(*seed, answer)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
+from scipy.linalg import lapack
 
 from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
@@ -89,7 +89,9 @@ class Objective:
         self.backend, self.reml = backend, reml
         self.problem = backend.problem if problem is None else problem
         y = self.problem.y
-        q, self._r = orthonormal_basis(self.problem.x)
+        q, r = orthonormal_basis(self.problem.x)
+        self._r_inverse = _triangular_inverse(r, lower=False)
+        self._criteria = {kind: criterion(kind) for kind in (True, False)}
         self._ols = q.T @ y
         # y enters as its residual: y'Ny would cancel where y is far from 0
         residual = y - q @ self._ols
@@ -127,34 +129,42 @@ class Objective:
         return self._finish(x, sums, where)
 
     def _finish(self, x: Floats, s: Sums, where: list[tuple[int, int]]) -> Evaluation:
-        problem = self.problem
-        p = problem.p
-        try:
-            chol = linalg.cholesky(s.gram[:p, :p], lower=True) if p else np.zeros((0, 0))
-        except (linalg.LinAlgError, ValueError) as err:
-            raise NotPositiveDefiniteError from err
-        half = linalg.solve_triangular(chol, np.eye(p), lower=True) if p else np.zeros((0, 0))
+        n, p = self.problem.n, self.problem.p
+        chol = _cholesky(s.gram[:p, :p])
+        half = _triangular_inverse(chol, lower=True)
         c = half.T @ half
         beta = c @ s.gram[:p, p]
         b = np.append(-beta, 1.0)
         rss = float(b @ s.gram @ b)
-        projector = criterion(self.reml).projector(c)
-        r_inverse = linalg.solve_triangular(self._r, np.eye(p)) if p else np.zeros((0, 0))
+        projector = self._criteria[self.reml].projector(c)
         expected = expected_information(s, projector)
         return Evaluation(
             x=x,
             logliks={
-                reml: criterion(reml).loglik(problem.n, s.logdet, rss, chol)
-                for reml in (True, False)
+                reml: kind.loglik(n, s.logdet, rss, chol) for reml, kind in self._criteria.items()
             },
             reml=self.reml,
             gradient=_gradient(s.trace, s.slope, projector, b),
             average=expected if s.slope_pairs is None else average_information(s, c, b),
             expected=expected,
             curvature=curvature_term(s, projector, b, where, len(x)),
-            beta=r_inverse @ (self._ols + beta),
-            cov_beta=r_inverse @ c @ r_inverse.T,
+            beta=self._r_inverse @ (self._ols + beta),
+            cov_beta=self._r_inverse @ c @ self._r_inverse.T,
         )
+
+
+def _cholesky(gram: Floats) -> Floats:
+    """Lower factor (p, p) of X'NX, by LAPACK directly: it is small, and needed at every point."""
+    if not len(gram):
+        return gram
+    chol, bad = lapack.dpotrf(gram, lower=1)
+    if bad or not np.isfinite(chol).all():
+        raise NotPositiveDefiniteError
+    return np.asarray(chol)
+
+
+def _triangular_inverse(factor: Floats, *, lower: bool) -> Floats:
+    return np.asarray(lapack.dtrtri(factor, lower=lower)[0]) if len(factor) else factor
 
 
 def directions(
@@ -180,35 +190,32 @@ def directions(
         hessian = chart.hessian(x)
         if hessian is None:
             continue
-        for j in range(len(x)):
-            for i in range(j + 1):
-                if hessian[j, i].any():
-                    second.append(Direction(t, hessian[j, i]))
-                    where.append((start + j, start + i))
+        for j, i in np.argwhere(np.tril(hessian.any(axis=(2, 3)))).tolist():
+            second.append(Direction(t, hessian[j, i]))
+            where.append((start + j, start + i))
     return first, second, where
 
 
 def _gradient(trace: Floats, slope: Floats, projector: Floats, b: Floats) -> Floats:
     p = len(projector)
-    lost = np.einsum("jab,ab->j", slope[:, :p, :p], projector)
-    return np.asarray(-0.5 * (trace - lost - np.einsum("jab,a,b->j", slope, b, b)))
+    lost = (slope[:, :p, :p] * projector).sum(axis=(1, 2))
+    return np.asarray(-0.5 * (trace - lost - slope @ b @ b))
 
 
 def average_information(s: Sums, c: Floats, b: Floats) -> Floats:
     """``1/2 y'P K_j P K_l P y``, shape (J, J), from c = inv(X'NX) and b = (-beta, 1)."""
-    p = len(c)
-    xb = s.slope[:, :p, :] @ b
-    return np.asarray(0.5 * (np.einsum("jlab,a,b->jl", s.require_pairs(), b, b) - xb @ c @ xb.T))
+    xb = s.slope[:, : len(c), :] @ b
+    return np.asarray(0.5 * (s.require_pairs() @ b @ b - xb @ c @ xb.T))
 
 
 def expected_information(s: Sums, projector: Floats) -> Floats:
     """``1/2 tr(P K_j P K_l)``, shape (J, J); `projector` as from the criterion."""
-    p = len(projector)
-    if s.slope_pairs is None:
+    p, count = len(projector), len(s.trace)
+    if s.slope_pairs is None or not projector.any():
         return 0.5 * s.trace_pairs
-    once = np.einsum("jlab,ab->jl", s.slope_pairs[:, :, :p, :p], projector)
+    once = (s.slope_pairs[:, :, :p, :p] * projector).sum(axis=(2, 3))
     cb = projector @ s.slope[:, :p, :p]
-    twice = np.einsum("jab,lba->jl", cb, cb)
+    twice = cb.reshape(count, p * p) @ cb.swapaxes(1, 2).reshape(count, p * p).T
     return np.asarray(0.5 * (s.trace_pairs - 2 * once + twice))
 
 
@@ -217,6 +224,8 @@ def curvature_term(
 ) -> Floats:
     """``1/2 [tr(P K_jl) - y'P K_jl P y]``, shape (J, J); `where` lists the pairs (j, l)."""
     out = np.zeros((count, count))
+    if not where:
+        return out
     for value, (j, i) in zip(
         -_gradient(s.extra_trace, s.extra_slope, projector, b), where, strict=True
     ):

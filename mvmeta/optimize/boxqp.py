@@ -1,6 +1,7 @@
 """A small box-constrained quadratic program: the step of a Newton method with bounds."""
 
 import numpy as np
+from scipy.linalg import lapack
 
 from mvmeta._typing import Bools, Floats
 
@@ -28,10 +29,7 @@ def box_step(gradient: Floats, matrix: Floats, lower: Floats, upper: Floats) -> 
     held = (lower >= 0) & (gradient <= 0) | (upper <= 0) & (gradient >= 0)
     for _ in range(ROUNDS_PER_VARIABLE * len(step) + 1):
         free = ~held
-        target = step.copy()
-        if free.any():
-            rest = gradient[free] - matrix[np.ix_(free, held)] @ step[held]
-            target[free] = np.linalg.solve(matrix[np.ix_(free, free)], rest)
+        target = _solve_free(gradient, matrix, step, free)
         share, blocking = _first_bound(step, target, lower, upper, free)
         step = step + share * (target - step)
         if blocking is not None:
@@ -40,24 +38,44 @@ def box_step(gradient: Floats, matrix: Floats, lower: Floats, upper: Floats) -> 
             )
             held[blocking] = True
             continue
+        if not held.any():
+            break
         release = _worst_multiplier(gradient - matrix @ step, step, lower, upper, held)
         if release is None:
             break
         held[release] = False
-    return np.clip(step, lower, upper)
+    return np.minimum(np.maximum(step, lower), upper)
+
+
+def _solve_free(gradient: Floats, matrix: Floats, step: Floats, free: Bools) -> Floats:
+    """`step` with its free entries where the slope by them is 0."""
+    if free.all():
+        return _solve(matrix, gradient)
+    target = step.copy()
+    if free.any():
+        rest = gradient[free] - matrix[free][:, ~free] @ step[~free]
+        target[free] = _solve(matrix[free][:, free], rest)
+    return target
+
+
+def _solve(matrix: Floats, right: Floats) -> Floats:
+    if not len(right):
+        return right
+    _, out, bad = lapack.dposv(matrix, right)
+    return np.asarray(np.linalg.solve(matrix, right) if bad else out, dtype=float)
 
 
 def _first_bound(
     step: Floats, target: Floats, lower: Floats, upper: Floats, free: Bools
 ) -> tuple[float, int | None]:
-    move = target - step
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        room = np.where(move < 0, (lower - step) / move, (upper - step) / move)
-    room = np.where(free & (move != 0), room, np.inf)
-    if not len(room) or room.min() >= 1:
+    outside = free & ((target < lower) | (target > upper))
+    if not outside.any():
         return 1.0, None
-    index = int(np.argmin(room))
-    return float(max(room[index], 0.0)), index
+    at = np.flatnonzero(outside)
+    move = (target - step)[at]
+    room = (np.where(move < 0, lower[at], upper[at]) - step[at]) / move
+    first = int(np.argmin(room))
+    return float(max(room[first], 0.0)), int(at[first])
 
 
 def _worst_multiplier(

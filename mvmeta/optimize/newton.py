@@ -11,9 +11,10 @@ the observed information are taken by their size.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
-from scipy import linalg
+from scipy.linalg import lapack
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.likelihood.objective import Evaluation
@@ -67,6 +68,10 @@ class Box:
     lower: Floats
     upper: Floats
     unit: Floats
+
+    def inside(self, x: Floats) -> Floats:
+        """The point of the box nearest to `x` (J,)."""
+        return np.minimum(np.maximum(x, self.lower), self.upper)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
     polish : bool
         Take further Newton steps at the maximum until they change nothing.
     """
-    at = evaluate(np.clip(start, box.lower, box.upper))
+    at = evaluate(box.inside(start))
     count, damping = 1, 0.0
     history: list[Iteration] = []
     while True:
@@ -196,7 +201,7 @@ def _try(
     evaluate: Callable[[Floats], Evaluation], at: Evaluation, x: Floats, gain: float, box: Box
 ) -> Evaluation | None:
     try:
-        new = evaluate(np.clip(x, box.lower, box.upper))
+        new = evaluate(box.inside(x))
     except NotPositiveDefiniteError:
         return None
     rounding = 1e-14 * abs(at.loglik)
@@ -242,81 +247,85 @@ class Local:
     def __init__(self, at: Evaluation, box: Box) -> None:
         u = box.unit
         self._box, self._x = box, at.x
-        self.gradient = at.gradient * u
-        square = np.outer(u, u)
+        self.gradient = g = at.gradient * u
+        square = u[:, None] * u
         self._observed = at.observed * square
         self._safe = (at.expected + at.curvature) * square
         self._low, self._high = (box.lower - at.x) / u, (box.upper - at.x) / u
-        g = self.gradient
         held = (self._low >= 0) & (g <= 0) | (self._high <= 0) & (g >= 0)
         # at a zero standard deviation the slope is 0 whatever the variance would gain
-        curvature = np.diag(self._observed)
+        curvature = self._observed.diagonal()
         level = np.abs(g) <= LEVEL * np.sqrt(np.abs(curvature))
-        self.free = ~held | level & (curvature < 0)
         size = np.maximum(np.abs(at.x) / u, 1.0)
-        self.inert = np.abs(np.diag(self._safe)) * size**2 < INERT
-        self.free &= ~self.inert
+        self.inert = np.abs(self._safe.diagonal()) * size**2 < INERT
+        self.free = (~held | level & (curvature < 0)) & ~self.inert
         self._eigen()
+
+    def _among(self, matrix: Floats) -> Floats:
+        """The rows and columns of the free parameters."""
+        return matrix if self.free.all() else matrix[self.free][:, self.free]
 
     def _eigen(self) -> None:
         self.decrement, self.smallest, self.worst = 0.0, 1.0, np.zeros_like(self.gradient)
         if self.free.any():
-            values, vectors = np.linalg.eigh(self._observed[np.ix_(self.free, self.free)])
-            top = max(float(np.abs(values).max()), INERT)
-            along = vectors.T @ self.gradient[self.free]
-            self.decrement = float((along**2 / np.maximum(np.abs(values), FLAT * top)).sum())
+            values, vectors = spectrum(self._among(self._observed))
+            size = np.abs(values)
+            top = max(float(size.max()), INERT)
+            along = self.gradient[self.free] @ vectors
+            self.decrement = float((along**2 / np.maximum(size, FLAT * top)).sum())
             self.smallest = float(values[0]) / top
             self.worst[self.free] = vectors[:, 0]
         self.saddle = self.smallest < -SADDLE
-        self.flat = self._flat()
 
-    def _flat(self) -> Bools:
+    @cached_property
+    def flat(self) -> Bools:
         """Which parameters take part in a null vector of the information, each in its own unit."""
-        observed = self._observed[np.ix_(self.free, self.free)]
-        size = np.sqrt(np.maximum(np.abs(np.diag(observed)), INERT))
+        observed = self._among(self._observed)
+        size = np.sqrt(np.maximum(np.abs(observed.diagonal()), INERT))
         out = np.zeros_like(self.free)
         if len(size):
-            values, vectors = np.linalg.eigh(observed / np.outer(size, size))
+            values, vectors = spectrum(observed / (size[:, None] * size))
             out[self.free] = (np.abs(vectors[:, np.abs(values) < FLAT]) > PART).any(axis=1)
         return out
 
     def step(self, damping: float) -> tuple[Floats, float]:
         """Step (J,) in the parameters and the gain the model predicts for it."""
-        moving = ~self.inert
-        g = np.where(moving, self.gradient, 0.0)
-        model = self._model()
+        g, low, high, model = self.gradient, self._low, self._high, self._model
+        if self.inert.any():
+            g, low, high = (np.where(self.inert, 0.0, a) for a in (g, low, high))
         if damping:
-            model = model + damping * np.diag(np.diag(model))
-        low, high = np.where(moving, self._low, 0.0), np.where(moving, self._high, 0.0)
+            model = model + damping * np.diag(model.diagonal())
         s = box_step(g, model, low, high)
-        gain = float(g @ s - 0.5 * s @ model @ s)
+        gain = float(g @ s - 0.5 * (s @ model @ s))
         # land on a bound exactly: x + u * ((bound - x) / u) need not be the bound
         x = self._x + s * self._box.unit
-        x = np.where(moving & (s <= low), self._box.lower, x)
-        return np.where(moving & (s >= high), self._box.upper, x) - self._x, gain
+        x = np.where(~self.inert & (s <= low), self._box.lower, x)
+        return np.where(~self.inert & (s >= high), self._box.upper, x) - self._x, gain
 
+    @cached_property
     def _model(self) -> Floats:
-        scale = np.sqrt(np.maximum(np.abs(np.diag(self._safe)), INERT))
-        safe, observed = (
-            self._safe / np.outer(scale, scale),
-            self._observed / np.outer(scale, scale),
-        )
+        """What a step maximises: positive definite, shape (J, J)."""
+        scale = np.sqrt(np.maximum(np.abs(self._safe.diagonal()), INERT))
+        square = scale[:, None] * scale
+        safe, observed = self._safe / square, self._observed / square
         everywhere = _positive(safe)
         if _alike(observed, everywhere):
-            return np.asarray(observed * np.outer(scale, scale))
+            return np.asarray(observed * square)
+        near = self.decrement < NEAR
+        if self.free.all():
+            return np.asarray(_free_model(observed, safe, near) * square)
         # parameters held by a bound may not distort the model of the free ones
         block = np.ix_(self.free, self.free)
         model = np.where(np.logical_or.outer(self.free, self.free), 0.0, everywhere)
-        near = self.decrement < NEAR
         model[block] = _free_model(observed[block], safe[block], near)
-        return np.asarray(model * np.outer(scale, scale))
+        return np.asarray(model * square)
 
 
 def _free_model(observed: Floats, safe: Floats, near: bool) -> Floats:
     positive = _positive(safe)
     if _alike(observed, positive):
         return observed
-    if near or np.linalg.eigvalsh(safe).min(initial=0.0) < 0:
+    if near or (len(safe) and spectrum(safe)[0][0] < 0):
         return _positive(observed)
     return positive
 
@@ -325,16 +334,27 @@ def _positive(matrix: Floats) -> Floats:
     """Replace eigenvalues by their absolute values, away from zero."""
     if not len(matrix):
         return matrix
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = spectrum(matrix)
     size = np.abs(values)
-    return np.asarray((vectors * np.maximum(size, CURVATURE_FLOOR * size.max())) @ vectors.T)
+    floor = CURVATURE_FLOOR * size.max()
+    if values[0] >= floor:
+        return matrix
+    return np.asarray((vectors * np.maximum(size, floor)) @ vectors.T)
 
 
 def _alike(observed: Floats, safe: Floats) -> bool:
     if not len(safe):
         return False
-    try:
-        ratio = linalg.eigh(observed, safe, eigvals_only=True)
-    except linalg.LinAlgError:
-        return False
-    return bool(TRUST_OBSERVED[0] < ratio[0] and ratio[-1] < TRUST_OBSERVED[1])
+    ratio, _, bad = lapack.dsygvd(observed, safe, jobz="N")
+    return bad == 0 and bool(TRUST_OBSERVED[0] < ratio[0] and ratio[-1] < TRUST_OBSERVED[1])
+
+
+def spectrum(matrix: Floats) -> tuple[Floats, Floats]:
+    """Eigenvalues in rising order, and eigenvectors, of a small symmetric matrix.
+
+    LAPACK called directly: on matrices of a few rows the checks around it take longer.
+    """
+    values, vectors, bad = lapack.dsyevd(matrix)
+    if bad:
+        raise np.linalg.LinAlgError("eigenvalues did not converge")
+    return values, vectors
