@@ -206,6 +206,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         type=_random_term,
         help='further random term, repeatable: "1 | species", "outcome | study; UN"',
     )
+    add(
+        "--equal",
+        metavar="TERMS",
+        action="append",
+        type=_term_names,
+        help='random terms with equal components, repeatable: "study, lab"',
+    )
     add("--weights", metavar="COLUMN", help="user weights for the fixed effects")
     add("--subset", metavar="COLUMN", help="use the rows in which this column is true")
     add("--missing", choices=("drop", "raise"), default="drop", help="rows with missing values")
@@ -279,6 +286,10 @@ def _ties(text: str) -> dict[str, list[str | None]]:
             )
         out[kind] = [group or None for group in groups.split(",")]
     return out
+
+
+def _term_names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _numbers(text: str) -> list[float]:
@@ -362,6 +373,7 @@ def _estimate(args: argparse.Namespace) -> MetaMixedLMResults:
         variance=args.variance or read_matrix(args.variance_matrix),
         groups=args.groups,
         random=[_build_term(term) for term in args.random or []],
+        equal=args.equal,
         weights=args.weights,
         missing=args.missing,
         backend=args.backend,

@@ -241,6 +241,21 @@ def test_equal_components(capsys, tmp_path):
     assert levels == [("tau2", "A=B"), ("tau2", "C"), ("rho", "B~A=C~B"), ("rho", "C~A")]
 
 
+def test_equal_terms(capsys, tmp_path):
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame(
+        {"yi": rng.normal(size=60), "vi": 0.1, "a": np.arange(60) // 6, "b": np.arange(60) % 7}
+    )
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    arguments = [str(tmp_path / "data.csv"), "-f", "yi ~ 1", "--variance", "vi"]
+    terms = ["--random", "1 | a", "--random", "1 | b", "--equal", "a, b"]
+    found, _ = fit_json(capsys, *arguments, *terms)
+    model = MetaMixedLM.from_formula(
+        "yi ~ 1", frame, variance="vi", random=["1 | a", "1 | b"], equal=["a", "b"]
+    )
+    assert found == expected(model.fit())
+
+
 def test_components_of_a_tree_are_fixed(capsys, tmp_path):
     data, tree = str(tmp_path / "lim.csv"), str(tmp_path / "tree.csv")
     assert main(["datasets", "lim2014", "--csv", data, "--correlation", tree]) == 0

@@ -1,5 +1,6 @@
 """Everything observed, as frozen arrays: the one input of the numerical core."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,6 +9,7 @@ import numpy as np
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.layout import connected
 from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.sharing import Sharing
 from mvmeta.design.terms import RandomTerm
 from mvmeta.structures.base import Component
 
@@ -25,12 +27,16 @@ class MetaProblem:
         Of the same n rows.
     terms : tuple of RandomTerm
         In the order of reporting.
+    ties : tuple of tuple of int
+        Positions of terms whose components are equal, one by one; no term is in two groups.
+        What is equal is one working parameter, and stays one natural component per term.
     """
 
     y: Floats
     x: Floats
     v: SamplingCovariance
     terms: tuple[RandomTerm, ...] = ()
+    ties: tuple[tuple[int, ...], ...] = ()
 
     @property
     def n(self) -> int:
@@ -65,7 +71,22 @@ class MetaProblem:
     def take(self, rows: Ints) -> "MetaProblem":
         """The problem on the given rows (integer positions); X must keep full column rank."""
         terms = tuple(t.take(rows) for t in self.terms)
-        return MetaProblem(self.y[rows], self.x[rows], self.v.take(rows), terms)
+        return MetaProblem(self.y[rows], self.x[rows], self.v.take(rows), terms, self.ties)
+
+    @cached_property
+    def shared(self) -> Sharing:
+        """Which natural components are one parameter."""
+        return Sharing.of([len(t.structure.components) for t in self.terms], self.ties)
+
+    @cached_property
+    def shared_working(self) -> Sharing:
+        """Which working parameters, term by term, are one."""
+        return Sharing.of([len(t.structure.working.lower) for t in self.terms], self.ties)
+
+    @property
+    def estimated(self) -> Bools:
+        """Components that count as parameters: not pinned, and of equal ones the first."""
+        return ~self.fixed & self.shared.leading
 
     def split(self, theta: Floats) -> list[Floats]:
         """Cut natural `theta` (n_components,) into one piece per term."""
@@ -73,9 +94,14 @@ class MetaProblem:
         return np.split(np.asarray(theta, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
 
     def split_working(self, x: Floats) -> list[Floats]:
-        """Cut working parameters into one piece per term."""
+        """Cut working parameters into one piece per term; tied terms get the same."""
         sizes = [len(t.structure.working.lower) for t in self.terms]
-        return np.split(np.asarray(x, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
+        full = self.shared_working.spread(np.asarray(x, dtype=float))
+        return np.split(full, np.cumsum(sizes)[:-1]) if sizes else []
+
+    def join_working(self, pieces: Sequence[Floats]) -> Floats:
+        """Put working parameters of the terms together; of tied terms the first is taken."""
+        return self.shared_working.lead(_concatenate(list(pieces), float))
 
     def to_natural(self, x: Floats) -> Floats:
         """Natural parameters of working `x`, pinned components filled in."""
@@ -85,7 +111,7 @@ class MetaProblem:
     def to_working(self, theta: Floats) -> Floats:
         """Working parameters of natural `theta`."""
         pieces = zip(self.terms, self.split(theta), strict=True)
-        return _concatenate([t.structure.to_working(w) for t, w in pieces], float)
+        return self.join_working([t.structure.to_working(w) for t, w in pieces])
 
 
 def _concatenate(pieces: list[Floats] | list[Bools], dtype: type) -> np.ndarray:

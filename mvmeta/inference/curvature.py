@@ -7,7 +7,7 @@ import numpy as np
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.fit import Fit
-from mvmeta.inference.free import free_charts
+from mvmeta.inference.free import free_charts, free_sharing
 from mvmeta.inference.weighted import weighted_projector
 from mvmeta.likelihood.criterion import criterion
 from mvmeta.likelihood.objective import (
@@ -41,8 +41,8 @@ class Curvature:
         Q'N K_j N K_l N Q.
     second : list of (int, int, int, ndarray)
         (term, j, l, Q'N K_jl N Q) for the non-zero second derivatives, j >= l.
-    directions : list of Direction
-        K_j.
+    directions : list of (int, Direction)
+        j and what K_j is the sum of: one direction, or one for each of several tied terms.
     """
 
     expected: Floats
@@ -52,17 +52,19 @@ class Curvature:
     first: Floats
     pairs: Floats
     second: list[tuple[int, int, int, Floats]]
-    directions: list[Direction]
+    directions: list[tuple[int, Direction]]
 
     @property
     def count(self) -> int:
         """Number J of free components."""
-        return len(self.directions)
+        return len(self.first)
 
 
 def curvature(fit: Fit) -> Curvature:
     """Evaluate information and derivatives at the components of the fit."""
-    first, second, where = directions(*free_charts(fit))
+    charts, points = free_charts(fit)
+    first, second, where = directions(charts, points)
+    sharing = free_sharing(fit, charts)
     p = fit.problem.p
     q, r = orthonormal_basis(fit.problem.x)
     sums = fit.factor.sums(np.column_stack([q, fit.resid]), first, second)
@@ -71,18 +73,20 @@ def curvature(fit: Fit) -> Curvature:
     projector = criterion(fit.reml).projector(c)
     expected = expected_information(sums, projector)
     bend = curvature_term(sums, projector, b, where, len(first))
+    observed = 2.0 * average_information(sums, c, b) - expected + bend
+    group = sharing.group.tolist()
     return Curvature(
-        expected=expected,
-        observed=2.0 * average_information(sums, c, b) - expected + bend,
+        expected=sharing.add_pairs(expected),
+        observed=sharing.add_pairs(observed),
         r=r,
         c=c,
-        first=sums.slope[:, :p, :p],
-        pairs=sums.require_pairs()[:, :, :p, :p],
+        first=sharing.add(sums.slope[:, :p, :p]),
+        pairs=sharing.add_pairs(sums.require_pairs()[:, :, :p, :p]),
         second=[
-            (d.term, j, i, s[:p, :p])
+            (d.term, group[j], group[i], s[:p, :p])
             for d, (j, i), s in zip(second, where, sums.extra_slope, strict=True)
         ],
-        directions=first,
+        directions=list(zip(group, first, strict=True)),
     )
 
 
@@ -92,10 +96,10 @@ def cov_beta_gradient(fit: Fit, at: Curvature) -> Floats:
         half = np.linalg.solve(at.r, at.c)
         return np.asarray(half @ at.first @ half.T)
     a = weighted_projector(fit.problem.x, fit.weights)
-    out = np.empty((at.count, fit.problem.p, fit.problem.p))
-    for j, d in enumerate(at.directions):
+    out = np.zeros((at.count, fit.problem.p, fit.problem.p))
+    for j, d in at.directions:
         za = fit.problem.terms[d.term].project(a)
-        out[j] = np.einsum("lqa,qr,lrb->ab", za, d.matrix, za, optimize=True)
+        out[j] += np.einsum("lqa,qr,lrb->ab", za, d.matrix, za, optimize=True)
     return out
 
 

@@ -65,8 +65,8 @@ class Fit:
 
     @property
     def estimated(self) -> Bools:
-        """Components that count as parameters: not pinned (boundary ones do count)."""
-        return ~self.problem.fixed
+        """Components that count as parameters: not pinned, equal ones once, boundary ones too."""
+        return self.problem.estimated
 
     @cached_property
     def marginal_diagonal(self) -> Floats:

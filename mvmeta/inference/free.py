@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mvmeta._typing import Bools, Floats
+from mvmeta.design.sharing import Sharing
 from mvmeta.inference.fit import Fit
 from mvmeta.structures import Chart, CovarianceStructure, Kronecker, Pinned, Tied
 from mvmeta.structures.base import RestrictedChart
@@ -68,6 +69,11 @@ def free_charts(fit: Fit) -> tuple[list[Chart], list[Floats]]:
     """One chart per term over its free components, and where in it the estimate lies."""
     found = [_free_chart(*piece) for piece in _pieces(fit)]
     return [chart for chart, _ in found], [point for _, point in found]
+
+
+def free_sharing(fit: Fit, charts: Sequence[Chart]) -> Sharing:
+    """Which of the charts' coordinates are one parameter: those of terms that are tied."""
+    return Sharing.of([len(c.lower) for c in charts], fit.problem.ties)
 
 
 def _pieces(fit: Fit) -> Iterator[tuple[CovarianceStructure, Floats, Bools]]:

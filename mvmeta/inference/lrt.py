@@ -110,7 +110,8 @@ def _boundary(full: Fit, restricted: Fit, statistic: float, pvalue: float) -> fl
     extra = int(full.estimated.sum()) - int(restricted.estimated.sum())
     if extra == 0:
         return pvalue
-    variances = [int((f.problem.power[f.estimated] == 2).sum()) for f in (full, restricted)]
+    # variances that are equal to others are not at 0: all count
+    variances = [int((f.problem.power[~f.problem.fixed] == 2).sum()) for f in (full, restricted)]
     if full.problem.p == restricted.problem.p and extra == 1 and variances[0] > variances[1]:
         return pvalue / 2 if statistic > 0 else 1.0
     if variances[0] == variances[1] and not restricted.boundary.any():

@@ -81,6 +81,8 @@ class Profile:
 
     def __init__(self, fit: Fit, backend: MarginalCovariance, component: int) -> None:
         self._fit, self._backend, self._component = fit, backend, component
+        group = fit.problem.shared.group
+        self._members = np.flatnonzero(group == group[component])
         self._loglik = fit.loglik[fit.reml]
         spec = fit.problem.components[component]
         self.estimate, self.lower, self.upper = float(fit.theta[component]), spec.lower, spec.upper
@@ -107,18 +109,19 @@ class Profile:
         """
         problem = pin(self._fit.problem, self._component, value)
         theta = (self._fit.theta if start is None else start).copy()
-        theta[self._component] = value
+        theta[self._members] = value
         objective = Objective(self._backend, self._fit.reml, problem=problem)
         try:
             found = maximize(objective, start=theta)
-            slope = objective.natural(found.theta).gradient[self._component]
+            gradient = objective.natural(found.theta).gradient
         except (NotPositiveDefiniteError, MvmetaError) as error:
             raise ConvergenceError(
                 f"the likelihood does not exist with the component at {value:g}"
             ) from error
         at = found.evaluation
         self._compare(value, at.loglik)
-        return ProfilePoint(value, at.loglik, float(slope), found.theta, at)
+        slope = float(gradient[self._members].sum())
+        return ProfilePoint(value, at.loglik, slope, found.theta, at)
 
     def _compare(self, value: float, loglik: float) -> None:
         above = loglik - self._loglik
@@ -231,14 +234,13 @@ class Profile:
 
 
 def pin(problem: MetaProblem, component: int, value: float) -> MetaProblem:
-    """The same problem with one more component held at a value."""
-    terms, at = list(problem.terms), component
+    """The same problem with one more component, and all that are equal to it, held at a value."""
+    group, terms, first = problem.shared.group, list(problem.terms), 0
     for t, term in enumerate(terms):
         count = len(term.structure.components)
-        if at < count:
+        for at in np.flatnonzero(group[first : first + count] == group[component]).tolist():
             terms[t] = replace(term, structure=_pinned(term.structure, at, value))
-            break
-        at -= count
+        first += count
     return replace(problem, terms=tuple(terms))
 
 

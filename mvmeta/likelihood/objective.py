@@ -14,13 +14,14 @@ is N.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import lapack
 
 from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
+from mvmeta.design.sharing import Sharing
 from mvmeta.likelihood.criterion import criterion
 from mvmeta.likelihood.orthonormal import orthonormal_basis
 from mvmeta.marginal.base import Direction, MarginalCovariance, NotPositiveDefiniteError, Sums
@@ -70,6 +71,17 @@ class Evaluation:
         """Minus the Hessian of the log-likelihood, shape (J, J)."""
         return 2 * self.average - self.expected + self.curvature
 
+    def shared(self, x: Floats, sharing: Sharing) -> "Evaluation":
+        """The same at the parameters `x` (m,) that fill the J places: derivatives add up."""
+        return replace(
+            self,
+            x=x,
+            gradient=sharing.add(self.gradient),
+            average=sharing.add_pairs(self.average),
+            expected=sharing.add_pairs(self.expected),
+            curvature=sharing.add_pairs(self.curvature),
+        )
+
 
 class Objective:
     """The log-likelihood of a problem as a function of its components.
@@ -116,8 +128,11 @@ class Objective:
         effects takes from it (a share of about p / n) and stands for the average information;
         value and gradient are exact.
         """
-        charts = [t.structure.working for t in self.problem.terms]
-        return self._evaluate(np.asarray(x, float), charts, self.problem.split_working(x), quick)
+        x, problem = np.asarray(x, float), self.problem
+        charts = [t.structure.working for t in problem.terms]
+        at = self._evaluate(x, charts, problem.split_working(x), quick)
+        sharing = problem.shared_working
+        return at if sharing.trivial else at.shared(x, sharing)
 
     def _evaluate(
         self, x: Floats, charts: Sequence[Chart], pieces: Sequence[Floats], quick: bool = False
@@ -147,7 +162,7 @@ class Objective:
             gradient=_gradient(s.trace, s.slope, projector, b),
             average=expected if s.slope_pairs is None else average_information(s, c, b),
             expected=expected,
-            curvature=curvature_term(s, projector, b, where, len(x)),
+            curvature=curvature_term(s, projector, b, where, len(s.trace)),
             beta=self._r_inverse @ (self._ols + beta),
             cov_beta=self._r_inverse @ c @ self._r_inverse.T,
         )

@@ -19,7 +19,9 @@ from mvmeta.model.frames import Source, numeric, shorten
 from mvmeta.model.parameters import warn_of_too_many
 from mvmeta.model.random import expand
 from mvmeta.model.rank import independent_columns
+from mvmeta.model.specs import TermSpec
 from mvmeta.model.terms import Selection, TermData, TermRecord, bind, collect
+from mvmeta.model.ties import tie_notes, tied_positions
 from mvmeta.model.variance import GivenVariance, read_variance
 from mvmeta.model.weights import GivenWeights, read_weights
 
@@ -108,6 +110,7 @@ def prepare_formula(
     *,
     groups: Any = None,
     random: Any = None,
+    equal: Any = None,
     weights: Any = None,
     subset: Any = None,
     missing: str = "drop",
@@ -120,7 +123,7 @@ def prepare_formula(
     formula : str
     data : DataFrame or anything `Source` reads
     variance : see `read_variance`
-    groups, random : see `expand`
+    groups, random, equal : see `expand`
     weights : see `read_weights`
     subset : see `rows.subset_rows`
     missing : {"drop", "raise", "none"}
@@ -144,7 +147,8 @@ def prepare_formula(
     parsed = formulas.parse(formula, source.columns, environment)
     frame = source.frame(parsed.variables, f"the formula {formula!r}")
     _refuse_complex(frame)
-    given = _collect(source, variance, groups, random, weights, environment)
+    specs = expand(groups, random, source.columns, equal)
+    given = _collect(source, variance, specs, weights, environment)
     absent = {c: frame[c].isna().to_numpy() for c in parsed.variables} | given.missing()
     chosen = _choose(subset, absent, missing, source)
     chosen, design = _evaluate(parsed, frame, chosen, missing, source)
@@ -166,6 +170,7 @@ def prepare_arrays(
     *,
     groups: Any = None,
     random: Any = None,
+    equal: Any = None,
     weights: Any = None,
     subset: Any = None,
     missing: str = "raise",
@@ -183,7 +188,7 @@ def prepare_arrays(
         intercept alone.
     data : DataFrame or anything `Source` reads, optional
         Where column names in `variance`, `groups`, `random`, `weights` and `subset` are found.
-    variance, groups, random, weights, subset, missing
+    variance, groups, random, equal, weights, subset, missing
         As in `prepare_formula`.
 
     Returns
@@ -206,7 +211,8 @@ def prepare_arrays(
     ).rename(str(y.name))
     x, names = _as_matrix(exog, source.index)
     endog_values = numeric(y, "endog")
-    given = _collect(source, variance, groups, random, weights, environment)
+    specs = expand(groups, random, source.columns, equal)
+    given = _collect(source, variance, specs, weights, environment)
     absent = {str(y.name): np.isnan(endog_values)}
     absent |= {name: np.isnan(x[:, j]) for j, name in enumerate(names)} | given.missing()
     chosen = _choose(subset, absent, missing, source)
@@ -260,9 +266,8 @@ class _Fixed:
 
 
 def _collect(
-    source: Source, variance: Any, groups: Any, random: Any, weights: Any, environment: Any
+    source: Source, variance: Any, specs: Sequence[TermSpec], weights: Any, environment: Any
 ) -> _Given:
-    specs = expand(groups, random, source.columns)
     return _Given(
         read_variance(variance, source),
         read_weights(weights, source),
@@ -317,7 +322,9 @@ def _assemble(
     x = fixed.exog if keep.all() else np.ascontiguousarray(fixed.exog[:, keep])
     selection = Selection(chosen.rows, chosen.candidates, saturated=len(x) == x.shape[1])
     bound = [bind(term, selection) for term in given.terms]
-    problem = MetaProblem(fixed.endog, x, v, tuple(term for term, _, _ in bound))
+    terms = tuple(term for term, _, _ in bound)
+    ties = tied_positions([term.spec for term in given.terms], terms)
+    problem = MetaProblem(fixed.endog, x, v, terms, ties)
     warn_of_too_many(problem)
     return Prepared(
         problem=problem,
@@ -332,7 +339,7 @@ def _assemble(
         weights=None if given.weights is None else given.weights.take(chosen.rows, index),
         spec=spec,
         frame=frame,
-        notes=[note for _, _, notes in bound for note in notes],
+        notes=[*(note for _, _, notes in bound for note in notes), *tie_notes(ties, terms)],
         term_specs=[record for _, record, _ in bound],
         formula=None if spec is None else spec.text,
     )

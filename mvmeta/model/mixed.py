@@ -52,6 +52,10 @@ class MetaMixedLM(LikelihoodModel):
         "study/id" or ["study", "id"].
     random : str, Random, or list of these, optional
         Further random terms, such as "1 | species"; needs `data`.
+    equal : list of str, or list of lists of str, optional
+        Names of random terms whose components are equal, such as ["study", "lab"], or several
+        groups of them: terms with one variance each, or with the same structure over the same
+        levels.  (Components of one term are made equal by ``Random(..., equal=)``.)
     weights : array_like, shape (n,) or (n, n), optional
         User weights W for the fixed effects, which get a sandwich covariance.
     subset : optional
@@ -92,6 +96,7 @@ class MetaMixedLM(LikelihoodModel):
         groups: Any = None,
         random: Any = None,
         *,
+        equal: Any = None,
         weights: Any = None,
         subset: Any = None,
         missing: str = "raise",
@@ -105,6 +110,7 @@ class MetaMixedLM(LikelihoodModel):
                 variance,
                 groups=groups,
                 random=random,
+                equal=equal,
                 weights=weights,
                 subset=subset,
                 missing=missing,
@@ -123,6 +129,7 @@ class MetaMixedLM(LikelihoodModel):
         variance: Any,
         groups: Any = None,
         random: Any = None,
+        equal: Any = None,
         weights: Any = None,
         missing: str = "drop",
         backend: str | None = None,
@@ -144,6 +151,8 @@ class MetaMixedLM(LikelihoodModel):
             Random intercepts: "study", "study/id" or ["study", "id"] (nested).
         random : str, Random, or list of these, optional
             Further random terms: "1 | species", ``Random("outcome | study", struct="UN")``.
+        equal : list of str, or list of lists of str, optional
+            Random terms whose components are equal, as in the class.
         weights : optional
             User weights for the fixed effects: a column, (n,) or (n, n).
         missing : {"drop", "raise", "none"}
@@ -170,6 +179,7 @@ class MetaMixedLM(LikelihoodModel):
             variance,
             groups=groups,
             random=random,
+            equal=equal,
             weights=weights,
             subset=subset,
             missing=missing,

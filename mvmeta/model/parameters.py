@@ -10,7 +10,7 @@ def warn_of_too_many(problem: MetaProblem) -> None:
     The likelihood may still have a maximum (metafor fits such models without a word), but some
     combination of the parameters is then decided by none of the data.
     """
-    free = int((~problem.fixed).sum())
+    free = int(problem.estimated.sum())
     if problem.p + free <= problem.n:
         return
     terms = [t for t in problem.terms if not t.structure.fixed.all()]

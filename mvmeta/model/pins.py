@@ -84,8 +84,9 @@ def _dense(matrix: Floats | sparse.csr_array) -> Floats:
 class _Pins:
     """The values being collected, the groups that share one, and a note for what is automatic."""
 
-    def __init__(self, structure: CovarianceStructure, name: str) -> None:
+    def __init__(self, structure: CovarianceStructure, name: str, elsewhere: bool) -> None:
         self.structure, self.name = structure, name
+        self.elsewhere = elsewhere
         count = len(structure.components)
         self.values: Floats = np.full(count, np.nan)
         self.group: Ints = np.arange(count)
@@ -110,6 +111,8 @@ class _Pins:
 
     def _open(self, which: Ints) -> list[int]:
         """Those without a value that are equal to none outside `which`, which would tell theirs."""
+        if self.elsewhere:
+            return []
         outside = np.delete(self.group, which)
         return [int(j) for j in which if np.isnan(self.values[j]) and self.group[j] not in outside]
 
@@ -151,7 +154,8 @@ def pin(
     SpecificationError
         If the user's values or groups do not fit the components of the structure.
     """
-    pins = _Pins(structure, spec.name)
+    # another term may tell what is equal to the components of this one
+    pins = _Pins(structure, spec.name, elsewhere=spec.tie is not None and not saturated)
     _group(pins, spec)
     _fill(pins, spec)
     _check_fixed_matrix(pins, spec)

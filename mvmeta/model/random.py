@@ -20,6 +20,7 @@ from mvmeta.model.grammar import (
 )
 from mvmeta.model.groups import from_groups
 from mvmeta.model.specs import TermSpec
+from mvmeta.model.ties import tie
 from mvmeta.structures.matern import MaternProfile
 
 CORR_SCALES = ("cor", "cor0", "cov0", "none")
@@ -196,8 +197,10 @@ class Random:
         return pins
 
 
-def expand(groups: Any, random: Any, columns: Sequence[object] | None = None) -> list[TermSpec]:
-    """Turn `groups=` and `random=` into the ordered list of terms.
+def expand(
+    groups: Any, random: Any, columns: Sequence[object] | None = None, equal: Any = None
+) -> list[TermSpec]:
+    """Turn `groups=`, `random=` and `equal=` into the ordered list of terms.
 
     Parameters
     ----------
@@ -209,6 +212,9 @@ def expand(groups: Any, random: Any, columns: Sequence[object] | None = None) ->
     columns : sequence, optional
         Columns of the data: a list of strings in `groups` that are not among them holds
         the labels of the rows.
+
+    equal : None, list of str, or list of lists of str
+        See `ties.tie`.
 
     Returns
     -------
@@ -225,7 +231,7 @@ def expand(groups: Any, random: Any, columns: Sequence[object] | None = None) ->
     for term in terms:
         specs += _from_random(term)
     _check_duplicates(specs)
-    return _unique_names(specs)
+    return tie(_unique_names(specs), equal)
 
 
 def _require_labelled(matrix: object, what: str, term: Random) -> None:

@@ -106,7 +106,8 @@ def maximize(
     """
     problem = objective.problem
     box = _box(objective)
-    starts = _starts(objective) if start is None else [problem.to_working(start)]
+    lead = problem.shared_working.lead
+    starts = [lead(x) for x in _starts(objective)] if start is None else [problem.to_working(start)]
     ascents: list[Ascent] = []
     for x in starts:
         known = max((a.at.loglik for a in ascents if a.done), default=np.inf)
@@ -192,12 +193,15 @@ climb by."""
 
 
 def _box(objective: Objective) -> Box:
-    structures = [t.structure for t in objective.problem.terms]
+    structures, join = (
+        [t.structure for t in objective.problem.terms],
+        objective.problem.join_working,
+    )
     scale = np.sqrt(variance_scale(objective))
     return Box(
-        lower=_join([s.working.lower for s in structures]),
-        upper=_join([s.working.upper for s in structures]),
-        unit=scale ** _join([s.units() for s in structures]),
+        lower=join([s.working.lower for s in structures]),
+        upper=join([s.working.upper for s in structures]),
+        unit=scale ** join([s.units() for s in structures]),
     )
 
 
