@@ -48,6 +48,21 @@ class MetaProblem:
         """Number of fixed effects."""
         return self.x.shape[1]
 
+    @property
+    def mean_variance(self) -> float:
+        """Mean of the sampling variances."""
+        return float(self.v.variances.mean())
+
+    @property
+    def mean_square(self) -> float:
+        """Mean of y^2."""
+        return float(np.mean(self.y**2))
+
+    @property
+    def zero_variances(self) -> Ints:
+        """Rows whose sampling variance is 0."""
+        return np.flatnonzero(self.v.variances == 0)
+
     @cached_property
     def components(self) -> tuple[Component, ...]:
         """All natural parameters, term by term."""

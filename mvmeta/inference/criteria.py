@@ -56,18 +56,10 @@ def info_criteria(fit: Fit, *, reml: bool | None = None) -> InfoCriteria:
     llf = fit.loglik[reml]
     return InfoCriteria(
         llf=llf,
-        deviance=-2.0 * llf if reml else -2.0 * (llf - _saturated(fit)),
+        deviance=-2.0 * llf if reml else -2.0 * (llf - fit.saturated_loglik),
         aic=-2.0 * llf + 2.0 * q,
         bic=-2.0 * llf + q * float(np.log(n)) if n > 0 else np.nan,
         aicc=-2.0 * llf + 2.0 * q * m / (m - q - 1),
         n_parameters=q,
         n_effective=n,
     )
-
-
-def _saturated(fit: Fit) -> float:
-    """ML log-likelihood of the model with one parameter per row; 0 where V is singular."""
-    v = fit.problem.v
-    if v.is_singular:
-        return 0.0
-    return -0.5 * (fit.problem.n * float(np.log(2.0 * np.pi)) + v.logdet())

@@ -16,7 +16,6 @@ from mvmeta.likelihood.objective import (
     directions,
     expected_information,
 )
-from mvmeta.likelihood.orthonormal import orthonormal_basis
 from mvmeta.marginal.base import Direction
 
 INFORMATION_TOLERANCE = 1e-10
@@ -66,8 +65,7 @@ def curvature(fit: Fit) -> Curvature:
     first, second, where = directions(charts, points)
     sharing = free_sharing(fit, charts)
     p = fit.problem.p
-    q, r = orthonormal_basis(fit.problem.x)
-    sums = fit.factor.sums(np.column_stack([q, fit.resid]), first, second)
+    sums, r = fit.orthonormal_sums(first, second)
     c = np.asarray(np.linalg.inv(sums.gram[:p, :p]), dtype=float)
     b = np.append(-c @ sums.gram[:p, p], 1.0)
     projector = criterion(fit.reml).projector(c)

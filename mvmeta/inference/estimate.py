@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Floats, Ints
 from mvmeta.errors import ConvergenceError, CovarianceError
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.weighted import weighted_fixed_effects
@@ -26,6 +26,7 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
     tol: float = DECREMENT,
     report: Callable[[Iteration], None] | None = None,
     row_labels: Any = None,
+    make: type[Fit] = Fit,
 ) -> tuple[Fit, Optimum]:
     """Fit a problem.
 
@@ -42,6 +43,8 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
         See `optimize.maximize.maximize`.
     row_labels : sequence, optional
         Names of the n rows in errors; their positions unless said.
+    make : type
+        Of the fit.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
         optimum = maximize(objective, start=start, maxiter=maxiter, tol=tol, report=report)
     except NotPositiveDefiniteError as err:
         labels = range(problem.n) if row_labels is None else row_labels
-        raise _explain(problem.v.variances, labels, bool(problem.terms)) from err
+        raise _explain(problem.zero_variances, labels, bool(problem.terms)) from err
     if not np.isfinite(optimum.evaluation.loglik):
         raise ConvergenceError("the log-likelihood is not finite; check y and V for extreme values")
     theta = optimum.theta
@@ -74,12 +77,11 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
         gap = float(r @ factor.solve(r[:, None])[:, 0] - gls @ factor.solve(gls[:, None])[:, 0])
         loglik = {k: v - gap / 2 for k, v in loglik.items()}
         beta, cov = at.beta, at.cov
-    fit = Fit(problem, reml, theta, optimum.boundary, factor, beta, cov, loglik, weights)
+    fit = make(problem, reml, theta, optimum.boundary, factor, beta, cov, loglik, weights)
     return fit, optimum
 
 
-def _explain(variances: Floats, labels: Any, has_terms: bool) -> CovarianceError:
-    zero = np.flatnonzero(variances == 0)
+def _explain(zero: Ints, labels: Any, has_terms: bool) -> CovarianceError:
     if len(zero):
         rows = ", ".join(str(labels[i]) for i in zero[:6]) + (" ..." if len(zero) > 6 else "")
         mend = (

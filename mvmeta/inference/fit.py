@@ -1,5 +1,6 @@
 """A problem, its optimum, and what every inference function may ask of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +9,8 @@ from scipy import sparse
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.design.problem import MetaProblem
-from mvmeta.marginal.base import MarginalFactor, diagonal, multiply
+from mvmeta.likelihood.orthonormal import orthonormal_basis
+from mvmeta.marginal.base import Direction, MarginalFactor, Sums, diagonal, multiply
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,27 @@ class Fit:
     def resid(self) -> Floats:
         """Marginal residuals y - X b, shape (n,)."""
         return residuals(self.problem.y, self.fitted)
+
+    def orthonormal_sums(
+        self, directions: Sequence[Direction], extra: Sequence[Direction] = ()
+    ) -> tuple[Sums, Floats]:
+        """Sums of [Q e], X = Q R with Q'Q = I and e residuals of some coefficients, and R."""
+        q, r = orthonormal_basis(self.problem.x)
+        return self.factor.sums(np.column_stack([q, self.resid]), directions, extra), r
+
+    @property
+    def residual_quadratic(self) -> float:
+        """``e' inv(M) e`` of the marginal residuals."""
+        e = self.resid
+        return float(e @ self.factor.solve(e[:, None])[:, 0])
+
+    @property
+    def saturated_loglik(self) -> float:
+        """ML log-likelihood of the model with one parameter per row; 0 where V is singular."""
+        v = self.problem.v
+        if v.is_singular:
+            return 0.0
+        return -0.5 * (self.problem.n * float(np.log(2.0 * np.pi)) + v.logdet())
 
     @property
     def estimated(self) -> Bools:

@@ -17,8 +17,7 @@ def knapp_hartung_factor(fit: Fit) -> float:
     k, p = fit.problem.n, fit.problem.p
     if k == p:
         return np.nan
-    e = fit.resid
-    return float(e @ fit.factor.solve(e[:, None])[:, 0]) / (k - p)
+    return fit.residual_quadratic / (k - p)
 
 
 def scaled_cov(fit: Fit, kind: str) -> Floats:

@@ -24,7 +24,13 @@ from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sharing import Sharing
 from mvmeta.likelihood.criterion import criterion
 from mvmeta.likelihood.orthonormal import orthonormal_basis
-from mvmeta.marginal.base import Direction, MarginalCovariance, NotPositiveDefiniteError, Sums
+from mvmeta.marginal.base import (
+    Direction,
+    LeastSquares,
+    MarginalCovariance,
+    NotPositiveDefiniteError,
+    Sums,
+)
 from mvmeta.structures.base import Chart
 
 
@@ -100,15 +106,11 @@ class Objective:
     ) -> None:
         self.backend, self.reml = backend, reml
         self.problem = backend.problem if problem is None else problem
-        y = self.problem.y
-        q, r = orthonormal_basis(self.problem.x)
-        self._r_inverse = _triangular_inverse(r, lower=False)
+        found = backend.least_squares or least_squares(backend)
+        self._r_inverse = _triangular_inverse(found.r, lower=False)
         self._criteria = {kind: criterion(kind) for kind in (True, False)}
-        self._ols = q.T @ y
-        # y enters as its residual: y'Ny would cancel where y is far from 0
-        residual = y - q @ self._ols
-        self._residual_ss = float(residual @ residual)
-        self._a = backend.arrange(np.column_stack([q, residual]))
+        self._ols, self._residual_ss = found.coefficients, found.residual_ss
+        self._a = found.columns
         self.n_evaluations = 0
 
     @property
@@ -166,6 +168,17 @@ class Objective:
             beta=self._r_inverse @ (self._ols + beta),
             cov_beta=self._r_inverse @ c @ self._r_inverse.T,
         )
+
+
+def least_squares(backend: MarginalCovariance) -> LeastSquares:
+    """Ordinary least squares in the rows of a backend's problem, arranged for it."""
+    y = backend.problem.y
+    q, r = orthonormal_basis(backend.problem.x)
+    coefficients = q.T @ y
+    # y enters as its residual: y'Ny would cancel where y is far from 0
+    residual = y - q @ coefficients
+    arranged = backend.arrange(np.column_stack([q, residual]))
+    return LeastSquares(r, coefficients, float(residual @ residual), arranged)
 
 
 def _cholesky(gram: Floats) -> Floats:

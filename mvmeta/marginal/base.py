@@ -102,6 +102,28 @@ class Arranged:
     data: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class LeastSquares:
+    """Ordinary least squares of y on X = Q R with Q'Q = I.
+
+    Attributes
+    ----------
+    r : ndarray, shape (p, p)
+        Upper triangular.
+    coefficients : ndarray, shape (p,)
+        Of Q: Q'y.
+    residual_ss : float
+        e'e for e = y - Q Q'y.
+    columns : ndarray, shape (n, p + 1), or Arranged
+        [Q e], as `MarginalFactor.sums` of the same backend takes it.
+    """
+
+    r: Floats
+    coefficients: Floats
+    residual_ss: float
+    columns: "Floats | Arranged"
+
+
 class NotPositiveDefiniteError(ArithmeticError):
     """M is not positive definite at this point; the optimiser steps back from it."""
 
@@ -142,6 +164,8 @@ class MarginalCovariance(ABC):
 
     name: str
     problem: MetaProblem
+    least_squares: LeastSquares | None = None
+    """Brought along by a backend that does not hold the rows it would be computed from."""
 
     def arrange(self, a: Floats) -> Arranged:
         """A (n, a) in the order in which `MarginalFactor.sums` works."""

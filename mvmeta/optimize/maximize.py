@@ -207,9 +207,9 @@ def _box(objective: Objective) -> Box:
 
 def variance_scale(objective: Objective) -> float:
     """A variance of the size of the data's: of residuals, else of the sampling errors, else 1."""
-    mean = float(objective.problem.v.variances.mean())
+    mean = objective.problem.mean_variance
     residual = objective.residual_variance
-    if residual > ROUNDING * max(mean, float(np.mean(objective.problem.y**2))):
+    if residual > ROUNDING * max(mean, objective.problem.mean_square):
         return residual
     return mean if mean > 0 else 1.0
 
