@@ -240,7 +240,7 @@ def _add_inference_options(parser: argparse.ArgumentParser) -> None:
     add("--alpha", type=_probability, default=0.05, help="1 - coverage of intervals (0.05)")
     add("--start", metavar="LIST", type=_numbers, help="components to start from: --start=0.1,0.2")
     add("--maxiter", type=_positive_int, default=200, help="likelihood evaluations (200)")
-    add("--backend", metavar="NAME", help="nested, blocks, woodbury or dense; chosen unless given")
+    add("--backend", metavar="NAME", help="how M is factored; chosen from the layout unless given")
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,10 @@ ALGEBRA = 1e-12
 BACKEND = 1e-9
 """One statistic from two backends, relative to the largest entry of the array it is part of."""
 
+DOMINANT = 1e-7
+"""As `BACKEND` where one G is 1e4 times V and the backend holds M: V is in it with 12 digits,
+and the statistics are made of squares of what V alone determines."""
+
 DERIVATIVE = 1e-6
 """A closed form against differences of the function it is the derivative of."""
 

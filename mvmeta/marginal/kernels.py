@@ -77,27 +77,37 @@ def stack_sums(
     """
     na = inverse @ a
     kna = [k @ na for k in ks]
-    nkna = [inverse @ x for x in kna] if pairs else []
     nk = [inverse @ k for k in ks]
     j, width = len(ks), a.shape[2]
-    trace_pairs, slopes = np.zeros((j, j)), np.zeros((j, j, width, width))
-    for r in range(j):
-        for c in range(r + 1):
-            trace_pairs[r, c] = trace_pairs[c, r] = np.einsum("bmn,bnm->", nk[r], nk[c])
-            if not pairs:
-                continue
-            full = contract(kna[r], nkna[c])
-            slopes[r, c] = slopes[c, r] = (full + full.T) / 2
     return Sums(
         logdet=logdet,
         gram=contract(a, na),
         trace=np.array([np.einsum("bmm->", x) for x in nk]),
         slope=np.array([contract(na, x) for x in kna]).reshape(j, width, width),
-        trace_pairs=trace_pairs,
-        slope_pairs=slopes if pairs else None,
+        trace_pairs=_trace_pairs(nk),
+        slope_pairs=_slope_pairs(inverse, kna, width) if pairs else None,
         extra_trace=np.array([np.einsum("bmn,bmn->", inverse, k) for k in extras]),
         extra_slope=np.array([contract(na, k @ na) for k in extras]).reshape(-1, width, width),
     )
+
+
+def _trace_pairs(nk: list[Floats]) -> Floats:
+    """Traces of the products of all pairs (J, J), as one product of two matrices."""
+    if not nk:
+        return np.zeros((0, 0))
+    left = np.array([x.ravel() for x in nk])
+    right = np.array([x.transpose(0, 2, 1).ravel() for x in nk])
+    return np.asarray(left @ right.T)
+
+
+def _slope_pairs(inverse: Floats, kna: list[Floats], width: int) -> Floats:
+    """The symmetric part of A'N K_j N K_l N A for all pairs (J, J, a, a)."""
+    if not kna:
+        return np.zeros((0, 0, width, width))
+    images = np.concatenate(kna, axis=2)
+    full = contract(images, inverse @ images).reshape(len(kna), width, len(kna), width)
+    full = full.transpose(0, 2, 1, 3)
+    return np.asarray((full + full.transpose(0, 1, 3, 2)) / 2)
 
 
 def contract(left: Floats, right: Floats) -> Floats:

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mvmeta.design.layout import connected
+from mvmeta.design.layout import connected, recode
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import SpecificationError
 from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.marginal.blocks import BlocksMarginal
+from mvmeta.marginal.compressed import CompressedMarginal, shared_groups
 from mvmeta.marginal.dense import DenseMarginal
 from mvmeta.marginal.nested import NestedMarginal, nested_order
 from mvmeta.marginal.woodbury import WoodburyMarginal
 
-BACKENDS = ("nested", "blocks", "woodbury", "dense")
+BACKENDS = ("nested", "compressed", "blocks", "woodbury", "dense")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Choice:
 
     Attributes
     ----------
-    name : {"nested", "blocks", "woodbury", "dense"}
+    name : {"nested", "compressed", "blocks", "woodbury", "dense"}
     reason : str
         One sentence.
     outer : tuple of int
@@ -47,13 +48,17 @@ def choose_backend(problem: MetaProblem) -> Choice:
     Choice
         "nested" where V is diagonal and all terms are random intercepts that nest (cost
         proportional to n), unless a sampling variance is 0, which it cannot divide by, and the
-        clusters are small enough to be inverted; otherwise whichever of "blocks" (sum of cubed
+        clusters are small enough to be inverted; "compressed" where all terms have the same
+        groups, V stays within them and is not singular (cost proportional to the number of
+        groups); otherwise whichever of "blocks" (sum of cubed
         cluster sizes) and "woodbury" (the same without the terms that link clusters, plus the
         cubed number of those terms' effects and a constant) needs fewer operations.
     """
     nests = problem.v.is_diagonal and nested_order(problem) is not None
     if nests and problem.v.variances.min(initial=1.0) > 0:
         return Choice("nested", "V is diagonal and the random intercepts nest")
+    if _compressible(problem):
+        return Choice("compressed", "all random terms have the same groups, within which V stays")
     outer, cost = _cheapest_split(problem)
     if nests and cost > DEAR:
         return Choice("nested", "the random intercepts nest, and the clusters are too large")
@@ -61,6 +66,14 @@ def choose_backend(problem: MetaProblem) -> Choice:
         return Choice("blocks", f"independent clusters of rows, about {cost:.1g} operations")
     names = ", ".join(problem.terms[t].name for t in outer)
     return Choice("woodbury", f"{names} would link small clusters into large ones", outer)
+
+
+def _compressible(problem: MetaProblem) -> bool:
+    """Whether `CompressedMarginal` can hold the problem and has enough groups to loop over."""
+    if not shared_groups(problem) or problem.v.is_singular:
+        return False
+    q = sum(t.q for t in problem.terms)
+    return q <= FEW_EFFECTS or recode(problem.terms[0].level)[1] >= GROUPS_PER_EFFECT * q
 
 
 def _cheapest_split(problem: MetaProblem) -> tuple[tuple[int, ...], float]:
@@ -80,6 +93,9 @@ def _cheapest_split(problem: MetaProblem) -> tuple[tuple[int, ...], float]:
     return best
 
 
+FEW_EFFECTS, GROUPS_PER_EFFECT = 16, 8
+"""Effects per group up to which "compressed" is always good; its loops over more of them need
+this many groups for each to be worth their overhead."""
 DEAR = 1e10
 """Operations per evaluation beyond which zero sampling variances are no reason for blocks."""
 LOW_RANK_COST = 4.0
@@ -105,8 +121,18 @@ def _nested(problem: MetaProblem) -> MarginalCovariance:
     return NestedMarginal(problem)
 
 
+def _compressed(problem: MetaProblem) -> MarginalCovariance:
+    if not shared_groups(problem) or problem.v.is_singular:
+        raise SpecificationError(
+            "backend 'compressed' needs random terms with the same outer groups, a V that links "
+            "no two of them, and no sampling variance of 0; leave backend unset to have one chosen"
+        )
+    return CompressedMarginal(problem)
+
+
 _BUILD: dict[str, Callable[[MetaProblem], MarginalCovariance]] = {
     "nested": _nested,
+    "compressed": _compressed,
     "blocks": BlocksMarginal,
     "woodbury": _woodbury,
     "dense": DenseMarginal,
@@ -119,7 +145,7 @@ def build_backend(problem: MetaProblem, name: str | None = None) -> MarginalCova
     Parameters
     ----------
     problem : MetaProblem
-    name : {"nested", "blocks", "woodbury", "dense"}, optional
+    name : {"nested", "compressed", "blocks", "woodbury", "dense"}, optional
 
     Raises
     ------

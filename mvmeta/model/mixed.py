@@ -64,7 +64,7 @@ class MetaMixedLM(LikelihoodModel):
         What to do with rows in which anything is missing.
     data : DataFrame, optional
         Where names are looked up.
-    backend : {"nested", "blocks", "woodbury", "dense"}, optional
+    backend : {"nested", "compressed", "blocks", "woodbury", "dense"}, optional
         How M is factored; chosen from the layout unless said (see `backend_choice`).
 
     Raises

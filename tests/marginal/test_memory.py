@@ -69,7 +69,7 @@ def peak(build, n):
 
 @pytest.mark.parametrize(
     ("build", "backend", "vectors"),
-    [(nested, "nested", 90), (multivariate, "blocks", 500), (crossed, "woodbury", 350)],
+    [(nested, "nested", 90), (multivariate, "compressed", 500), (crossed, "woodbury", 350)],
 )
 def test_memory_is_proportional_to_n(build, backend, vectors):
     assert choose_backend(build(N)).name == backend

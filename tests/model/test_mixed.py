@@ -168,7 +168,7 @@ def test_the_intercept_alone_needs_no_design(data):
     assert_same_fit(found, expected, names=False)
 
 
-@pytest.mark.parametrize("backend", ["nested", "blocks", "woodbury", "dense"])
+@pytest.mark.parametrize("backend", ["nested", "compressed", "blocks", "woodbury", "dense"])
 def test_every_backend_gives_the_same_fit(backend, data):
     model = MetaMixedLM.from_formula(
         "yi ~ x + kind", data, variance="vi", groups="study", backend=backend

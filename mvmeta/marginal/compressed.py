@@ -1,0 +1,387 @@
+"""Terms that share their outer groups: each group compressed once to as many rows as effects.
+
+All terms are joined into one with q effects per group and covariance G (q, q).  With V = C C'
+in a group of m rows, its whitened design is triangularised once,
+
+    inv(C) Z = Q [R; 0],    Q' inv(C) A = [U; U'],    R (r, q), U (r, a), r = min(m, q),
+
+and from then on, at every G, with ``B = I + R G R'`` (r, r),
+
+    log|M| = log|V| + log|B|,            A'NA = U''U' + U' inv(B) U,
+    Z'NZ = R' inv(B) R,                  Z'NA = R' inv(B) U
+
+(the sufficient statistics of Henderson 1975, Biometrics 31:423, in the form of a square root,
+as Bates et al. 2015, J Stat Softw 67(1), use for theta -> 0).  What an evaluation costs depends
+on the number of groups and on q, not on the rows.  G may be singular, outcomes may be missing,
+and as nothing is subtracted no digits are lost where G is far above V.
+
+Groups lie side by side in the last axis, see `marginal.lanes`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvmeta._typing import Floats, Ints
+from mvmeta.design.layout import is_nested, recode, size_classes
+from mvmeta.design.problem import MetaProblem
+from mvmeta.marginal import lanes
+from mvmeta.marginal.base import Arranged, Direction, MarginalCovariance, MarginalFactor, Sums
+
+CHUNK_GROUPS = 2048
+"""Groups worked on at a time, so that temporaries of a few dozen numbers each stay in cache."""
+CHUNK_ENTRIES = 2**17
+"""Numbers in the largest temporary of an evaluation (1 MiB): fewer groups at a time above it."""
+ONE_CLASS_UP_TO = 2048
+"""Groups up to which all are padded to the largest r: a loop over classes would cost more."""
+
+
+def shared_groups(problem: MetaProblem) -> bool:
+    """Whether all terms have the same groups, and V links no rows of different ones."""
+    if not problem.terms:
+        return False
+    first = problem.terms[0].level
+    count = recode(first)[1]
+    for term in problem.terms[1:]:
+        if recode(term.level)[1] != count or not is_nested(term.level, first):
+            return False
+    return problem.v.is_diagonal or is_nested(problem.v.cluster, first)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Groups with the same number m of rows.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (m, g)
+    roots : ndarray, shape (m, g) or (m, m, g)
+        Standard deviations where V is diagonal, else its Cholesky factors C.
+    turn : Reflections or None
+        Q of the whitened design; None where m <= q, and nothing is to be compressed.
+    stack, at : int, slice
+        Where its groups are: which stack, which lanes.
+    """
+
+    rows: Ints
+    roots: Floats
+    turn: lanes.Reflections | None
+    stack: int
+    at: slice
+
+    def whiten(self, b: Floats) -> Floats:
+        """``Q' inv(C) b`` (m, k, g) for b (n, k) over all rows."""
+        x = b[self.rows].transpose(0, 2, 1)
+        x = x / self.roots[:, None] if self.roots.ndim == 2 else lanes.forward(self.roots, x)
+        return x if self.turn is None else self.turn.transposed(x)
+
+    def unwhiten(self, x: Floats) -> Floats:
+        """``inv(C') Q x`` for x (m, k, g)."""
+        x = x if self.turn is None else self.turn.times(x)
+        return x / self.roots[:, None] if self.roots.ndim == 2 else lanes.backward(self.roots, x)
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed(Arranged):
+    """A (n, a) compressed: `data` (a, a) is U''U', `scores` one U (r, a, g) for each stack."""
+
+    scores: list[Floats]
+
+
+class CompressedMarginal(MarginalCovariance):
+    """One joint term, V within its groups and positive definite.
+
+    Parameters
+    ----------
+    problem : MetaProblem
+        For which `shared_groups` holds and V is not singular.
+    """
+
+    name = "compressed"
+
+    def __init__(self, problem: MetaProblem) -> None:
+        self.problem = problem
+        ends = np.cumsum([t.q for t in problem.terms])
+        self.slots = [slice(int(e) - t.q, int(e)) for t, e in zip(problem.terms, ends, strict=True)]
+        self.q = int(ends[-1])
+        group, self.n_groups = recode(problem.terms[0].level)
+        self._parts: list[_Part] = []
+        self.stacks: list[Floats] = []  # R (r, q, g)
+        self._logdet_v = 0.0
+        self._compress(group)
+        self._first_row = [np.empty(s.shape[2], dtype=np.intp) for s in self.stacks]
+        for part in self._parts:
+            self._first_row[part.stack][part.at] = part.rows[0]
+
+    def _compress(self, group: Ints) -> None:
+        z = np.hstack([t.dense_z() for t in self.problem.terms])
+        classes = size_classes(group)
+        pad = self.n_groups <= ONE_CLASS_UP_TO
+        most = min(classes[-1].shape[1], self.q)
+        ranks = [most if pad else min(c.shape[1], self.q) for c in classes]
+        used = dict.fromkeys(sorted(set(ranks)), 0)
+        for r, c in zip(ranks, classes, strict=True):
+            used[r] += len(c)
+        self.stacks = [np.zeros((r, self.q, g)) for r, g in used.items()]
+        place = {r: k for k, r in enumerate(used)}
+        chunks = [
+            (place[r], c[i : i + CHUNK_GROUPS])
+            for r, c in zip(ranks, classes, strict=True)
+            for i in range(0, len(c), CHUNK_GROUPS)
+        ]
+        roots = self._roots([rows for _, rows in chunks])
+        start = [0] * len(used)
+        for (k, rows), root in zip(chunks, roots, strict=True):
+            at = slice(start[k], start[k] + len(rows))
+            start[k] = at.stop
+            self._add(_Part(np.ascontiguousarray(rows.T), root, None, k, at), z)
+
+    def _roots(self, chunks: list[Ints]) -> list[Floats]:
+        v = self.problem.v
+        if v.is_diagonal:
+            return [np.sqrt(v.variances[rows].T) for rows in chunks]
+        blocks = v.stacks(chunks)
+        return [lanes.cholesky(np.ascontiguousarray(b.transpose(1, 2, 0))) for b in blocks]
+
+    def _add(self, part: _Part, z: Floats) -> None:
+        diagonal = part.roots
+        if diagonal.ndim == 3:
+            diagonal = np.einsum("iig->ig", diagonal)
+        self._logdet_v += 2.0 * float(np.log(diagonal).sum())
+        design = part.whiten(z)
+        if len(design) > self.q:
+            turn = lanes.Reflections(design)
+            part = _Part(part.rows, part.roots, turn, part.stack, part.at)
+            design = turn.r
+        self._parts.append(part)
+        self.stacks[part.stack][: len(design), :, part.at] = design
+
+    def arrange(self, a: Floats) -> Compressed:
+        """U'U' and the U of every group, for a (n, k)."""
+        width = a.shape[1]
+        rest = np.zeros((width, width))
+        scores = [np.zeros((s.shape[0], width, s.shape[2])) for s in self.stacks]
+        for part in self._parts:
+            x = part.whiten(a)
+            scores[part.stack][: min(len(x), self.q), :, part.at] = x[: self.q]
+            if len(x) > self.q:
+                rest += lanes.total(x[self.q :], x[self.q :])
+        return Compressed(rest, scores)
+
+    def join(self, gs: Sequence[Floats]) -> Floats:
+        """G (q, q) of the joint term."""
+        out = np.zeros((self.q, self.q))
+        for slot, g in zip(self.slots, gs, strict=True):
+            out[slot, slot] = g
+        return out
+
+    def embed(self, directions: Sequence[Direction]) -> Floats:
+        """The directions as matrices of the joint term, shape (J, q, q)."""
+        out = np.zeros((len(directions), self.q, self.q))
+        for full, d in zip(out, directions, strict=True):
+            full[self.slots[d.term], self.slots[d.term]] = d.matrix
+        return out
+
+    def levels(self, term: int, stack: int) -> Ints:
+        """Level of `term` (g,) that each group of a stack is."""
+        return self.problem.terms[term].level[self._first_row[stack]]
+
+    def factorize(self, gs: Sequence[Floats]) -> "CompressedFactor":
+        return CompressedFactor(self, self.join(gs))
+
+
+class CompressedFactor(MarginalFactor):
+    """The Cholesky factors of all B."""
+
+    def __init__(self, plan: CompressedMarginal, g: Floats) -> None:
+        self._plan = plan
+        self._logdet = plan._logdet_v
+        self._roots: list[Floats] = []
+        for stack in plan.stacks:
+            root = np.empty((stack.shape[0], stack.shape[0], stack.shape[2]))
+            for at in _chunks(stack, CHUNK_GROUPS):
+                root[:, :, at] = lanes.cholesky(_inner_covariance(stack[:, :, at], g))
+            self._roots.append(root)
+            self._logdet += 2.0 * float(np.log(np.einsum("iig->ig", root)).sum())
+
+    def sums(
+        self,
+        a: Floats | Arranged,
+        directions: Sequence[Direction] = (),
+        extra: Sequence[Direction] = (),
+        *,
+        pairs: bool = True,
+    ) -> Sums:
+        plan = self._plan
+        columns = a if isinstance(a, Compressed) else plan.arrange(_raw(a))
+        first, second = plan.embed(directions), plan.embed(extra)
+        totals = _Totals(plan.q, len(columns.data), first, pairs)
+        for stack, root, scores in zip(plan.stacks, self._roots, columns.scores, strict=True):
+            for at in _chunks(stack, totals.chunk(len(stack))):
+                lower = root[:, :, at]
+                totals.add(
+                    lanes.forward(lower, stack[:, :, at]), lanes.forward(lower, scores[:, :, at])
+                )
+        return totals.finish(self._logdet, columns.data, second)
+
+    def solve(self, b: Floats) -> Floats:
+        out = np.empty_like(b, dtype=float)
+        for part in self._plan._parts:
+            x = part.whiten(b)
+            r = min(len(x), self._plan.q)
+            lower = self._roots[part.stack][:r, :r, part.at]
+            x[:r] = lanes.backward(lower, lanes.forward(lower, x[:r]))
+            out[part.rows] = part.unwhiten(x).transpose(0, 2, 1)
+        return out
+
+    def level_gram(self, term: int) -> Floats:
+        plan, t = self._plan, self._plan.problem.terms[term]
+        out = np.zeros((t.n_levels, t.q, t.q))
+        for k, (stack, root) in enumerate(zip(plan.stacks, self._roots, strict=True)):
+            half = lanes.forward(root, np.ascontiguousarray(stack[:, plan.slots[term]]))
+            out[plan.levels(term, k)] = lanes.gram(half, half).transpose(2, 0, 1)
+        return out
+
+    def inverse_diagonal(self) -> Floats:
+        # the i-th column of inv(C) turned and divided by the root of B has length^2 N_ii
+        plan = self._plan
+        out = np.empty(plan.problem.n)
+        for part in plan._parts:
+            m, g = part.rows.shape
+            lower = self._roots[part.stack][:, :, part.at]
+            for i in range(m):
+                x = np.zeros((m, 1, g))
+                x[i] = 1.0
+                x = _whiten_unit(part, x)
+                r = min(m, plan.q)
+                x[:r] = lanes.forward(lower[:r, :r], x[:r])
+                out[part.rows[i]] = np.einsum("ikg,ikg->g", x, x)
+        return out
+
+
+def _whiten_unit(part: _Part, x: Floats) -> Floats:
+    x = x / part.roots[:, None] if part.roots.ndim == 2 else lanes.forward(part.roots, x)
+    return x if part.turn is None else part.turn.transposed(x)
+
+
+def _raw(a: Floats | Arranged) -> Floats:
+    return a.data if isinstance(a, Arranged) else a
+
+
+def _chunks(stack: Floats, size: int) -> list[slice]:
+    g = stack.shape[2]
+    return [slice(i, min(i + size, g)) for i in range(0, g, size)]
+
+
+def _inner_covariance(r: Floats, g: Floats) -> Floats:
+    """The lower triangle of ``B = I + R G R'`` for R (r, q, g)."""
+    rg = np.matmul(g, r)
+    out = np.zeros((len(r), len(r), r.shape[2]))
+    for i in range(len(r)):
+        np.einsum("kg,jkg->jg", rg[i], r[: i + 1], out=out[i, : i + 1])
+        out[i, i] += 1.0
+    return out
+
+
+class _Totals:
+    """Sums over groups of products of T = inv(B)^(1/2) R and u = inv(B)^(1/2) U.
+
+    With F = T'T = Z'NZ and h = T'u = Z'NA in each group, directions are contracted with
+    totals of h (x) h and F (x) F, so that their number matters little.
+
+    Parameters
+    ----------
+    q, width : int
+        Effects in a group; columns of A.
+    directions : ndarray, shape (J, q, q)
+    pairs : bool
+    """
+
+    def __init__(self, q: int, width: int, directions: Floats, pairs: bool) -> None:
+        self._d, self._pairs, self._q, self._width = directions, pairs, q, width
+        j = len(directions)
+        self._row, self._column = np.tril_indices(q)
+        packed = len(self._row)
+        self._gram, self._f = np.zeros((width, width)), np.zeros(packed)
+        self._hh = np.zeros((q * width, q * width))
+        # tr(F K_j F K_l) through F (x) F, or where q is large for J through T K_j T'
+        self._through_f = packed**2 <= 2 * j * (q * q + j * q) or j > packed
+        size = packed if self._through_f else j
+        self._ff = np.zeros((size, size))
+        self._slopes = np.zeros((j * width, j * width)) if pairs else None
+
+    def chunk(self, r: int) -> int:
+        """Groups to add at a time."""
+        j, q, a = len(self._d), self._q, self._width
+        widest = max(q * a, len(self._row), j * a * r if self._pairs else 0)
+        return max(16, min(CHUNK_GROUPS, CHUNK_ENTRIES // max(widest, 1)))
+
+    def add(self, t: Floats, u: Floats) -> None:
+        """Add groups with T (r, q, g) and u (r, a, g)."""
+        g = t.shape[2]
+        self._gram += lanes.total(u, u)
+        f = self._packed_gram(t)
+        self._f += f.sum(axis=1)
+        h = lanes.gram(t, u)
+        flat = h.reshape(-1, g)
+        self._hh += flat @ flat.T
+        if self._through_f:
+            self._ff += f @ f.T
+        elif len(self._d):
+            self._add_projected(t)
+        if self._slopes is not None and len(self._d):
+            y = np.matmul(self._d.reshape(-1, self._q), h.reshape(self._q, -1))
+            y = y.reshape(len(self._d), self._q, self._width, g).transpose(1, 0, 2, 3)
+            ty = lanes.gram(t.transpose(1, 0, 2), y.reshape(self._q, -1, g))
+            self._slopes += lanes.total(ty, ty)
+
+    def _packed_gram(self, t: Floats) -> Floats:
+        """Lower triangle of F = T'T, row by row, shape (q (q + 1) / 2, g)."""
+        out = np.empty((len(self._row), t.shape[2]))
+        for p in range(self._q):
+            start = p * (p + 1) // 2
+            np.einsum("kg,ksg->sg", t[:, p], t[:, : p + 1], out=out[start : start + p + 1])
+        return out
+
+    def _add_projected(self, t: Floats) -> None:
+        r, g = len(t), t.shape[2]
+        x = np.empty((len(self._d), r, r, g))
+        for d, out in zip(self._d, x, strict=True):
+            out[:] = lanes.gram(np.matmul(d, t).transpose(1, 0, 2), t.transpose(1, 0, 2))
+        flat = x.reshape(len(self._d), -1)
+        self._ff += flat @ flat.T
+
+    def finish(self, logdet: float, rest: Floats, extra: Floats) -> Sums:
+        """`Sums` from the totals, log|M|, U''U' (a, a) and the extra directions (E, q, q)."""
+        q, a = self._q, self._width
+        hh = self._hh.reshape(q, a, q, a)
+        f = np.empty((q, q))
+        f[self._row, self._column] = f[self._column, self._row] = self._f
+        return Sums(
+            logdet=logdet,
+            gram=rest + self._gram,
+            trace=np.einsum("jpr,pr->j", self._d, f),
+            slope=np.tensordot(self._d, hh, ((1, 2), (0, 2))),
+            trace_pairs=self._trace_pairs() if self._through_f else self._ff,
+            slope_pairs=self._slope_pairs(),
+            extra_trace=np.einsum("jpr,pr->j", extra, f),
+            extra_slope=np.tensordot(extra, hh, ((1, 2), (0, 2))),
+        )
+
+    def _trace_pairs(self) -> Floats:
+        q = self._q
+        index = np.empty((q, q), dtype=np.intp)
+        packed = np.arange(len(self._row))
+        index[self._row, self._column] = index[self._column, self._row] = packed
+        ff = self._ff[index.reshape(-1, 1), index.reshape(1, -1)].reshape(q, q, q, q)
+        # sum over p, r, s, t of D_pr D'_st F_tp F_rs
+        half = np.tensordot(self._d, ff, ((1, 2), (1, 2)))
+        return np.tensordot(half, self._d, ((1, 2), (2, 1)))
+
+    def _slope_pairs(self) -> Floats | None:
+        if self._slopes is None:
+            return None
+        j, a = len(self._d), self._width
+        full = self._slopes.reshape(j, a, j, a).transpose(0, 2, 1, 3)
+        return np.asarray((full + full.transpose(0, 1, 3, 2)) / 2)
