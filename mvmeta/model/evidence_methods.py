@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mvmeta.inference.fit import Fit
+from mvmeta.model.diagnose import diagnose
+from mvmeta.model.diagnosis import Diagnosis
 from mvmeta.model.evidence import Evidence
 from mvmeta.model.inference import Inference
 from mvmeta.model.weight_tables import contributions_frame, weights_frame
@@ -107,3 +109,29 @@ class EvidenceMethods:
             Coefficients by rows (weights of y), or by studies (their sums).
         """
         return contributions_frame(self.fit_, self.model.prepared, by, groups)
+
+    # -- whether to believe it -----------------------------------------------------------
+
+    def diagnose(self, groups: Any = None, refit: bool | None = None) -> Diagnosis:
+        """What a careful statistician would say of this fit.
+
+        Parameters
+        ----------
+        groups : str or array_like (n_given,), optional
+            Studies, as in `evidence`.
+        refit : bool, optional
+            Whether other models may be fitted for it, at most five; up to 20,000 rows unless
+            said.  What is not looked at is listed as such.
+
+        Returns
+        -------
+        Diagnosis
+            Prints as text; `codes`, `to_frame()`, and each finding by its code: what was found,
+            the numbers, why it matters, what to try.
+
+        Raises
+        ------
+        DataError
+            If the groups do not fit the rows, or after `remove_data`.
+        """
+        return diagnose(self, groups, refit)  # type: ignore[arg-type]

@@ -42,12 +42,15 @@ class Inference:
         "z", "residual", "contain", "satterthwaite", "kenward-roger", "cluster" or "given".
     n_clusters : int or None
         For cluster-robust covariances.
+    clusters : ndarray of int, shape (n,), or None
+        Which rows those clusters are made of.
     """
 
     basis: Basis
     cov_type: str
     df_method: str
     n_clusters: int | None = None
+    clusters: Ints | None = None
 
 
 def choose_inference(
@@ -94,8 +97,9 @@ def robust_inference(
     fit: Fit, prepared: Prepared, kind: str, groups: Any = None, df: str = "satterthwaite"
 ) -> Inference:
     """Cluster-robust covariance with its own df; see `inference.robust.robust`."""
-    found = robust(fit, cluster_codes(prepared, groups), kind, df)
-    return Inference(Basis(fit.beta, found.cov, found.df), kind, df, found.n_clusters)
+    codes = cluster_codes(prepared, groups)
+    found = robust(fit, codes, kind, df)
+    return Inference(Basis(fit.beta, found.cov, found.df), kind, df, found.n_clusters, codes)
 
 
 def _kenward_roger(fit: Fit, cov_type: str) -> Inference:

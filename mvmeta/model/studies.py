@@ -46,7 +46,7 @@ class Studies:
     def noun(self, count: int) -> str:
         """A word for `count` of them."""
         word = self.name.lower()
-        if "stud" in word:
+        if "stud" in word and "/" not in word:
             word = "study"
         elif not word.isalpha() or len(word) < LEAST_WORD or word.endswith("s"):
             word = BLOCK if self.name == BLOCK else f"{self.name} group"

@@ -1,0 +1,82 @@
+"""A model again with something changed: other V, other random terms, fewer rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mvmeta._typing import Bools, Ints
+from mvmeta.design.problem import MetaProblem
+from mvmeta.inference.robust import KINDS
+
+if TYPE_CHECKING:
+    from mvmeta.model.mixed import MetaMixedLM
+    from mvmeta.model.results import MetaMixedLMResults
+
+
+def with_problem(model: MetaMixedLM, problem: MetaProblem) -> MetaMixedLM:
+    """The model with another V or other random terms over the same rows and columns.
+
+    Parameters
+    ----------
+    model : MetaMixedLM
+    problem : MetaProblem
+        With y and X of the model.
+
+    Returns
+    -------
+    MetaMixedLM
+    """
+    return _with(model, problem=problem)
+
+
+def on_rows(model: MetaMixedLM, rows: Ints, columns: Bools) -> MetaMixedLM:
+    """The model on some of its rows and with some of its coefficients.
+
+    Parameters
+    ----------
+    model : MetaMixedLM
+    rows : ndarray of int, shape (k,)
+        Positions among the fitted rows.
+    columns : ndarray of bool, shape (p,)
+        Columns of X, linearly independent in these rows.
+
+    Returns
+    -------
+    MetaMixedLM
+    """
+    old = model.prepared
+    taken = old.problem.take(rows)
+    return _with(
+        model,
+        problem=replace(taken, x=np.ascontiguousarray(taken.x[:, columns])),
+        exog_names=[name for name, keep in zip(old.exog_names, columns, strict=True) if keep],
+        exog_columns=old.exog_columns[columns],
+        index=old.index[rows],
+        rows=old.rows[rows],
+        frame=old.frame.iloc[rows],
+        weights=None if old.weights is None else old.weights[rows][:, rows].tocsr(),
+    )
+
+
+def _with(model: MetaMixedLM, **changes: Any) -> MetaMixedLM:
+    new = type(model).__new__(type(model))
+    new._set_up(replace(model.prepared, **changes), None)
+    return new
+
+
+def fit_options(res: MetaMixedLMResults) -> dict[str, Any]:
+    """Arguments of `MetaMixedLM.fit` with which the coefficients are tested as in `res`."""
+    options: dict[str, Any] = {"reml": res.reml, "use_t": res.use_t, "cov_type": res.cov_type}
+    if res.cov_type in KINDS:
+        clusters = res._inference.clusters
+        given = np.zeros(res.model.prepared.n_given, dtype=np.intp)
+        given[res.model.prepared.rows] = res.model.prepared.problem.cluster
+        if clusters is not None:
+            given[res.model.prepared.rows] = clusters
+        return options | {"cov_kwds": {"groups": given, "df": res.df_method}}
+    if res.df_method == "given":
+        return options | {"df": res._inference.basis.df.coefficients()}
+    return options | {"df": "residual" if res.df_method == "z" else res.df_method}
