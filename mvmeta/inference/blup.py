@@ -1,18 +1,19 @@
 """Best linear unbiased predictions: random effects, and the true effect behind each row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.design.layout import recode
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.probing import BATCH, quadratic_forms
 from mvmeta.inference.projection import Projection
 
-BATCH = 1 << 22
-"""Numbers a probing matrix of `_sampling_quadratic` may hold (32 MB)."""
+MOST_EFFECTS = 10_000
+"""Effects of which a joint covariance is made: 0.75 GiB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class RandomEffects:
         Covariance of u_hat - u within each level, uncertainty of the fixed effects included.
     observed : ndarray of bool, shape (L, q)
         Effects some row carries; the others are predicted from those they correlate with.
+    prior : ndarray, shape (q, q)
+        G, the covariance of u.
     """
 
     name: str
@@ -36,11 +39,24 @@ class RandomEffects:
     cov: Floats
     observed: Bools
 
+    prior: Floats
+
     @property
     def se(self) -> Floats:
-        """Standard error of u_hat - u, shape (L, q)."""
+        """Comparative standard error, that of u_hat - u, shape (L, q)."""
         variance = np.diagonal(self.cov, axis1=1, axis2=2)
         # A variance of 0 comes out as rounding of either sign.
+        return np.sqrt(np.clip(variance, 0.0, None))
+
+    @property
+    def diagnostic_se(self) -> Floats:
+        """Diagnostic standard error, that of u_hat itself, shape (L, q).
+
+        ``var(u_hat) = G - var(u_hat - u)``: u_hat over it is a standard normal under the model,
+        and shows levels that do not fit (Goldstein 2011, Multilevel Statistical Models, 4th ed.,
+        sec. 2.13).
+        """
+        variance = np.diag(self.prior) - np.diagonal(self.cov, axis1=1, axis2=2)
         return np.sqrt(np.clip(variance, 0.0, None))
 
 
@@ -86,7 +102,47 @@ def _term_effects(fit: Fit, t: int, projection: Projection, scaled: Floats) -> R
     cov = g - g @ gram @ g
     seen = term.project(np.ones((fit.problem.n, 1)))[:, :, 0] != 0
     observed = np.ones_like(seen) if term.z is not None else seen
-    return RandomEffects(term.name, effects, (cov + cov.transpose(0, 2, 1)) / 2.0, observed)
+    return RandomEffects(term.name, effects, (cov + cov.transpose(0, 2, 1)) / 2.0, observed, g)
+
+
+def effects_cov(fit: Fit, terms: Sequence[int]) -> Floats:
+    """Joint covariance of u_hat - u over all effects of some terms, (E, E).
+
+    Effects are those of the terms in the order given, level by level within a term.
+
+    Notes
+    -----
+    ``D - D Z'P Z D``, D the block-diagonal prior covariance of all E effects.
+
+    Raises
+    ------
+    SpecificationError
+        Under user weights, or if E is above `MOST_EFFECTS`.
+    """
+    sizes = [fit.problem.terms[t].n_levels * fit.problem.terms[t].q for t in terms]
+    count = sum(sizes)
+    if count > MOST_EFFECTS:
+        raise SpecificationError(
+            f"the joint covariance of {count} random effects would take "
+            f"{count**2 * 8 / 2**30:.3g} GiB (the limit is {MOST_EFFECTS} effects): name fewer "
+            "terms, or take the covariances within levels from random_effects_cov"
+        )
+    projection = _projection(fit)
+    pieces = [
+        sparse.kron(sparse.eye_array(fit.problem.terms[t].n_levels), fit.gs[t], format="csr")
+        for t in terms
+    ]
+    prior = sparse.block_diag(pieces, format="csr") if pieces else sparse.csr_array((0, 0))
+    z = sparse.hstack([fit.problem.terms[t].sparse_z() for t in terms], format="csr")
+    c = (z @ prior).tocsc()
+    out = prior.toarray()
+    step = max(1, BATCH // fit.problem.n)
+    for start in range(0, count, step):
+        at = slice(start, start + step)
+        out[:, at] -= c.T @ fit.factor.solve(c[:, at].toarray())
+    h = c.T @ projection.nq
+    out += h @ projection.c @ h.T
+    return np.asarray((out + out.T) / 2.0)
 
 
 def true_effects(fit: Fit) -> TrueEffects:
@@ -124,8 +180,7 @@ def _projection(fit: Fit) -> Projection:
 def _sampling_quadratic(fit: Fit) -> Floats:
     """diag(V N V), shape (n,).
 
-    Rows alone in their block of V need N_ii only.  For the others columns of V are solved for,
-    one per independent cluster at a time: N does not mix clusters.
+    Rows alone in their block of V need N_ii only.  For the others columns of V are solved for.
     """
     v = fit.problem.v
     out = v.variances**2 * fit.factor.inverse_diagonal()
@@ -133,32 +188,11 @@ def _sampling_quadratic(fit: Fit) -> Floats:
         return out
     full = v.tosparse()
     rows = np.flatnonzero(np.diff(v.covariances.indptr))
-    for chosen in _one_per_cluster(fit, rows):
-        probe = sparse.csc_array(
-            (np.ones(len(chosen[0])), (chosen[0], chosen[1])), shape=(v.n, int(chosen[1].max()) + 1)
-        )
-        columns = (full @ probe).tocsr()
-        product = columns.multiply(fit.factor.solve(columns.toarray()))
-        # Column j of `product` holds all clusters; each row of it adds to the one chosen there.
-        target = np.full((fit.problem.cluster.max() + 1, probe.shape[1]), -1, dtype=np.intp)
-        target[fit.problem.cluster[chosen[0]], chosen[1]] = chosen[0]
-        entries = product.tocoo()
-        to = target[fit.problem.cluster[entries.row], entries.col]
-        total = np.bincount(to, weights=entries.data, minlength=v.n)
-        out[chosen[0]] = total[chosen[0]]
+
+    def columns(items: Ints, column: Ints, width: int) -> Floats:
+        ones = np.ones(len(items))
+        probe = sparse.csc_array((ones, (rows[items], column)), shape=(v.n, width))
+        return np.asarray((full @ probe).toarray())
+
+    out[rows] = quadratic_forms(fit, fit.problem.cluster[rows], columns)
     return out
-
-
-def _one_per_cluster(fit: Fit, rows: Ints) -> list[tuple[Ints, Ints]]:
-    """Batches (rows, columns): rows of a batch that share a column are of different clusters."""
-    cluster, _ = recode(fit.problem.cluster[rows])
-    order = np.argsort(cluster, kind="stable")
-    start = np.searchsorted(cluster[order], cluster[order])
-    position = np.empty(len(rows), dtype=np.intp)
-    position[order] = np.arange(len(rows)) - start
-    width = max(1, BATCH // fit.problem.n)
-    batches = []
-    for first in range(0, int(position.max()) + 1, width):
-        inside = (position >= first) & (position < first + width)
-        batches.append((rows[inside], position[inside] - first))
-    return batches

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.wald import Basis, contrasts, critical_value
+from mvmeta.inference.wald import Basis, critical_value
 
 SAME_TOLERANCE = 1e-12
 """Variances of a structure with a common one differ by rounding only, relative to the largest."""
@@ -41,6 +42,17 @@ class Prediction:
         half = critical_value(self.df, alpha) * self.new_se
         return self.mean - half, self.mean + half
 
+    def probability_below(self, c: Floats | float) -> Floats:
+        """P(new true effect < c), shape (m,), with the distribution of the prediction interval.
+
+        ``(c - mean) / new_se`` is referred to t with `df` degrees of freedom; where `new_se` is
+        0 the effect is known, and the probability 0 or 1 (1/2 at c itself).
+        """
+        gap = np.asarray(c, dtype=float) - self.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(gap == 0, 0.0, gap / self.new_se)
+        return np.where(np.isnan(self.new_se), np.nan, stats.t.cdf(ratio, self.df))
+
 
 def predict(
     basis: Basis, x: Floats, heterogeneity: Floats, new_variance: Floats | float = 0.0
@@ -67,16 +79,42 @@ def predict(
     SpecificationError
         If `new_variance` is negative or a shape does not fit.
     """
+    se = np.sqrt(np.einsum("mp,pq,mq->m", x, basis.cov, x, optimize=True))
+    return with_new_effect(basis, x, (x @ basis.beta, se), heterogeneity, new_variance)
+
+
+def with_new_effect(
+    basis: Basis,
+    x: Floats,
+    mean: tuple[Floats, Floats],
+    heterogeneity: Floats,
+    new_variance: Floats | float,
+) -> Prediction:
+    """A prediction from means with their standard errors (m,), (m,) and what is new about them.
+
+    Parameters are those of `predict`, which also says what is raised.
+    """
     if not (np.asarray(new_variance) >= 0).all():
         raise SpecificationError("new_variance must not be negative or missing")
-    at = contrasts(basis, x)
+    estimate, se = mean
     try:
-        added = np.broadcast_to(heterogeneity + np.asarray(new_variance), at.se.shape)
+        added = np.broadcast_to(heterogeneity + np.asarray(new_variance), se.shape)
     except ValueError:
         raise SpecificationError(
-            f"heterogeneity and new_variance take one value per new row ({len(at.se)})"
+            f"heterogeneity and new_variance take one value per new row ({len(se)})"
         ) from None
-    return Prediction(at.estimate, at.se, np.sqrt(at.se**2 + added), at.df)
+    return Prediction(estimate, se, np.sqrt(se**2 + added), row_df(basis, x))
+
+
+def row_df(basis: Basis, x: Floats) -> Floats:
+    """Degrees of freedom (m,) of the means of new rows x (m, p), each different row once."""
+    if basis.df.normal:
+        return np.full(len(x), np.inf)
+    usable = np.isfinite(x).all(axis=1)
+    rows, of = np.unique(x[usable], axis=0, return_inverse=True)
+    out = np.full(len(x), np.nan)
+    out[usable] = basis.df.contrasts(rows)[of.ravel()] if len(rows) else np.nan
+    return out
 
 
 def heterogeneity_variance(

@@ -25,6 +25,9 @@ from mvmeta.model.ties import tie_notes, tied_positions
 from mvmeta.model.variance import GivenVariance, read_variance
 from mvmeta.model.weights import GivenWeights, read_weights
 
+ESTIMABLE = 1e-8
+"""Relative difference by which a dropped column may depart from what it was in the fitted rows."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -59,6 +62,8 @@ class Prepared:
     term_specs : list of TermRecord
         How new rows find their levels, one per term.
     formula : str or None
+    dependence : ndarray, shape (p, n_dropped), or None
+        The dropped columns of the design as combinations of the kept ones.
     """
 
     problem: MetaProblem
@@ -76,6 +81,7 @@ class Prepared:
     notes: list[str]
     term_specs: list[TermRecord]
     formula: str | None = None
+    dependence: Floats | None = None
 
     @property
     def has_intercept(self) -> bool:
@@ -94,13 +100,30 @@ class Prepared:
         return {name: [place[k] for k in span if k in place] for name, span in spans.items()}
 
     def design(self, newdata: Any) -> Floats:
-        """Design of new rows with the kept columns only, (n_new, p); see `FormulaSpec.design`."""
+        """Design of new rows with the kept columns only, (n_new, p); see `FormulaSpec.design`.
+
+        Rows that the data do not determine are NaN: in them a dropped column is not the
+        combination of kept ones that it was in the fitted rows, as in an empty cell of two factors.
+        """
         if self.spec is None:
             raise DataError(
                 "a model built from arrays has no formula to apply to new data; pass a design "
                 f"matrix with the columns {shorten(self.exog_names, most=20)}"
             )
-        return self.spec.design(newdata)[:, self.exog_columns]
+        full = self.spec.design(newdata)
+        kept = full[:, self.exog_columns]
+        if self.dependence is None:
+            return kept
+        kept[~self.estimable(full)] = np.nan
+        return kept
+
+    def estimable(self, full: Floats) -> Bools:
+        """Whether the data determine the means of rows of the full design, (m, all columns)."""
+        if self.dependence is None:
+            return np.ones(len(full), dtype=bool)
+        lost = np.setdiff1d(np.arange(full.shape[1]), self.exog_columns)
+        gap = np.abs(full[:, lost] - full[:, self.exog_columns] @ self.dependence).max(axis=1)
+        return ~(gap > ESTIMABLE * np.maximum(np.abs(full).max(axis=1), 1.0))
 
 
 def prepare_formula(
@@ -342,7 +365,13 @@ def _assemble(
         notes=[*(note for _, _, notes in bound for note in notes), *tie_notes(ties, terms)],
         term_specs=[record for _, record, _ in bound],
         formula=None if spec is None else spec.text,
+        dependence=None if keep.all() else _dependence(x, fixed.exog[:, ~keep]),
     )
+
+
+def _dependence(kept: Floats, lost: Floats) -> Floats:
+    """The columns of `lost` as combinations (p, k) of those of `kept`."""
+    return np.asarray(np.linalg.lstsq(kept, lost, rcond=None)[0], dtype=float)
 
 
 def _say_redundant(names: Sequence[str]) -> None:

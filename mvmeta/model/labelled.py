@@ -60,10 +60,11 @@ def select_distance(spec: TermSpec, labels: Sequence[str]) -> Floats:
     return values
 
 
-def scale_corr(r: Floats, scale: str, name: str) -> Floats:
+def scale_corr(r: Floats, scale: str, name: str, fitted: int | None = None) -> Floats:
     """Apply `corr_scale` to a known matrix r (q, q), after its levels were selected.
 
-    "cor": r_ij / sqrt(r_ii r_jj); "cor0": then (r - min) / (1 - min); "cov0": r - min.
+    "cor": r_ij / sqrt(r_ii r_jj); "cor0": then (r - min) / (1 - min); "cov0": r - min, the
+    minimum being that over the first `fitted` levels (all of them unless said).
 
     Raises
     ------
@@ -79,7 +80,7 @@ def scale_corr(r: Floats, scale: str, name: str) -> Floats:
         sd = np.sqrt(variances)
         r = r / np.outer(sd, sd)
         np.fill_diagonal(r, 1.0)
-    least = float(r.min())
+    least = float(r[:fitted, :fitted].min())
     if scale == "cor0":
         if least >= 1:
             raise SpecificationError(

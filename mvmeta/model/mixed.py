@@ -23,10 +23,11 @@ from mvmeta.marginal.select import Choice, build_backend, choose_backend
 from mvmeta.model.build import Prepared, prepare_arrays, prepare_formula
 from mvmeta.model.components import component_labels
 from mvmeta.model.formula import capture_environment, level_weights
-from mvmeta.model.frames import shorten
+from mvmeta.model.frames import row_names, shorten
 from mvmeta.model.inference import check_options, choose_inference
 from mvmeta.model.progress import printer
 from mvmeta.model.results import MetaMixedLMResults
+from mvmeta.model.rows import warn
 from mvmeta.optimize.newton import DECREMENT
 
 INFORMATION = ("expected", "average", "observed")
@@ -486,7 +487,7 @@ class MetaMixedLM(LikelihoodModel):
         Returns
         -------
         x : ndarray, shape (m, p)
-            NaN in rows in which a moderator is missing.
+            NaN in rows in which a moderator is missing, or that the data do not determine.
         index : pandas.Index, length m
 
         Raises
@@ -494,6 +495,11 @@ class MetaMixedLM(LikelihoodModel):
         DataError
             For a missing column, an unknown level, a matrix of the wrong width, or no new data
             after `remove_data`.
+
+        Warns
+        -----
+        MvmetaWarning
+            If the data do not determine the mean of some rows; names them.
         """
         prepared = self.prepared
         if newdata is None:
@@ -503,7 +509,10 @@ class MetaMixedLM(LikelihoodModel):
         index = getattr(newdata, "index", None)  # a list has a method of that name
         if transform and prepared.spec is not None:
             x = prepared.design(newdata)
+            _say_not_estimable(prepared, newdata, x)
         else:
+            if isinstance(newdata, pd.DataFrame) and set(prepared.exog_names) < set(newdata):
+                newdata = newdata[prepared.exog_names]
             x = np.atleast_2d(np.asarray(newdata, dtype=float))
         if x.shape[1] != len(prepared.exog_names):
             raise DataError(
@@ -591,6 +600,21 @@ def _check_search(reml: object, maxiter: float, tol: float) -> None:
     if not maxiter >= 1 or not tol > 0:
         raise SpecificationError(
             f"maxiter= must be at least 1 and tol= positive, got {maxiter} and {tol}"
+        )
+
+
+def _say_not_estimable(prepared: Prepared, newdata: Any, x: Floats) -> None:
+    """Name the rows whose means depend on columns that were left out of the design."""
+    if prepared.dependence is None or prepared.spec is None:
+        return
+    full = np.isfinite(prepared.spec.design(newdata)).all(axis=1)
+    lost = np.asarray(np.isnan(x).any(axis=1) & full)
+    if lost.any():
+        index = getattr(newdata, "index", None)
+        labels = index if isinstance(index, pd.Index) else pd.RangeIndex(len(x))
+        warn(
+            f"the data do not determine the mean in {row_names(labels, lost)}, which is NaN: it "
+            f"depends on {shorten(prepared.dropped_columns)}, left out of the design as redundant"
         )
 
 

@@ -8,18 +8,26 @@ from mvmeta._typing import Floats
 from mvmeta.design.terms import RandomTerm
 from mvmeta.inference.blup import RandomEffects, TrueEffects
 from mvmeta.inference.wald import critical_value
+from mvmeta.model.levels import level_texts
 from mvmeta.structures import Kronecker
 
 
-def ranef_frame(term: RandomTerm, effects: RandomEffects, alpha: float, df: float) -> pd.DataFrame:
+def ranef_frame(
+    term: RandomTerm, effects: RandomEffects, alpha: float, df: float, *, diagnostic: bool = False
+) -> pd.DataFrame:
     """Columns estimate, se, pi_lower, pi_upper, one row per level that carries data.
+
+    With `diagnostic` also se_diagnostic, that of the estimate itself.
 
     The index is the level of a random intercept, whether the levels are correlated or not, and
     (outer level, inner level) otherwise.
     """
     keep = effects.observed.ravel()
     estimate, se = effects.effects.ravel()[keep], effects.se.ravel()[keep]
-    return _interval_frame(estimate, se, ranef_index(term)[keep], alpha, df)
+    frame = _interval_frame(estimate, se, ranef_index(term)[keep], alpha, df)
+    if diagnostic:
+        frame["se_diagnostic"] = effects.diagnostic_se.ravel()[keep]
+    return frame
 
 
 def ranef_index(term: RandomTerm) -> pd.Index:
@@ -29,6 +37,19 @@ def ranef_index(term: RandomTerm) -> pd.Index:
         return pd.Index(groups, name=term.name)
     outer = [group for group in groups for _ in inner]
     return pd.MultiIndex.from_arrays([outer, inner * len(groups)], names=["outer", "inner"])
+
+
+def joint_index(terms: Sequence[RandomTerm]) -> pd.MultiIndex:
+    """Labels (term, level, effect) of all effects of some terms, as texts."""
+    names: list[str] = []
+    levels: list[str] = []
+    effects: list[str] = []
+    for term in terms:
+        groups, inner = level_texts(list(term.groups.labels)), _inner_labels(term) or [""]
+        names += [term.name] * (len(groups) * len(inner))
+        levels += [group for group in groups for _ in inner]
+        effects += inner * len(groups)
+    return pd.MultiIndex.from_arrays([names, levels, effects], names=["term", "level", "effect"])
 
 
 def _inner_labels(term: RandomTerm) -> list[str] | None:

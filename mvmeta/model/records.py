@@ -11,6 +11,7 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.model.formula import FormulaSpec
 from mvmeta.model.frames import Source
 from mvmeta.model.levels import factor, level_texts
+from mvmeta.model.specs import TermSpec
 
 SAME_VARIANCE = 1e-8
 """Relative difference of known variances that is rounding."""
@@ -44,6 +45,8 @@ class TermRecord:
         product with a structure over the inner levels.
     outer_separator : str
         Between the values of several outer columns in the labels of `known`.
+    spec : TermSpec or None
+        What the user asked for, without matrices and anything that has a value per row.
     """
 
     name: str
@@ -57,6 +60,7 @@ class TermRecord:
     homogeneous: bool = True
     known: pd.Series | None = None
     outer_separator: str = "/"
+    spec: TermSpec | None = None
 
     def variance(self, g: Floats, newdata: Any) -> Floats:
         """Variance of the term's effect in new rows, shape (n_new,).
@@ -121,6 +125,35 @@ def _codes(known: pd.Index, columns: Sequence[str], separator: str, source: Sour
     """Positions (n_new,) in `known` of the levels of new rows; -1 where unknown or not said."""
     if any(c not in source for c in columns):
         return np.full(source.n, -1)
-    new = factor([source.column(c) for c in columns], separator)
-    code = known.get_indexer(pd.Index(level_texts(new.levels.as_index), dtype=known.dtype))
-    return np.append(code, -1)[new.codes].astype(np.intp)
+    codes, _ = find_levels(known, columns, separator, source)
+    return np.where(codes < len(known), codes, -1)
+
+
+def find_levels(
+    known: pd.Index, columns: Sequence[str], separator: str, source: Source
+) -> tuple[Ints, pd.Index]:
+    """Levels of new rows among known ones, and those that are not.
+
+    Parameters
+    ----------
+    known : Index, length L
+        Texts of the levels of the fitted data.
+    columns : sequence of str
+        Columns of `source` whose combination is the level.
+    separator : str
+        Between the values of several columns.
+    source : Source
+
+    Returns
+    -------
+    codes : ndarray of int, shape (n_new,)
+        Positions in `known`; from L on positions in `new`; -1 where a column is missing.
+    new : Index
+        Texts of the unknown levels, sorted as levels are.
+    """
+    found = factor([source.column(c) for c in columns], separator)
+    texts = pd.Index(level_texts(found.levels.as_index), dtype=known.dtype)
+    place = known.get_indexer(texts)
+    unknown = place < 0
+    place[unknown] = len(known) + np.arange(unknown.sum())
+    return np.append(place, -1)[found.codes].astype(np.intp), texts[unknown]

@@ -13,9 +13,7 @@ import pandas as pd
 from statsmodels.base.model import LikelihoodModelResults
 
 from mvmeta._typing import Floats
-from mvmeta.errors import DataError, SpecificationError
-from mvmeta.inference.blup import random_effects, true_effects
-from mvmeta.inference.containment import effect_df
+from mvmeta.errors import SpecificationError
 from mvmeta.inference.criteria import info_criteria
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.heterogeneity import (
@@ -26,10 +24,9 @@ from mvmeta.inference.heterogeneity import (
 )
 from mvmeta.inference.influence import row_diagnostics
 from mvmeta.inference.lrt import LikelihoodRatio, likelihood_ratio
-from mvmeta.inference.predict import predict
 from mvmeta.inference.profile import Profile
 from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
-from mvmeta.model import hypotheses, predicted_effects
+from mvmeta.model import hypotheses
 from mvmeta.model.components import component_labels, vcomp_frame
 from mvmeta.model.evidence_methods import EvidenceMethods
 from mvmeta.model.inference import (
@@ -42,7 +39,8 @@ from mvmeta.model.inference import (
 from mvmeta.model.influence import MetaInfluence
 from mvmeta.model.metafor_names import MetaforNames
 from mvmeta.model.plot_methods import PlotMethods
-from mvmeta.model.prediction import PredictionResults
+from mvmeta.model.prediction_methods import PredictionMethods
+from mvmeta.model.random_effect_methods import RandomEffectMethods
 from mvmeta.model.summary import summarize
 from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.status import Status
@@ -54,7 +52,14 @@ if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
 
 
-class MetaMixedLMResults(EvidenceMethods, MetaforNames, PlotMethods, LikelihoodModelResults):
+class MetaMixedLMResults(
+    PredictionMethods,
+    RandomEffectMethods,
+    EvidenceMethods,
+    MetaforNames,
+    PlotMethods,
+    LikelihoodModelResults,
+):
     """Results of `MetaMixedLM.fit`; nothing in it changes afterwards.
 
     Fixed effects and everything about rows are labelled pandas objects.  metafor's names
@@ -375,78 +380,6 @@ class MetaMixedLMResults(EvidenceMethods, MetaforNames, PlotMethods, LikelihoodM
         inference = robust_inference(self.fit_, self.model.prepared, cov_type, groups, df)
         return MetaMixedLMResults(self.model, self.fit_, self._optimum, inference)
 
-    # -- random effects ------------------------------------------------------------------
-
-    def ranef(self, alpha: float = 0.05) -> dict[str, pd.DataFrame]:
-        """Predicted random effects (BLUPs) of every term.
-
-        Parameters
-        ----------
-        alpha : float
-            1 - coverage of the prediction intervals.
-
-        Returns
-        -------
-        dict
-            Term name -> DataFrame with columns estimate, se (of u_hat - u, uncertainty of the
-            fixed effects included), pi_lower, pi_upper.  The index holds the levels; for
-            "inner | outer" terms it is a MultiIndex (outer, inner).
-
-        Raises
-        ------
-        SpecificationError
-            Under user weights, where these are not best predictions.
-        DataError
-            After `remove_data`.
-        """
-        df = self._effect_df()
-        pairs = zip(self.fit_.problem.terms, random_effects(self.fit_), strict=True)
-        return {
-            t.name: predicted_effects.ranef_frame(t, e, alpha, d)
-            for (t, e), d in zip(pairs, df, strict=True)
-        }
-
-    def _effect_df(self) -> Floats:
-        n_terms = len(self.fit_.problem.terms)
-        if self.df_method == "contain":
-            return effect_df(self.fit_)
-        return np.full(n_terms, float(np.min(self._table.df)) if self.use_t else np.inf)
-
-    @property
-    def random_effects(self) -> dict[object, pd.Series]:
-        """As in statsmodels: level -> predicted effects; keys (term, level) for several terms."""
-        return predicted_effects.random_effects(self.fit_.problem.terms, random_effects(self.fit_))
-
-    @property
-    def random_effects_cov(self) -> dict[object, pd.DataFrame]:
-        """As in statsmodels: level -> covariance of u_hat - u; keys as `random_effects`."""
-        return predicted_effects.random_effects_cov(
-            self.fit_.problem.terms, random_effects(self.fit_)
-        )
-
-    def blup(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Best prediction of each row's true effect, fixed and random parts together.
-
-        Parameters
-        ----------
-        alpha : float
-            1 - coverage of the prediction intervals.
-
-        Returns
-        -------
-        DataFrame
-            Columns estimate, se (of the prediction error), pi_lower, pi_upper.
-
-        Raises
-        ------
-        SpecificationError
-            Under user weights.
-        DataError
-            After `remove_data`.
-        """
-        df = float(np.min(self._table.df)) if self.use_t else np.inf
-        return predicted_effects.blup_frame(true_effects(self.fit_), self._row_index, alpha, df)
-
     # -- tests ---------------------------------------------------------------------------
 
     def heterogeneity_test(self) -> HeterogeneityTest:
@@ -760,80 +693,6 @@ class MetaMixedLMResults(EvidenceMethods, MetaforNames, PlotMethods, LikelihoodM
             out.iloc[i] = [found.lower, found.upper, found.lower_at_edge, found.upper_at_edge]
         return out
 
-    # -- prediction ----------------------------------------------------------------------
-
-    def predict(self, exog: Any = None, transform: bool = True, **kwargs: Any) -> pd.Series:
-        """Predicted means at new data.
-
-        Parameters
-        ----------
-        exog : DataFrame or array_like, optional
-            New data, to which the formula is applied (or, with ``transform=False`` or a model
-            built from arrays, the design matrix); the fitted rows unless said.
-        transform : bool
-            Apply the formula.
-        **kwargs
-            ``newdata`` is another name for `exog`.
-
-        Returns
-        -------
-        Series
-            NaN where a moderator is missing.
-
-        Raises
-        ------
-        DataError
-            For a missing column or an unknown level of a factor.
-        SpecificationError
-            For an unknown keyword.
-        """
-        newdata = kwargs.pop("newdata", exog)
-        if kwargs:
-            raise SpecificationError(f"predict takes no {', '.join(kwargs)}")
-        x, index = self.model.new_design(newdata, transform)
-        return pd.Series(x @ self.params.to_numpy(), index=index, name="predicted")
-
-    def get_prediction(
-        self, newdata: Any = None, *, new_variance: float | Floats = 0.0, transform: bool = True
-    ) -> PredictionResults:
-        """Predicted means with confidence intervals and prediction intervals.
-
-        Parameters
-        ----------
-        newdata : DataFrame or array_like, optional
-            New data; an empty frame with an index serves an intercept-only model.  For
-            "inner | outer" terms the column of the inner factor picks the variance of its
-            level.  The fitted rows unless said.
-        new_variance : float or ndarray, shape (m,)
-            Sampling variance added to the prediction interval: that of a new estimate.
-        transform : bool
-            Apply the formula.
-
-        Returns
-        -------
-        PredictionResults
-            See its `summary_frame`.
-
-        Raises
-        ------
-        DataError
-            For a missing column or an unknown level of a factor.
-        """
-        x, index = self.model.new_design(newdata, transform)
-        added = self._new_heterogeneity(newdata, len(x), transform)
-        return PredictionResults(predict(self._inference.basis, x, added, new_variance), index)
-
-    def _new_heterogeneity(self, newdata: Any, m: int, transform: bool) -> Floats:
-        """Variance of a true effect about its mean in new rows, shape (m,)."""
-        if newdata is None:
-            return self.fit_.marginal_diagonal - self.fit_.problem.v.variances
-        named = transform and self.model.formula is not None
-        frame = (
-            newdata if named or isinstance(newdata, pd.DataFrame) else pd.DataFrame(index=range(m))
-        )
-        pairs = zip(self.model.prepared.term_specs, self._gs, strict=True)
-        return sum((r.variance(g, frame) for r, g in pairs), np.zeros(m))
-
     # -- output --------------------------------------------------------------------------
 
     def summary(
@@ -951,19 +810,6 @@ class MetaMixedLMResults(EvidenceMethods, MetaforNames, PlotMethods, LikelihoodM
         self.model: MetaMixedLM = copy.copy(self.model)
         self.model.data = copy.copy(self.model.data)
         self.model.remove_data()
-
-    @property
-    def fit_(self) -> Fit:
-        """The numerical fit behind these results.
-
-        Raises
-        ------
-        DataError
-            After `remove_data`.
-        """
-        if self._fit is None:
-            raise DataError("the data were removed by remove_data(); fit again to get row results")
-        return self._fit
 
     @cached_property
     def _heterogeneity_test(self) -> HeterogeneityTest:

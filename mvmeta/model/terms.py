@@ -181,6 +181,7 @@ def _bound(spec: TermSpec, outer: Factor, effects: _Effects, chosen: Selection) 
         effects.design,
         homogeneous=effects.z is None and _one_variance(structure),
         outer_separator=spec.outer.separator,
+        spec=_bare(spec),
     )
     codes = None if inner is None else inner.codes
     # The labels are a sequence that is built when somebody looks; the core only counts them.
@@ -194,6 +195,12 @@ def _one_variance(structure: CovarianceStructure) -> bool:
     if sum(c.kind in {"sigma2", "tau2"} for c in structure.components) != 1:
         return False
     return constant(np.diag(structure.matrix(structure.to_natural(structure.starts(1.0)[0]))))
+
+
+def _bare(spec: TermSpec) -> TermSpec:
+    """The specification without arrays over the rows and without matrices ("matrix" for one)."""
+    metric = "matrix" if isinstance(spec.distance, pd.DataFrame) else spec.distance
+    return replace(spec, arrays=None, corr=None, distance=metric)
 
 
 def _one_level(n: int, name: str) -> tuple[Ints, Any]:
@@ -225,6 +232,7 @@ def _known(data: TermData, outer: Factor, chosen: Selection) -> Bound:
         outer.levels.as_index,
         spec.outer.separator,
         homogeneous=constant(np.diag(correlation)),
+        spec=_bare(spec),
     )
     return term, record, notes
 
@@ -268,7 +276,7 @@ def _over_factor(data: TermData, inner: Factor, chosen: Selection) -> Covariance
         return make(labels, correlation=known_correlation(spec, labels, spec.left))
     if spec.code == "CAR":
         (column,) = _take(data.inner, chosen.rows)
-        times = numeric(_uncategorised(column), f"the time {spec.left!r} of {spec.name!r} (CAR)")
+        times = numeric(uncategorised(column), f"the time {spec.left!r} of {spec.name!r} (CAR)")
         return make(labels, times=times[_first(inner.codes)])
     if spec.code == "FA1" and len(labels) < LEAST_FOR_A_FACTOR:
         raise SpecificationError(
@@ -278,7 +286,7 @@ def _over_factor(data: TermData, inner: Factor, chosen: Selection) -> Covariance
     return make(labels)
 
 
-def _uncategorised(column: pd.Series) -> pd.Series:
+def uncategorised(column: pd.Series) -> pd.Series:
     """Categories that are numbers, as numbers."""
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.categories.dtype.kind in "iuf":
         return column.astype(float)
@@ -319,7 +327,7 @@ def _sites(data: TermData, outer: Factor, chosen: Selection) -> Bound:
     else:
         points = np.column_stack([numeric(c, f"the coordinate {c.name!r}") for c in columns])
         if spec.distance == "gcd":
-            _check_degrees(points, columns)
+            check_degrees(points, columns)
         distance = METRICS[spec.distance or "euclidean"](points[_first(sites.codes)])
     make: Any = structure_class(str(spec.code))
     options = {} if spec.smoothness is None else {"smoothness": spec.smoothness}
@@ -327,7 +335,7 @@ def _sites(data: TermData, outer: Factor, chosen: Selection) -> Bound:
     return _correlated(spec, outer, _Effects(structure, sites, separator=", "), chosen)
 
 
-def _check_degrees(points: Floats, columns: Sequence[pd.Series]) -> None:
+def check_degrees(points: Floats, columns: Sequence[pd.Series]) -> None:
     """Longitude and latitude, and not the other way round."""
     for column, values, most in zip(columns, points.T, (180, 90), strict=False):
         outside = np.abs(values) > most

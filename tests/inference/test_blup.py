@@ -20,7 +20,7 @@ from scipy import sparse
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import SpecificationError
-from mvmeta.inference import blup
+from mvmeta.inference import probing
 from mvmeta.inference.blup import random_effects, true_effects
 from mvmeta.inference.containment import effect_df
 from mvmeta.inference.wald import critical_value
@@ -100,7 +100,7 @@ def test_errors_of_prediction_by_dense_algebra(name):
 )
 @pytest.mark.parametrize("batch", [1, 1 << 22])
 def test_true_effects_by_dense_algebra(name, batch, monkeypatch):
-    monkeypatch.setattr(blup, "BATCH", batch)
+    monkeypatch.setattr(probing, "BATCH", batch)
     fit = case_fit(name)
     v, n, x = fit.problem.v.toarray(), fit.factor.inverse, fit.problem.x
     p = n - n @ x @ fit.cov_beta @ x.T @ n
