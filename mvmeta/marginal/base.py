@@ -7,7 +7,9 @@ clusters of rows, so that chunks, threads and batches are all the same sum.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -170,6 +172,12 @@ class MarginalCovariance(ABC):
     def arrange(self, a: Floats) -> Arranged:
         """A (n, a) in the order in which `MarginalFactor.sums` works."""
         return Arranged(a)
+
+    def with_response(self, y: Floats) -> Self:
+        """The same plan for other observations y (n,), on which no plan depends."""
+        other = copy(self)
+        other.problem = replace(self.problem, y=y)
+        return other
 
     @abstractmethod
     def factorize(self, gs: Sequence[Floats]) -> MarginalFactor:
