@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mvmeta import datasets, plots, transf
     from mvmeta.design.sampling import SamplingCovariance
     from mvmeta.effects import escalc
+    from mvmeta.model.many import ManyOutcomesResults
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.random import Random
     from mvmeta.model.results import MetaMixedLMResults
@@ -27,6 +28,7 @@ __all__ = [
     "ConvergenceError",
     "CovarianceError",
     "DataError",
+    "ManyOutcomesResults",
     "MetaMixedLM",
     "MetaMixedLMResults",
     "MvmetaError",
@@ -46,6 +48,7 @@ __all__ = [
 # Loaded on first use (PEP 562): statsmodels and pandas take a second to import, and
 # `mvmeta --help` or the numerical core need neither.
 _HOMES = {
+    "ManyOutcomesResults": "mvmeta.model.many",
     "MetaMixedLM": "mvmeta.model.mixed",
     "MetaMixedLMResults": "mvmeta.model.results",
     "Random": "mvmeta.model.random",

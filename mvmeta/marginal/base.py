@@ -176,7 +176,7 @@ class MarginalCovariance(ABC):
     def with_response(self, y: Floats) -> Self:
         """The same plan for other observations y (n,), on which no plan depends."""
         other = copy(self)
-        other.problem = replace(self.problem, y=y)
+        other.problem, other.least_squares = replace(self.problem, y=y), None
         return other
 
     @abstractmethod

@@ -25,6 +25,7 @@ from mvmeta.model.components import component_labels
 from mvmeta.model.formula import capture_environment, level_weights
 from mvmeta.model.frames import row_names, shorten
 from mvmeta.model.inference import check_options, choose_inference
+from mvmeta.model.many import ManyOutcomes
 from mvmeta.model.progress import printer
 from mvmeta.model.results import MetaMixedLMResults
 from mvmeta.model.rows import warn
@@ -33,7 +34,7 @@ from mvmeta.optimize.newton import DECREMENT
 INFORMATION = ("expected", "average", "observed")
 
 
-class MetaMixedLM(LikelihoodModel):
+class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     """Multilevel and multivariate meta-analysis with known sampling (co)variances.
 
     ``y = X b + sum_j Z_j u_j + e``, ``u_j ~ N(0, I (x) G_j)``, ``e ~ N(0, V)`` with V known.

@@ -6,11 +6,11 @@ import numpy as np
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.likelihood.criterion import LOG_2PI
-from mvmeta.marginal.batch import BatchPlan, BatchRows, BatchSums, batch_sums
+from mvmeta.marginal.many import ManyPlan, ManyRows, ManySums, many_sums
 
 
 @dataclass(frozen=True, eq=False)
-class BatchEvaluation:
+class ManyEvaluation:
     """The criterion at one point of every outcome.
 
     Attributes
@@ -40,17 +40,17 @@ class BatchEvaluation:
     logdet: Floats
     logdet_xx: Floats
 
-    def replace(self, other: "BatchEvaluation", where: Bools) -> None:
+    def replace(self, other: "ManyEvaluation", where: Bools) -> None:
         """Take over the outcomes `where` (m,) of another evaluation, in place."""
         for f in fields(self):
             np.copyto(getattr(self, f.name), getattr(other, f.name), where=where)
 
-    def take(self, where: Bools) -> "BatchEvaluation":
+    def take(self, where: Bools) -> "ManyEvaluation":
         """The outcomes `where` (m,)."""
-        return BatchEvaluation(**{f.name: getattr(self, f.name)[..., where] for f in fields(self)})
+        return ManyEvaluation(**{f.name: getattr(self, f.name)[..., where] for f in fields(self)})
 
 
-def batch_evaluation(s: BatchSums, reml: bool) -> BatchEvaluation:
+def many_evaluation(s: ManySums, reml: bool) -> ManyEvaluation:
     """Likelihood, gradient and information from additive statistics; see `objective`."""
     p = len(s.gram) - 1
     inverse, logdet_xx = _inverse(s.gram[:p, :p])
@@ -71,7 +71,7 @@ def batch_evaluation(s: BatchSums, reml: bool) -> BatchEvaluation:
     average = np.einsum("jkam,am->jkm", pairs_b, b)
     fitted = np.einsum("abm,jbm->jam", inverse, sb[:, :p])
     average = 0.5 * (average - np.einsum("jam,kam->jkm", sb[:, :p], fitted))
-    return BatchEvaluation(
+    return ManyEvaluation(
         loglik=loglik,
         gradient=-0.5 * (trace - quadratic),
         expected=expected,
@@ -84,7 +84,7 @@ def batch_evaluation(s: BatchSums, reml: bool) -> BatchEvaluation:
     )
 
 
-def full_loglik(at: BatchEvaluation, n: Floats, p: int, reml: bool) -> Floats:
+def full_loglik(at: ManyEvaluation, n: Floats, p: int, reml: bool) -> Floats:
     """Log-likelihood (m,) with its constants, X orthonormal, of outcomes with n (m,) rows."""
     rest = at.logdet + at.rss
     if reml:
@@ -94,7 +94,7 @@ def full_loglik(at: BatchEvaluation, n: Floats, p: int, reml: bool) -> Floats:
 
 def _inverse(a: Floats) -> tuple[Floats, Floats]:
     """Inverse (p, p, m) and log determinant (m,) of positive definite a; NaN where it is not."""
-    root = batch_cholesky(a)
+    root = many_cholesky(a)
     p = len(a)
     half = np.zeros_like(root)
     for j in range(p):
@@ -106,7 +106,7 @@ def _inverse(a: Floats) -> tuple[Floats, Floats]:
     return np.einsum("kam,kbm->abm", half, half), logdet
 
 
-def batch_cholesky(a: Floats) -> Floats:
+def many_cholesky(a: Floats) -> Floats:
     """Lower Cholesky factors of a (p, p, m); NaN in outcomes where a is not positive definite."""
     root = np.zeros_like(a)
     for j in range(len(a)):
@@ -118,22 +118,22 @@ def batch_cholesky(a: Floats) -> Floats:
     return root
 
 
-class BatchObjective:
+class ManyObjective:
     """The log-likelihood of many outcomes as a function of their two variances.
 
     Parameters
     ----------
-    plan : BatchPlan
+    plan : ManyPlan
     reml : bool
     free : ndarray of bool, shape (2,)
         Which of (omega, tau) are estimated; there are derivatives by these.
     """
 
-    def __init__(self, plan: BatchPlan, reml: bool, free: Bools) -> None:
+    def __init__(self, plan: ManyPlan, reml: bool, free: Bools) -> None:
         self.plan, self.reml, self.free = plan, reml, free
         self._pairs = plan.pairs
 
-    def __call__(self, y: Floats, v: Floats, theta: Floats) -> BatchEvaluation:
+    def __call__(self, y: Floats, v: Floats, theta: Floats) -> ManyEvaluation:
         """Evaluate outcomes y (n, m) with variances v (n, m) at theta (2, m)."""
-        rows = BatchRows(self.plan, self._pairs, y, v, theta[0], bool(self.free[0]))
-        return batch_evaluation(batch_sums(rows, theta[1], self.free), self.reml)
+        rows = ManyRows(self.plan, self._pairs, y, v, theta[0], bool(self.free[0]))
+        return many_evaluation(many_sums(rows, theta[1], self.free), self.reml)

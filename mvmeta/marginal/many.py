@@ -4,9 +4,9 @@ For ``M = diag(v + omega) + tau 1 1'`` within every group, with w = 1 / (v + ome
 sums S, T, U of w, w^2, w^3 and m, q, h of w A, w^2 A, w^3 A, everything in `Sums` is closed form
 (d = 1 / (1 + tau S), c = tau d, e = q - c T m; Sherman-Morrison):
 
-    log|M| = -sum log w - sum log d           A'N A = sum w a a' - sum c m m'
-    tr(N 1 1') = sum d S                      A'N 1 1'N A = sum d^2 m m'
-    tr(N) = sum (S - c T)                     A'N N A = sum w^2 a a' - sum [c (q m' + m q') - c^2 T m m']
+    log|M| = -sum log w - sum log d,  A'N A = sum w a a' - sum c m m'
+    tr(N 1 1') = sum d S,             A'N 1 1'N A = sum d^2 m m'
+    tr(N) = sum (S - c T),            A'N N A = sum w^2 a a' - sum (c q m' + c m q' - c^2 T m m')
 
 and so on for pairs.  The last axis of every array runs over the outcomes, so that each operation
 is a loop over adjacent numbers.
@@ -26,7 +26,7 @@ ROW, GROUP = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
-class BatchPlan:
+class ManyPlan:
     """The layout that all outcomes share.
 
     Attributes
@@ -54,7 +54,7 @@ class BatchPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class BatchSums:
+class ManySums:
     """`Sums` with outcomes m as the last axis, for J variances and A = [X y] of a columns.
 
     Attributes
@@ -75,9 +75,10 @@ class BatchSums:
     slope_pairs: Floats
 
 
-def batch_terms(problem: MetaProblem) -> tuple[int | None, int | None] | None:
+def many_terms(problem: MetaProblem) -> tuple[int | None, int | None] | None:
     """(row term, group term) if M of this problem has the form of this module, else None."""
-    if not problem.v.is_diagonal or not all(t.is_scalar for t in problem.terms):
+    plain = problem.v.is_diagonal and not problem.ties
+    if not plain or not all(t.is_scalar for t in problem.terms):
         return None
     found: list[int | None] = [None, None]
     for t, term in enumerate(problem.terms):
@@ -88,7 +89,7 @@ def batch_terms(problem: MetaProblem) -> tuple[int | None, int | None] | None:
     return found[ROW], found[GROUP]
 
 
-def batch_plan(problem: MetaProblem, x: Floats) -> BatchPlan | None:
+def many_plan(problem: MetaProblem, x: Floats) -> ManyPlan | None:
     """Plan for the layout of `problem`; None if its M has another form.
 
     Parameters
@@ -98,24 +99,25 @@ def batch_plan(problem: MetaProblem, x: Floats) -> BatchPlan | None:
     x : ndarray, shape (n, p)
         Orthonormal basis of the columns of X.
     """
-    terms = batch_terms(problem)
+    terms = many_terms(problem)
     if terms is None:
         return None
-    if terms[GROUP] is None:
-        return BatchPlan(x, terms, None, None)
-    code, count = recode(problem.terms[terms[GROUP]].level)
+    group = terms[GROUP]
+    if group is None:
+        return ManyPlan(x, terms, None, None)
+    code, count = recode(problem.terms[group].level)
     n = problem.n
     collect = sparse.csr_array((np.ones(n), (code, np.arange(n))), shape=(count, n))
     scaled = [collect, *(sparse.csr_array(collect * x[:, j]) for j in range(x.shape[1]))]
-    return BatchPlan(x, terms, collect, sparse.vstack(scaled, format="csr"))
+    return ManyPlan(x, terms, collect, sparse.vstack(scaled, format="csr"))
 
 
-class BatchRows:
+class ManyRows:
     """Sums of one batch at one omega: all that depends on the rows.
 
     Parameters
     ----------
-    plan : BatchPlan
+    plan : ManyPlan
     pairs : ndarray, shape (p * p, n)
         ``plan.pairs``.
     y, v : ndarray, shape (n, m)
@@ -126,7 +128,7 @@ class BatchRows:
     """
 
     def __init__(
-        self, plan: BatchPlan, pairs: Floats, y: Floats, v: Floats, omega: Floats, row_free: bool
+        self, plan: ManyPlan, pairs: Floats, y: Floats, v: Floats, omega: Floats, row_free: bool
     ) -> None:
         self._plan, self._pairs, self._y = plan, pairs, y
         w = 1.0 / (v + omega)
@@ -165,12 +167,12 @@ def _log_sum(w: Floats) -> Floats:
     return np.asarray(np.log(np.where(w > 0, w, 1.0)).sum(axis=0))
 
 
-def batch_sums(rows: BatchRows, tau: Floats, free: Bools) -> BatchSums:
+def many_sums(rows: ManyRows, tau: Floats, free: Bools) -> ManySums:
     """Add what depends on the groups.
 
     Parameters
     ----------
-    rows : BatchRows
+    rows : ManyRows
     tau : ndarray, shape (m,)
         Ignored without groups.
     free : ndarray of bool, shape (2,)
@@ -197,16 +199,16 @@ def batch_sums(rows: BatchRows, tau: Floats, free: Bools) -> BatchSums:
             trace_pairs[r, s], slope_pairs[r, s] = second[one, two]()
             if s > r:
                 trace_pairs[s, r], slope_pairs[s, r] = trace_pairs[r, s], slope_pairs[r, s]
-    return BatchSums(logdet, gram, trace, slope, trace_pairs, slope_pairs)
+    return ManySums(logdet, gram, trace, slope, trace_pairs, slope_pairs)
 
 
-def _without_groups(rows: BatchRows, row_free: bool) -> BatchSums:
+def _without_groups(rows: ManyRows, row_free: bool) -> ManySums:
     a, m = len(rows.gram[0]), rows.gram[0].shape[2]
     if not row_free:
         empty = np.empty((0, m)), np.empty((0, a, a, m))
         pairs = np.empty((0, 0, m)), np.empty((0, 0, a, a, m))
-        return BatchSums(rows.logdet, rows.gram[0], *empty, *pairs)
-    return BatchSums(
+        return ManySums(rows.logdet, rows.gram[0], *empty, *pairs)
+    return ManySums(
         logdet=rows.logdet,
         gram=rows.gram[0],
         trace=rows.count[0][None],
@@ -219,7 +221,7 @@ def _without_groups(rows: BatchRows, row_free: bool) -> BatchSums:
 class _Groups:
     """Statistics of the groups in the notation of the module; methods give (trace, slope)."""
 
-    def __init__(self, rows: BatchRows, tau: Floats) -> None:
+    def __init__(self, rows: ManyRows, tau: Floats) -> None:
         self._rows = rows
         self.s, self.m = rows.groups[0]
         self.d = 1.0 / (1.0 + tau * self.s)

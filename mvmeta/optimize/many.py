@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.likelihood.batch import BatchEvaluation, BatchObjective
+from mvmeta.likelihood.many import ManyEvaluation, ManyObjective
 from mvmeta.optimize.newton import (
     CERTAIN,
     FIRST_DAMPING,
@@ -38,14 +38,14 @@ ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
-class BatchOptimum:
+class ManyOptimum:
     """Where each likelihood is largest.
 
     Attributes
     ----------
     x : ndarray, shape (J, m)
         Free variances.
-    at : BatchEvaluation
+    at : ManyEvaluation
         There.
     certain : ndarray of bool, shape (m,)
         The point is a maximum in every variance not held by the bound; where False, it needs
@@ -55,13 +55,13 @@ class BatchOptimum:
     """
 
     x: Floats
-    at: BatchEvaluation
+    at: ManyEvaluation
     certain: Bools
     n_evaluations: Ints
 
 
-def maximize_batch(
-    objective: BatchObjective,
+def maximize_many(  # noqa: PLR0913  (what is climbed is five of the seven)
+    objective: ManyObjective,
     y: Floats,
     v: Floats,
     base: Floats,
@@ -69,12 +69,12 @@ def maximize_batch(
     *,
     maxiter: int,
     tol: float,
-) -> BatchOptimum:
+) -> ManyOptimum:
     """Climb every outcome from every start.
 
     Parameters
     ----------
-    objective : BatchObjective
+    objective : ManyObjective
     y, v : ndarray, shape (n, m)
         In units in which the variances are about 1; missing cells have y = 0 and v = inf.
     base : ndarray, shape (2, m)
@@ -88,7 +88,7 @@ def maximize_batch(
     """
     m = y.shape[1]
     belt = _Belt(objective, y, v, base, starts)
-    out: BatchOptimum | None = None
+    out: ManyOptimum | None = None
     while len(belt.outcome):
         done = belt.advance(maxiter, tol)
         if out is None:
@@ -100,14 +100,14 @@ def maximize_batch(
     return out
 
 
-def _blank(belt: "_Belt", m: int) -> BatchOptimum:
+def _blank(belt: "_Belt", m: int) -> ManyOptimum:
     at = belt.best
     empty = {f.name: np.empty((*getattr(at, f.name).shape[:-1], m)) for f in fields(at)}
     x = np.empty((len(belt.best_x), m))
-    return BatchOptimum(x, BatchEvaluation(**empty), np.zeros(m, bool), np.zeros(m, np.intp))
+    return ManyOptimum(x, ManyEvaluation(**empty), np.zeros(m, bool), np.zeros(m, np.intp))
 
 
-def _store(out: BatchOptimum, belt: "_Belt", done: Bools) -> None:
+def _store(out: ManyOptimum, belt: "_Belt", done: Bools) -> None:
     to = belt.outcome[done]
     for f in fields(out.at):
         getattr(out.at, f.name)[..., to] = getattr(belt.best, f.name)[..., done]
@@ -120,7 +120,7 @@ class _Belt:
     """Slots w with one outcome each, the ascent it is in, and the best end so far."""
 
     def __init__(
-        self, objective: BatchObjective, y: Floats, v: Floats, base: Floats, starts: Floats
+        self, objective: ManyObjective, y: Floats, v: Floats, base: Floats, starts: Floats
     ) -> None:
         self._objective, self._starts = objective, starts
         self._given = y, v, base
@@ -139,9 +139,9 @@ class _Belt:
         self.best = self.at.take(np.ones(width, bool))
         self.best.loglik[:] = -np.inf
         self.best_x, self.best_certain = self.x.copy(), np.zeros(width, bool)
-        self._ready: BatchEvaluation | None = self.at
+        self._ready: ManyEvaluation | None = self.at
 
-    def _evaluate(self, x: Floats) -> BatchEvaluation:
+    def _evaluate(self, x: Floats) -> ManyEvaluation:
         theta = self.base.copy()
         theta[self._moving] = x
         # where it is not positive definite the likelihood is NaN, which no step accepts
@@ -155,7 +155,7 @@ class _Belt:
         self.count += 1
         self.total += 1
         self._accept(new)
-        local = BatchLocal(self.at, self.x)
+        local = ManyLocal(self.at, self.x)
         ended, leads = self._ended(new, local, maxiter)
         self._keep(local, ended & ~leads, tol)
         self.start += ended
@@ -166,7 +166,7 @@ class _Belt:
         self._restart(again)
         return over
 
-    def _accept(self, new: BatchEvaluation) -> None:
+    def _accept(self, new: ManyEvaluation) -> None:
         noise = ROUNDING * np.abs(self.at.loglik)
         needed = np.where(self.closing, 0.0, SUFFICIENT * self.gain)
         rises = new.loglik >= self.at.loglik + needed - noise
@@ -177,9 +177,7 @@ class _Belt:
         more = np.maximum(10 * self.damping, FIRST_DAMPING)
         self.damping = np.where(accepted, less, more)
 
-    def _ended(
-        self, new: BatchEvaluation, local: "BatchLocal", maxiter: int
-    ) -> tuple[Bools, Bools]:
+    def _ended(self, new: ManyEvaluation, local: "ManyLocal", maxiter: int) -> tuple[Bools, Bools]:
         """Which ascents are over, and which of them only lead to the maximum known already."""
         known = np.where(self.best_certain, self.best.loglik, np.inf)
         ahead = self.at.loglik + local.decrement / 2
@@ -189,7 +187,7 @@ class _Belt:
         ended |= (self.fresh & ~np.isfinite(new.loglik)) | (self.damping > MOST_DAMPING)
         return (ended | (self.count >= maxiter)) & (self.outcome >= 0), leads
 
-    def _keep(self, local: "BatchLocal", ended: Bools, tol: float) -> None:
+    def _keep(self, local: "ManyLocal", ended: Bools, tol: float) -> None:
         """Remember the ends that are higher than those before."""
         with np.errstate(invalid="ignore"):
             better = ended & (self.at.loglik > self.best.loglik)
@@ -197,13 +195,13 @@ class _Belt:
         np.copyto(self.best_x, self.x, where=better)
         np.copyto(self.best_certain, (local.decrement < tol) & local.certain, where=better)
 
-    def _step(self, local: "BatchLocal", tol: float) -> None:
+    def _step(self, local: "ManyLocal", tol: float) -> None:
         self.fresh[:] = False
         self.closing = local.decrement < tol
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             self.trial, self.gain = local.step(np.where(self.closing, 0.0, self.damping))
 
-    def _restart(self, where: Bools) -> None:
+    def _restart(self, where: Bools | Ints) -> None:
         self.fresh[where] = True
         self.closing[where] = False
         self.damping[where] = 0.0
@@ -243,7 +241,7 @@ _SLOTTED = (
 )
 
 
-class BatchLocal:
+class ManyLocal:
     """`newton.Local` for J <= 2 variances of many outcomes, in units of about their size.
 
     Attributes
@@ -258,7 +256,7 @@ class BatchLocal:
         none at 0 with no slope.
     """
 
-    def __init__(self, at: BatchEvaluation, x: Floats) -> None:
+    def __init__(self, at: ManyEvaluation, x: Floats) -> None:
         self._g, self._observed, self._expected = at.gradient, at.observed, at.expected
         self._low = -x
         held = (x <= 0) & (self._g <= 0)
