@@ -9,6 +9,7 @@ from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.errors import SpecificationError
+from mvmeta.model.frames import shorten
 from mvmeta.model.grammar import SPATIAL
 from mvmeta.model.specs import TermSpec
 from mvmeta.structures import CovarianceStructure, Pinned, Tied
@@ -28,6 +29,9 @@ HELD = SPATIAL | {"PHYOU"}
 
 SINGULAR_TOLERANCE = 1e-10
 """An eigenvalue above -this times the largest of a fixed G counts as zero."""
+
+MOST_NOTES = 3
+"""Components fixed for one reason that get a note of their own; more share one."""
 
 T = TypeVar("T")
 
@@ -98,16 +102,19 @@ class _Pins:
 
     def zero(self, which: Ints, why: str) -> None:
         """Fix components at 0 that are not fixed yet; `why` completes the note."""
-        for j in self._open(which):
-            self.values[j] = 0.0
-            self.notes.append(f"{self._label(j)} fixed at 0: {why}")
+        found = self._open(which)
+        self.values[found] = 0.0
+        if len(found) <= MOST_NOTES:
+            self.notes += [f"{self._label([j])} fixed at 0: {why}" for j in found]
+        else:
+            self.notes.append(f"{self._label(found)} fixed at 0, of each: {why}")
 
     def hold(self, which: Ints, why: str) -> None:
         """Fix components at their start values that are not fixed yet."""
         start = self.structure.to_natural(self.structure.starts(1.0)[0])
         for j in self._open(which):
             self.values[j] = start[j]
-            self.notes.append(f"{self._label(j)} held at {start[j]:.4g}: {why}")
+            self.notes.append(f"{self._label([j])} held at {start[j]:.4g}: {why}")
 
     def _open(self, which: Ints) -> list[int]:
         """Those without a value that are equal to none outside `which`, which would tell theirs."""
@@ -116,10 +123,11 @@ class _Pins:
         outside = np.delete(self.group, which)
         return [int(j) for j in which if np.isnan(self.values[j]) and self.group[j] not in outside]
 
-    def _label(self, j: int) -> str:
-        component = self.structure.components[j]
-        level = f" ({component.level})" if component.level else ""
-        return f"{component.kind}{level} of {self.name!r}"
+    def _label(self, which: Sequence[int]) -> str:
+        components = [self.structure.components[j] for j in which]
+        kinds = " and ".join(dict.fromkeys(c.kind for c in components))
+        levels = shorten(c.level for c in components if c.level)
+        return f"{kinds}{f' ({levels})' if levels else ''} of {self.name!r}"
 
 
 def pin(

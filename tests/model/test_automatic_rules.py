@@ -143,3 +143,11 @@ def test_notes_are_in_the_summary():
     assert model.notes == [f"rho of 't | study' fixed at 0: {ALONE}"]
     text = " ".join(str(model.fit().summary()).split())
     assert f"rho of 't | study' fixed at 0: {ALONE}" in text
+
+
+def test_many_components_fixed_for_one_reason_share_a_note():
+    p = prepared([1, 1, 2, 2, 3, 3, 4, 4], range(8), "DIAG")
+    assert values(p) == {("tau2", str(t)): 0.0 for t in range(8)}
+    assert p.notes == [
+        f"tau2 (0, 1, 2, 3, 4 and 3 more) of 't | study' fixed at 0, of each: {ONCE}"
+    ]
