@@ -11,12 +11,20 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import is_nested, recode, size_classes
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.moments import Moments
 from mvmeta.likelihood.orthonormal import orthonormal_basis
 
 Adjustment = Literal["none", "CR2", "CR3"]
 
 NO_VARIANCE_TOLERANCE = 1e-10
-"""Eigenvalue of a cluster's residual covariance, relative to M's, that counts as zero."""
+"""Eigenvalue of a residual covariance, relative to the trace of the cluster's M, taken for zero."""
+
+DETERMINED = (
+    "CR3 leaves every group out in turn, but one of them determines a coefficient by itself; use "
+    "CR2 (or CR1 where groups are correlated under the model), or merge that group's level of the "
+    "moderator with another"
+)
+"""What CR3 says where a coefficient cannot be estimated without a group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +58,49 @@ class ClusterScores:
     right: Floats
 
 
+class ClusterMoments(Moments):
+    """Moments of the sandwich of independent clusters, in time linear in their number.
+
+    ``Cov(x_j, x_k) = delta_jk own_j + f_j kernel f_k'`` with f_j = [left_j right_j]: that of
+    y_j, less what the estimated coefficients take away and share.
+    """
+
+    def __init__(self, scores: ClusterScores) -> None:
+        super().__init__(scores.r)
+        self._s = scores
+        zero = np.zeros_like(scores.bread)
+        self._kernel = np.block([[scores.sandwich, -scores.bread], [-scores.bread.T, zero]])
+
+    def mean(self) -> Floats:
+        own, f = self._contributions(np.eye(len(self.r)))
+        shared = np.einsum("jsc,cd,jtd->st", f, self._kernel, f, optimize=True)
+        return own.sum(axis=0) + shared
+
+    def spread(self, rows: Floats) -> Floats:
+        own, f = self._contributions(rows)
+        count, q, width = f.shape
+        k = self._kernel
+        d = own.reshape(count, q * q)
+        e = (f @ k @ f.transpose(0, 2, 1)).reshape(count, q * q)
+        cross = d.T @ e
+        diagonal = (d.T @ d + cross + cross.T).reshape(q, q, q, q)
+        # sum_j f_sj' f_uj for all pairs: the two sums over clusters come apart
+        flat = f.reshape(count, q * width)
+        g = (flat.T @ flat).reshape(q, width, q, width).transpose(0, 2, 1, 3)
+        turned = k @ g @ k.T
+        size = width * width
+        pairs = g.reshape(q * q, size) @ turned.reshape(q * q, size).T
+        return diagonal + pairs.reshape(q, q, q, q).transpose(0, 2, 1, 3)
+
+    def _contributions(self, rows: Floats) -> tuple[Floats, Floats]:
+        """Own covariances (J, q, q) and loadings (J, q, 2p) of the contributions to `rows`."""
+        s = self._s
+        c = s.bread.T @ rows.T
+        own = np.einsum("ps,jpr,rt->jst", c, s.own, c, optimize=True)
+        loadings = [np.einsum("jpr,rs->jsp", side, c) for side in (s.left, s.right)]
+        return own, np.concatenate(loadings, axis=2)
+
+
 @dataclass(frozen=True, eq=False)
 class _Block:
     """A class of b clusters of m rows: positions, M_j, W_j and Q_j."""
@@ -61,19 +112,8 @@ class _Block:
     q: Floats
 
 
-def plain_scores(fit: Fit, groups: Ints) -> tuple[Floats, Floats]:
-    """Unadjusted scores (J, p) in the units of X, and inv(X'W X): all that CR0 needs."""
-    code, count = recode(groups)
-    q, r = orthonormal_basis(fit.problem.x)
-    wq = fit.factor.solve(q) if fit.weights is None else np.asarray(fit.weights @ q)
-    scores = np.zeros((count, fit.problem.p))
-    np.add.at(scores, code, wq * fit.resid[:, None])
-    bread = np.linalg.solve(r, np.linalg.inv(q.T @ wq))
-    return scores, bread
-
-
 def cluster_scores(fit: Fit, groups: Ints, adjustment: Adjustment) -> ClusterScores:
-    """Scores of every cluster under the working model that M is as fitted.
+    """Scores of independent clusters (`are_independent`) under the working model, M as fitted.
 
     Parameters
     ----------
@@ -84,10 +124,8 @@ def cluster_scores(fit: Fit, groups: Ints, adjustment: Adjustment) -> ClusterSco
     Raises
     ------
     SpecificationError
-        If rows of different groups are correlated under M (or tied by user weights); if a group
-        determines a coefficient by itself and CR3 is asked for.
+        If a group determines a coefficient by itself and CR3 is asked for.
     """
-    _check_independent(fit, groups)
     code, count = recode(groups)
     q, r = orthonormal_basis(fit.problem.x)
     blocks = list(_blocks(fit, code, q))
@@ -148,7 +186,7 @@ def _adjusted(b: _Block, bread: Floats, sandwich: Floats, adjustment: Adjustment
     covariance = b.m - flip - flip.transpose(0, 2, 1) + b.q @ sandwich @ b.q.transpose(0, 2, 1)
     upper = np.linalg.cholesky(b.m).transpose(0, 2, 1)
     values, vectors = np.linalg.eigh(upper @ covariance @ upper.transpose(0, 2, 1))
-    top = np.linalg.norm(b.m, ord=2, axis=(1, 2))[:, None] ** 2
+    top = np.trace(b.m, axis1=1, axis2=2)[:, None] ** 2
     keep = values > NO_VARIANCE_TOLERANCE * top
     power = np.where(keep, 1.0 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
     root = (vectors * power[:, None, :]) @ vectors.transpose(0, 2, 1)
@@ -157,24 +195,15 @@ def _adjusted(b: _Block, bread: Floats, sandwich: Floats, adjustment: Adjustment
 
 def _solve_leverage(left: Floats, wq: Floats) -> Floats:
     if (np.linalg.svd(left, compute_uv=False)[:, -1] < NO_VARIANCE_TOLERANCE).any():
-        raise SpecificationError(
-            "CR3 leaves every group out in turn, but one of them determines a coefficient by "
-            "itself; use CR2, or merge that group's level of the moderator with another"
-        )
+        raise SpecificationError(DETERMINED)
     return np.asarray(np.linalg.solve(left.transpose(0, 2, 1), wq), dtype=float)
 
 
-def _check_independent(fit: Fit, groups: Ints) -> None:
+def are_independent(fit: Fit, groups: Ints) -> bool:
+    """Whether rows of different groups (n,) are independent under M, and not tied by weights."""
     if not is_nested(fit.problem.cluster, groups):
-        raise SpecificationError(
-            "rows of different groups are correlated under the fitted model, which the "
-            "adjustments CR2 and CR3 and Satterthwaite df cannot handle; take coarser groups (the "
-            "outermost independent clusters), or CR0, CR1, CR1p or CR1S with df='cluster'"
-        )
-    if fit.weights is not None:
-        entries = fit.weights.tocoo()
-        if (groups[entries.row] != groups[entries.col]).any():
-            raise SpecificationError(
-                "the user weights tie rows of different groups; only CR0, CR1, CR1p and CR1S with "
-                "df='cluster' or df='residual' are defined then"
-            )
+        return False
+    if fit.weights is None:
+        return True
+    entries = fit.weights.tocoo()
+    return bool((groups[entries.row] == groups[entries.col]).all())

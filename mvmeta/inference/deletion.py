@@ -85,7 +85,7 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
     nested = is_nested(fit.problem.cluster, code)
     for rows in size_classes(code):
         m, q, nq = marginal_stack(fit, rows), projection.q[rows], projection.nq[rows]
-        inverse = _inverse_without(_precision(fit, rows, m, nested), nq, projection.c)
+        inverse = inverse_without(precision_stack(fit, rows, m, nested), nq, projection.c)
         pull = projection.c @ nq.transpose(0, 2, 1) @ inverse
         d = np.einsum("bpm,bm->bp", pull, scaled[rows])
         cov = projection.c + pull @ nq @ projection.c
@@ -126,7 +126,7 @@ def studentized_groups(fit: Fit, groups: Ints) -> Floats:
     return out
 
 
-def _precision(fit: Fit, rows: Ints, m: Floats, nested: bool) -> Floats:
+def precision_stack(fit: Fit, rows: Ints, m: Floats, nested: bool) -> Floats:
     """Blocks N_SS (b, m, m) of the inverse of M."""
     if rows.shape[1] == 1:
         return fit.factor.inverse_diagonal()[rows][:, :, None]
@@ -140,7 +140,7 @@ def _precision(fit: Fit, rows: Ints, m: Floats, nested: bool) -> Floats:
     return out
 
 
-def _inverse_without(n: Floats, nq: Floats, c: Floats) -> Floats:
+def inverse_without(n: Floats, nq: Floats, c: Floats) -> Floats:
     """``inv(P_SS)`` (b, m, m); NaN where singular."""
     p = n - nq @ c @ nq.transpose(0, 2, 1)
     ok = _determined(p, n)

@@ -10,6 +10,7 @@ from mvmeta.inference.curvature import Curvature, components_cov, cov_beta_gradi
 from mvmeta.inference.degrees import DegreesOfFreedom
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.free import linear_terms
+from mvmeta.inference.satterthwaite import matched_df
 
 LEAST_DF = 2.0
 """An F with this many denominator df or fewer has no expectation to match."""
@@ -54,7 +55,11 @@ class KenwardRogerDf(DegreesOfFreedom):
         return self.contrasts(np.eye(len(self._cov)))
 
     def contrast(self, row: Floats) -> float:
-        return self.joint(np.atleast_2d(row))
+        return float(self.contrasts(np.atleast_2d(row))[0])
+
+    def contrasts(self, rows: Floats) -> Floats:
+        # 2 / A2, whatever its size: t needs no moment
+        return matched_df(rows, self._cov, self._gradient, self._components)
 
     def joint(self, rows: Floats) -> float:
         return self._match(rows)[0]
@@ -65,11 +70,11 @@ class KenwardRogerDf(DegreesOfFreedom):
     def _match(self, rows: Floats) -> tuple[float, float]:
         """Df m and scale lambda for rows (l, p)."""
         size = len(rows)
+        if size == 1:
+            return self.contrast(rows[0]), 1.0
         a1, a2 = self._moments(rows)
         if a2 <= 0.0:
             return np.inf, 1.0
-        if size == 1:
-            return float(2.0 / a2), 1.0
         g = ((size + 1) * a1 - (size + 4) * a2) / ((size + 2) * a2)
         d = 3 * size + 2 * (1 - g)
         b = (a1 + 6 * a2) / (2 * size * d)

@@ -5,14 +5,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.design.layout import recode
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.clusters import Adjustment, ClusterScores, cluster_scores, plain_scores
+from mvmeta.inference.clusters import Adjustment, ClusterMoments, are_independent, cluster_scores
 from mvmeta.inference.degrees import DegreesOfFreedom, PerCoefficient, residual_df
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.linked import (
+    Intersection,
+    Jackknife,
+    LinkedMoments,
+    Loadings,
+    Sandwich,
+    intersections,
+)
+from mvmeta.inference.moments import RobustSatterthwaite
 
 KINDS = ("CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3")
 DF_RULES = ("satterthwaite", "cluster", "residual")
+
+MOST_WAYS = 4
+"""Most groupings at once: every further one doubles the number of intersections."""
+
+INDEFINITE_TOLERANCE = 1e-10
+"""Negative eigenvalue, relative to the largest, that is more than rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,123 +37,172 @@ class Robust:
     ----------
     cov : ndarray, shape (p, p)
     df : DegreesOfFreedom
-    n_clusters : int
+    counts : tuple of int
+        Number of clusters of each grouping.
+    independent : bool
+        Whether rows of different clusters are independent under the fitted model.
+    expected : ndarray, shape (p,)
+        Variances to be expected of `cov` if the fitted model is right, relative to the
+        model-based ones; 1 where there is no bias.  NaN for CR0 to CR1S of independent clusters
+        with simple df, where it is not computed.
+    repaired : bool
+        Whether negative eigenvalues were set to 0.
     """
 
     cov: Floats
     df: DegreesOfFreedom
-    n_clusters: int
+    counts: tuple[int, ...]
+    independent: bool
+    expected: Floats
+    repaired: bool = False
+
+    @property
+    def n_clusters(self) -> int:
+        """The number of clusters, of the grouping with the fewest."""
+        return min(self.counts)
 
 
-class RobustSatterthwaite(DegreesOfFreedom):
-    """Satterthwaite t tests and the HTZ test under the working model that M is as fitted.
-
-    With x_j = a_j'(y_j - X_j b) the contribution of cluster j to a contrast, the variance
-    estimate is sum x_j^2; its df is ``2 E^2 / Var``.  For q contrasts standardised by the
-    expected covariance matrix, ``eta = q (q + 1) / sum_st Var(D_st)`` and
-    ``(eta - q + 1) / (eta q) Q`` is referred to F(q, eta - q + 1) (Pustejovsky & Tipton 2018,
-    Journal of Business & Economic Statistics 36:672, approximate Hotelling T^2 "HTZ").  Where
-    the clusters are too few for q contrasts, eta <= q - 1, there is no test: F and its df are
-    0 and the p-value is NaN, as in clubSandwich.
-    """
-
-    def __init__(self, scores: ClusterScores) -> None:
-        self._s = scores
-        p = len(scores.bread)
-        zero = np.zeros((p, p))
-        # Cov(x_j, x_k) = delta_jk own_j + [left_j right_j] kernel [left_k right_k]'
-        self._kernel = np.block([[scores.sandwich, -scores.bread], [-scores.bread.T, zero]])
-
-    def coefficients(self) -> Floats:
-        return self.contrasts(np.eye(len(self._s.bread)))
-
-    def contrast(self, row: Floats) -> float:
-        return self._eta(np.atleast_2d(row))
-
-    def joint(self, rows: Floats) -> float:
-        return max(self._eta(rows) - len(rows) + 1.0, 0.0)
-
-    def scale(self, rows: Floats) -> float:
-        return self.joint(rows) / self._eta(rows)
-
-    def _eta(self, rows: Floats) -> float:
-        own, f = self._contributions(rows)
-        q = len(rows)
-        values, vectors = np.linalg.eigh(self._expected(own, f))
-        turn = vectors / np.sqrt(values)
-        own = np.einsum("jst,sa,tb->jab", own, turn, turn, optimize=True)
-        f = np.einsum("jsc,sa->jac", f, turn)
-        total = 0.0
-        for s in range(q):
-            for t in range(q):
-                total += self._dot(own, f, (s, s), (t, t)) + self._dot(own, f, (s, t), (t, s))
-        return q * (q + 1) / total
-
-    def _contributions(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Own covariances (J, q, q) and loadings (J, q, 2p) of the contributions to `rows`."""
-        s = self._s
-        c = np.linalg.solve(s.r.T, rows.T)
-        c = s.bread.T @ c
-        own = np.einsum("ps,jpr,rt->jst", c, s.own, c, optimize=True)
-        loadings = [np.einsum("jpr,rs->jsp", side, c) for side in (s.left, s.right)]
-        return own, np.concatenate(loadings, axis=2)
-
-    def _expected(self, own: Floats, f: Floats) -> Floats:
-        shared = np.einsum("jsc,cd,jtd->st", f, self._kernel, f, optimize=True)
-        return own.sum(axis=0) + shared
-
-    def _dot(self, own: Floats, f: Floats, one: tuple[int, int], two: tuple[int, int]) -> float:
-        """``sum_jk Cov(x_sj, x_tk) Cov(x_uj, x_vk)`` for one = (s, t), two = (u, v)."""
-        (s, t), (u, v) = one, two
-        k = self._kernel
-        first = np.einsum("jc,cd,jd->j", f[:, s], k, f[:, t], optimize=True)
-        second = np.einsum("jc,cd,jd->j", f[:, u], k, f[:, v], optimize=True)
-        pairs = (k @ (f[:, t].T @ f[:, v]) @ k.T) * (f[:, s].T @ f[:, u])
-        d, e = own[:, s, t], own[:, u, v]
-        return float(d @ e + d @ second + e @ first + pairs.sum())
-
-
-def robust(fit: Fit, groups: Ints, kind: str = "CR2", df: str = "satterthwaite") -> Robust:
+def robust(
+    fit: Fit,
+    groups: Ints,
+    kind: str = "CR2",
+    df: str = "satterthwaite",
+    repair: bool = False,
+) -> Robust:
     """Cluster-robust covariance of the fixed effects and the df of its tests.
 
     Parameters
     ----------
     fit : Fit
-    groups : ndarray of int, shape (n,)
-        Cluster of each row; rows of different clusters are taken for independent.
+    groups : ndarray of int, shape (n,) or (n, m)
+        Cluster of each row; or m groupings, crossed or not, whose sandwiches are combined by
+        inclusion-exclusion (Cameron, Gelbach & Miller 2011).
     kind : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
-        No adjustment; factors J/(J-1), J/(J-p), J (n-1)/((J-1)(n-p)) for J clusters; bias-reduced
-        linearisation (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018); approximate jackknife.
+        No adjustment; factors J/(J-1), J/(J-p), J (n-1)/((J-1)(n-p)) for J clusters, each
+        intersection of groupings with its own J; bias-reduced linearisation (Bell & McCaffrey
+        2002; Pustejovsky & Tipton 2018); the sum of squares of beta - beta_(j), every cluster
+        left out in turn with the components held (MacKinnon, Nielsen & Webb 2023, Journal of
+        Econometrics 232:272, leave out the factor (J-1)/J of theirs, as clubSandwich does).
+        CR2 needs clusters that are independent under the fitted model, the others do not.
     df : {"satterthwaite", "cluster", "residual"}
-        By the working model; J - p; n - p.
+        By the working model that M is as fitted; J - p, with the fewest clusters of any grouping;
+        n - p.
+    repair : bool
+        Set negative eigenvalues to 0, as Cameron, Gelbach & Miller propose; inclusion-exclusion
+        may give a matrix that has some.
 
     Raises
     ------
     SpecificationError
-        For another kind or df, too few clusters, or clusters the adjustment cannot handle.
+        For another kind or df, too few clusters, clusters the adjustment cannot handle, or a
+        covariance with negative eigenvalues that may not be repaired.
     """
     if kind not in KINDS:
         raise SpecificationError(f"unknown cov_type {kind!r}; takes one of {', '.join(KINDS)}")
     if df not in DF_RULES:
         raise SpecificationError(f"unknown df {df!r}; takes one of {', '.join(DF_RULES)}")
-    count = recode(groups)[1]
-    factor = _factor(fit, count, kind)
+    groupings = list(np.asarray(groups).T) if np.ndim(groups) == 2 else [np.asarray(groups)]
+    if len(groupings) > MOST_WAYS:
+        raise SpecificationError(
+            f"{len(groupings)} groupings at once; {MOST_WAYS} are possible: take the coarsest ones"
+        )
+    one = len(groupings) == 1
+    if one and are_independent(fit, groupings[0]):
+        return _independent(fit, groupings[0], kind, df)
+    if kind == "CR2":
+        raise SpecificationError(_no_cr2(one))
+    return _linked(fit, groupings, kind, df, repair)
+
+
+def _no_cr2(one: bool) -> str:
+    what = (
+        "rows of different groups are correlated under the fitted model (or tied by user weights)"
+        if one
+        else "with several groupings no cluster is independent of all others"
+    )
+    return (
+        f"{what}, which the adjustment CR2 cannot handle; take coarser groups (the outermost "
+        "independent clusters), or several groupings with CR1, as groups=['study', 'species'], or "
+        "CR3, which leaves every group out in turn"
+    )
+
+
+def _independent(fit: Fit, groups: Ints, kind: str, df: str) -> Robust:
+    part = intersections([groups])[0]
+    factor = _factor(fit, part.count, kind)
     if df != "satterthwaite" and kind not in ("CR2", "CR3"):
-        scores, bread = plain_scores(fit, groups)
-        half = scores @ bread.T
-        return Robust(factor * half.T @ half, _simple_df(fit, count, df), count)
+        sandwich = Sandwich(fit)
+        scores = sandwich.contributions(part)
+        cov = _in_columns(sandwich.r, factor * scores.T @ scores)
+        unknown = np.full(fit.problem.p, np.nan)
+        return Robust(cov, _simple_df(fit, part.count, df), (part.count,), True, unknown)
     adjustment: Adjustment = "CR2" if kind == "CR2" else "CR3" if kind == "CR3" else "none"
     at = cluster_scores(fit, groups, adjustment)
-    half = at.scores @ np.linalg.solve(at.r, at.bread).T
-    rule = RobustSatterthwaite(at) if df == "satterthwaite" else _simple_df(fit, count, df)
-    return Robust(factor * half.T @ half, rule, count)
+    half = at.scores @ at.bread.T
+    rule = RobustSatterthwaite(ClusterMoments(at))
+    expected = factor * _ratio(fit, rule)
+    chosen = rule if df == "satterthwaite" else _simple_df(fit, part.count, df)
+    cov = _in_columns(at.r, factor * half.T @ half)
+    return Robust(cov, chosen, (part.count,), True, expected)
+
+
+def _linked(fit: Fit, groupings: list[Ints], kind: str, df: str, repair: bool) -> Robust:
+    source = Jackknife(fit) if kind == "CR3" else Sandwich(fit)
+    parts = [_part(fit, source, cell, kind) for cell in intersections(groupings)]
+    counts = tuple(k.groups.count for k in parts[: len(groupings)])
+    half = [k.contributions(source.residuals) for k in parts]
+    inside = sum((k.weight * h.T @ h for k, h in zip(parts, half, strict=True)), 0.0)
+    cov, repaired = _checked(_in_columns(source.r, np.asarray(inside)), repair)
+    mean = sum((k.weight * k.mean for k in parts), np.zeros_like(source.r))
+    expected = np.diag(_in_columns(source.r, mean)) / np.diag(fit.cov_beta)
+    rule = (
+        RobustSatterthwaite(LinkedMoments(source.r, parts, source.cov_residuals))
+        if df == "satterthwaite"
+        else _simple_df(fit, min(counts), df)
+    )
+    return Robust(cov, rule, counts, False, expected, repaired)
+
+
+def _part(fit: Fit, source: Sandwich | Jackknife, cell: Intersection, kind: str) -> Loadings:
+    return source.loadings(cell, cell.sign * _factor(fit, cell.count, kind))
+
+
+def _in_columns(r: Floats, inside: Floats) -> Floats:
+    """A covariance of the coefficients of Q as one of those of X = Q R."""
+    half = np.linalg.solve(r, inside)
+    cov = np.linalg.solve(r, half.T)
+    return np.asarray((cov + cov.T) / 2.0)
+
+
+def _ratio(fit: Fit, rule: RobustSatterthwaite) -> Floats:
+    return np.diag(rule.expected(np.eye(fit.problem.p))) / np.diag(fit.cov_beta)
+
+
+def _checked(cov: Floats, repair: bool) -> tuple[Floats, bool]:
+    """The covariance, its negative eigenvalues set to 0 on request, and whether there were any."""
+    # Judged in units of the standard errors: those of the coefficients decide nothing.
+    scale = np.sqrt(np.abs(np.diag(cov)))
+    scale = np.where(scale > 0, scale, 1.0)
+    scaled = np.linalg.eigvalsh(cov / np.outer(scale, scale))
+    if not len(scaled) or scaled[0] >= -INDEFINITE_TOLERANCE * np.abs(scaled).max():
+        return cov, False
+    if not repair:
+        raise SpecificationError(
+            f"the combined covariance of several groupings has a negative eigenvalue "
+            f"({scaled[0]:.2g} in units of squared standard errors), as happens with few clusters; "
+            "repair=True (in fit: cov_kwds) sets such eigenvalues to 0; CR3 of the grouping with "
+            "the fewest clusters does without"
+        )
+    values, vectors = np.linalg.eigh(cov)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T, True
 
 
 def _factor(fit: Fit, clusters: int, kind: str) -> float:
     n, p, j = fit.problem.n, fit.problem.p, clusters
     if j < 2 or (kind == "CR1p" and j <= p) or (kind == "CR1S" and n <= p):
         raise SpecificationError(
-            f"{kind} needs more groups than there are: {j} groups for {p} coefficients"
+            f"{kind} needs more groups than there are: {j} {'group' if j == 1 else 'groups'} for "
+            f"{p} {'coefficient' if p == 1 else 'coefficients'}"
         )
     return {
         "CR1": lambda: j / (j - 1),

@@ -41,14 +41,30 @@ class Satterthwaite(DegreesOfFreedom):
         return self.contrasts(np.eye(len(self._cov)))
 
     def contrast(self, row: Floats) -> float:
-        g = np.einsum("p,jpq,q->j", row, self._gradient, row)
-        spread = float(g @ self._components @ g)
-        variance = float(row @ self._cov @ row)
-        return 2.0 * variance**2 / spread if spread > 0 else np.inf
+        return float(self.contrasts(np.atleast_2d(row))[0])
+
+    def contrasts(self, rows: Floats) -> Floats:
+        return matched_df(rows, self._cov, self._gradient, self._components)
 
     def joint(self, rows: Floats) -> float:
         _, vectors = np.linalg.eigh(rows @ self._cov @ rows.T)
         return combine(self.contrasts(vectors.T @ rows))
+
+
+def matched_df(rows: Floats, cov: Floats, gradient: Floats, components: Floats) -> Floats:
+    """``2 (l'Phi l)^2 / g'W g`` of every row l of rows (m, p), shape (m,); inf where g is 0.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (m, p)
+    cov, gradient, components : ndarray, shape (p, p), (J, p, p), (J, J)
+        Phi, its derivatives in the free components, and the covariance W of these.
+    """
+    variance = np.einsum("mp,mp->m", rows @ cov, rows)
+    g = np.einsum("mp,jpq,mq->mj", rows, gradient, rows, optimize=True)
+    spread = np.einsum("mj,mj->m", g @ components, g)
+    positive = spread > 0
+    return np.where(positive, 2.0 * variance**2 / np.where(positive, spread, 1.0), np.inf)
 
 
 def combine(nu: Floats) -> float:

@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from mvmeta._typing import Ints
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import SpecificationError
 from mvmeta.inference.containment import containment_df
 from mvmeta.inference.degrees import given_df, normal_df, residual_df
 from mvmeta.inference.fit import Fit
@@ -17,8 +14,15 @@ from mvmeta.inference.satterthwaite import satterthwaite_df
 from mvmeta.inference.scaling import SCALINGS, scaled_cov
 from mvmeta.inference.wald import Basis
 from mvmeta.model.build import Prepared
+from mvmeta.model.clustering import (
+    AUTO,
+    about_clusters,
+    check_several,
+    choose_clusters,
+    read_clusters,
+)
 
-COV_TYPES = (*SCALINGS, *KINDS)
+COV_TYPES = (*SCALINGS, *KINDS, AUTO)
 """What `cov_type=` takes."""
 
 DF_RULES: dict[str, Any] = {
@@ -41,9 +45,11 @@ class Inference:
     df_method : str
         "z", "residual", "contain", "satterthwaite", "kenward-roger", "cluster" or "given".
     n_clusters : int or None
-        For cluster-robust covariances.
-    clusters : ndarray of int, shape (n,), or None
-        Which rows those clusters are made of.
+        For cluster-robust covariances; of the grouping with the fewest.
+    clusters : ndarray of int, shape (n,) or (n, m), or None
+        Which rows those clusters are made of, by one or several groupings.
+    notes : tuple of str
+        What a reader of the results should know of it, in sentences.
     """
 
     basis: Basis
@@ -51,6 +57,7 @@ class Inference:
     df_method: str
     n_clusters: int | None = None
     clusters: Ints | None = None
+    notes: tuple[str, ...] = ()
 
 
 def choose_inference(
@@ -63,7 +70,7 @@ def choose_inference(
     SpecificationError
         For options that do not exist or do not go together.
     """
-    if cov_type in KINDS:
+    if cov_type in (*KINDS, AUTO):
         return robust_inference(fit, prepared, cov_type, **cov_kwds)
     cov = scaled_cov(fit, cov_type)
     if not isinstance(df, str):
@@ -84,7 +91,7 @@ def check_options(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:
         raise SpecificationError(
             f"unknown cov_type {cov_type!r}; takes one of {', '.join(COV_TYPES)}"
         )
-    allowed = {"groups", "df"} if cov_type in KINDS else set()
+    allowed = {"groups", "df", "repair"} if cov_type in (*KINDS, AUTO) else set()
     unknown = set(cov_kwds or {}) - allowed
     if unknown:
         takes = f"takes {' and '.join(sorted(allowed))}" if allowed else "takes none"
@@ -94,12 +101,28 @@ def check_options(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:
 
 
 def robust_inference(
-    fit: Fit, prepared: Prepared, kind: str, groups: Any = None, df: str = "satterthwaite"
+    fit: Fit,
+    prepared: Prepared,
+    kind: str,
+    groups: Any = None,
+    df: str = "satterthwaite",
+    repair: bool = False,
 ) -> Inference:
-    """Cluster-robust covariance with its own df; see `inference.robust.robust`."""
-    codes = cluster_codes(prepared, groups)
-    found = robust(fit, codes, kind, df)
-    return Inference(Basis(fit.beta, found.cov, found.df), kind, df, found.n_clusters, codes)
+    """Cluster-robust covariance with its own df; see `inference.robust.robust`.
+
+    With kind "robust" the clusters and the kind are chosen; see `clustering.choose_clusters`.
+    """
+    clusters = read_clusters(prepared, groups)
+    chosen = choose_clusters(fit, prepared, clusters, groups is None) if kind == AUTO else None
+    if chosen is not None:
+        clusters, kind = chosen.clusters, chosen.kind
+        repair = True
+    elif groups is None:
+        check_several(prepared, kind)
+    found = robust(fit, clusters.codes, kind, df, repair)
+    notes = [*(chosen.notes if chosen else []), *about_clusters(found, clusters, prepared)]
+    basis = Basis(fit.beta, found.cov, found.df)
+    return Inference(basis, kind, df, found.n_clusters, clusters.codes, tuple(notes))
 
 
 def _kenward_roger(fit: Fit, cov_type: str) -> Inference:
@@ -109,57 +132,3 @@ def _kenward_roger(fit: Fit, cov_type: str) -> Inference:
         )
     found = kenward_roger(fit)
     return Inference(Basis(fit.beta, found.cov, found.df), cov_type, "kenward-roger")
-
-
-def cluster_codes(prepared: Prepared, groups: Any) -> Ints:
-    """Cluster code (n,) of every fitted row.
-
-    Parameters
-    ----------
-    prepared : Prepared
-    groups : str, array_like (n_given,) or None
-        A column the model uses, values over the rows of the data as given (a Series is matched
-        by its index), or the outermost independent clusters.
-
-    Raises
-    ------
-    DataError
-        If there is no such column, the length does not fit, or a fitted row has no group.
-    """
-    return prepared.problem.cluster if groups is None else _factorize(prepared, groups)[0]
-
-
-def cluster_labels(prepared: Prepared, groups: Any) -> pd.Index:
-    """Labels of the clusters, in the order of `cluster_codes`."""
-    return pd.Index(_factorize(prepared, groups)[1])
-
-
-def _factorize(prepared: Prepared, groups: Any) -> tuple[Ints, Any]:
-    values = _column(prepared, groups) if isinstance(groups, str) else _rows(prepared, groups)
-    codes, labels = pd.factorize(values)
-    if (codes < 0).any():
-        missing = prepared.index[codes < 0]
-        raise DataError(f"groups is missing in {len(missing)} fitted rows, first in {missing[0]!r}")
-    return np.asarray(codes, dtype=np.intp), labels
-
-
-def _column(prepared: Prepared, name: str) -> pd.Series:
-    if name not in prepared.frame:
-        raise DataError(
-            f"groups={name!r} is no column the model uses ({', '.join(map(str, prepared.frame))}); "
-            f"pass the column itself: groups=data[{name!r}]"
-        )
-    return prepared.frame[name]
-
-
-def _rows(prepared: Prepared, groups: Any) -> Any:
-    if isinstance(groups, pd.Series) and groups.index.is_unique and prepared.index.is_unique:
-        if prepared.index.isin(groups.index).all():
-            return groups.loc[prepared.index]
-    values = np.asarray(groups)
-    if values.ndim != 1 or len(values) != prepared.n_given:
-        raise DataError(
-            f"groups needs one value for each of the {prepared.n_given} rows of the data as given, "
-            f"got shape {values.shape}"
-        )
-    return values[prepared.rows]

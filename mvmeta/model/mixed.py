@@ -266,12 +266,13 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             Degrees of freedom of t and F: k - p; by containment in the random terms;
             Satterthwaite's with the observed information; Kenward and Roger's (1997) with
             their covariance and scaled F; or given.  All but "residual" imply `use_t`.
-        cov_type : {"nonrobust", "knha", "adhoc", "CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
-            Covariance of the fixed effects: model-based; with Knapp-Hartung scaling; with
-            that scaling never below 1; cluster-robust (see `get_robustcov_results`).
+        cov_type : str
+            Covariance of the fixed effects: "nonrobust", model-based; "knha", with Knapp-Hartung
+            scaling; "adhoc", with that scaling never below 1; "CR0", "CR1", "CR1p", "CR1S",
+            "CR2", "CR3" or "robust", cluster-robust (see `get_robustcov_results`).
         cov_kwds : dict, optional
-            For cluster-robust covariances: `groups` and `df`.  Their tests are t and F with
-            this `df` ("satterthwaite" unless said), whatever `use_t` and `df` above say.
+            For cluster-robust covariances: `groups`, `df` and `repair`.  Their tests are t and F
+            with this `df` ("satterthwaite" unless said), whatever `use_t` and `df` above say.
         start : array_like, shape (n_components,), optional
             Components to start from, in the order and scale of `vcomp`.
         maxiter : int

@@ -27,15 +27,10 @@ from mvmeta.inference.lrt import LikelihoodRatio, likelihood_ratio
 from mvmeta.inference.profile import Profile
 from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
 from mvmeta.model import hypotheses
+from mvmeta.model.clustering import cluster_codes, cluster_labels
 from mvmeta.model.components import component_labels, vcomp_frame
 from mvmeta.model.evidence_methods import EvidenceMethods
-from mvmeta.model.inference import (
-    Inference,
-    check_options,
-    cluster_codes,
-    cluster_labels,
-    robust_inference,
-)
+from mvmeta.model.inference import Inference, check_options, robust_inference
 from mvmeta.model.influence import MetaInfluence
 from mvmeta.model.metafor_names import MetaforNames
 from mvmeta.model.plot_methods import PlotMethods
@@ -215,6 +210,11 @@ class MetaMixedLMResults(
         """Same as `df_inference`, under its name in statsmodels."""
         return self.df_inference
 
+    @property
+    def notes(self) -> list[str]:
+        """What to know of the model and of its tests, in sentences; `summary` shows them."""
+        return [*self.model.notes, *self._inference.notes]
+
     # -- the likelihood ------------------------------------------------------------------
 
     @property
@@ -348,22 +348,33 @@ class MetaMixedLMResults(
         return MetaInfluence(self.fit_, codes, labels, self._row_index, names, backend)
 
     def get_robustcov_results(
-        self, cov_type: str = "CR2", groups: Any = None, df: str = "satterthwaite"
+        self,
+        cov_type: str = "CR2",
+        groups: Any = None,
+        df: str = "satterthwaite",
+        repair: bool = False,
     ) -> MetaMixedLMResults:
         """The same fit with a cluster-robust covariance of the fixed effects.
 
         Parameters
         ----------
-        cov_type : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
+        cov_type : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3", "robust"}
             No adjustment; factors J/(J-1), J/(J-p), J (n-1)/((J-1)(n-p)) for J clusters;
             bias-reduced linearisation (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018);
-            approximate jackknife.
-        groups : str or array_like (n_given,), optional
+            jackknife, every cluster left out in turn with the components held.  "robust"
+            chooses: CR2 for independent clusters, CR1 of all crossed groupings, or CR3 where a
+            known correlation links the groups; `notes` say which.
+        groups : str, array_like (n_given,), or several of these, optional
             Clusters: a column the model uses, or values over the rows of the data as given;
-            the outermost independent clusters unless said.
+            the outermost independent clusters unless said.  Several, as a list of columns, a
+            frame or an array (n_given, m), are combined by inclusion-exclusion (Cameron, Gelbach
+            & Miller 2011).
         df : {"satterthwaite", "cluster", "residual"}
             For t and F: Satterthwaite's under the working model (F is then the HTZ test);
-            clusters - p; k - p.
+            clusters - p (of the grouping with the fewest); k - p.
+        repair : bool
+            Set negative eigenvalues, which several groupings may cause, to 0; they are an
+            error otherwise.
 
         Returns
         -------
@@ -377,7 +388,7 @@ class MetaMixedLMResults(
             If the groups do not fit the rows.
         """
         check_options(cov_type, {"groups": groups, "df": df})
-        inference = robust_inference(self.fit_, self.model.prepared, cov_type, groups, df)
+        inference = robust_inference(self.fit_, self.model.prepared, cov_type, groups, df, repair)
         return MetaMixedLMResults(self.model, self.fit_, self._optimum, inference)
 
     # -- tests ---------------------------------------------------------------------------
@@ -777,7 +788,7 @@ class MetaMixedLMResults(
             "info_criteria": self.info_criteria().to_dict(),
             "cov_type": self.cov_type,
             "df_method": self.df_method,
-            "notes": list(self.model.notes),
+            "notes": self.notes,
         }
 
     def to_json(self, alpha: float = 0.05, indent: int | None = 2) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from mvmeta._typing import Ints
 from mvmeta.design.layout import is_nested, recode
 from mvmeta.model.build import Prepared
-from mvmeta.model.inference import cluster_codes, cluster_labels
+from mvmeta.model.clustering import cluster_codes, cluster_labels
 
 ROW, BLOCK = "row", "V block"
 """What a study is where the model has no random terms."""

@@ -211,7 +211,7 @@ def _notes(res: MetaMixedLMResults) -> list[str]:
         )
     if given.dropped_columns:
         notes.append(f"Redundant columns left out: {', '.join(given.dropped_columns)}.")
-    return notes + res.model.notes + _about_components(res) + _about_tests(res)
+    return notes + res.notes + _about_components(res) + _about_tests(res)
 
 
 def _about_components(res: MetaMixedLMResults) -> list[str]:

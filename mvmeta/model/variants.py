@@ -71,12 +71,13 @@ def fit_options(res: MetaMixedLMResults) -> dict[str, Any]:
     """Arguments of `MetaMixedLM.fit` with which the coefficients are tested as in `res`."""
     options: dict[str, Any] = {"reml": res.reml, "use_t": res.use_t, "cov_type": res.cov_type}
     if res.cov_type in KINDS:
-        clusters = res._inference.clusters
-        given = np.zeros(res.model.prepared.n_given, dtype=np.intp)
-        given[res.model.prepared.rows] = res.model.prepared.problem.cluster
-        if clusters is not None:
-            given[res.model.prepared.rows] = clusters
-        return options | {"cov_kwds": {"groups": given, "df": res.df_method}}
+        prepared, clusters = res.model.prepared, res._inference.clusters
+        codes = prepared.problem.cluster if clusters is None else clusters
+        given = np.zeros((prepared.n_given, *codes.shape[1:]), dtype=np.intp)
+        given[prepared.rows] = codes
+        # several groupings may need what the fit they come from did not
+        kwds = {"groups": given, "df": res.df_method, "repair": codes.ndim == 2}
+        return options | {"cov_kwds": kwds}
     if res.df_method == "given":
         return options | {"df": res._inference.basis.df.coefficients()}
     return options | {"df": "residual" if res.df_method == "z" else res.df_method}
