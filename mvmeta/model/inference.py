@@ -94,7 +94,7 @@ def check_options(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:
     allowed = {"groups", "df", "repair"} if cov_type in (*KINDS, AUTO) else set()
     unknown = set(cov_kwds or {}) - allowed
     if unknown:
-        takes = f"takes {' and '.join(sorted(allowed))}" if allowed else "takes none"
+        takes = f"takes {', '.join(sorted(allowed))}" if allowed else "takes none"
         raise SpecificationError(
             f"cov_kwds of cov_type={cov_type!r}: {takes}, got {', '.join(sorted(unknown))}"
         )

@@ -175,7 +175,7 @@ def test_clusters_that_cut_a_group(data):
 
 @pytest.mark.parametrize("cov_kwds", [{"group": "study"}, {"repair": True, "kind": 1}])
 def test_unknown_options(crossed, cov_kwds):
-    with pytest.raises(SpecificationError, match="takes df and groups and repair"):
+    with pytest.raises(SpecificationError, match="takes df, groups, repair"):
         crossed.model.fit(cov_type="CR1", cov_kwds=cov_kwds)
 
 
