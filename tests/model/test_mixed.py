@@ -267,7 +267,7 @@ def test_too_few_evaluations_are_a_convergence_warning():
         ({"df": 0}, "must be positive"),
         ({"cov_type": "HC3"}, "unknown cov_type 'HC3'.*CR2"),
         ({"cov_kwds": {"groups": "study"}}, "'nonrobust': takes none, got groups"),
-        ({"cov_type": "CR2", "cov_kwds": {"cluster": "study"}}, "takes df, groups, repair, got cluster"),
+        ({"cov_type": "CR2", "cov_kwds": {"cluster": "study"}}, "df, groups, repair, got cluster"),
         ({"cov_type": "CR2", "cov_kwds": {"df": "contain"}}, "contain"),
         ({"df": "kenward-roger", "cov_type": "knha"}, "does not go with 'knha'"),
         ({"df": "kenward-roger", "reml": False}, "(?i)reml"),
