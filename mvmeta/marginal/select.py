@@ -1,7 +1,8 @@
 """Which backend a problem gets: a pure function of its layout, which explains its choice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.marginal.blocks import BlocksMarginal
 from mvmeta.marginal.compressed import CompressedMarginal, shared_groups
 from mvmeta.marginal.dense import DenseMarginal
+from mvmeta.marginal.linking import Slot, slots_of
 from mvmeta.marginal.nested import NestedMarginal, nested_order
 from mvmeta.marginal.woodbury import WoodburyMarginal
 
@@ -77,22 +79,33 @@ def _compressible(problem: MetaProblem) -> bool:
 
 
 def _cheapest_split(problem: MetaProblem) -> tuple[tuple[int, ...], float]:
-    """Terms for the low-rank part: a prefix of the terms by number of effects."""
+    """Terms for the low-rank part; terms with the same columns go there together."""
     terms = problem.terms
-    width = [t.n_levels * t.q for t in terms]
-    order = sorted(range(len(terms)), key=lambda t: width[t])
+    slots = sorted(slots_of(terms, range(len(terms))), key=lambda s: s.width)
     best: tuple[tuple[int, ...], float] = ((), np.inf)
-    for count in range(len(terms) + 1):
-        outer = tuple(sorted(order[:count]))
+    for chosen in _subsets(slots, problem.n):
+        outer = tuple(sorted(t for s in chosen for t in s.terms))
         rest = [terms[t].level for t in range(len(terms)) if t not in outer]
         size = np.bincount(connected([problem.v.cluster, *rest])).astype(float)
-        low_rank = float(sum(width[t] for t in outer))
-        cost = float((size**3).sum()) + LOW_RANK_COST * low_rank**3 + OVERHEAD * (count > 0)
+        low_rank = float(sum(s.width for s in chosen))
+        cost = float((size**3).sum()) + LOW_RANK_COST * low_rank**3 + OVERHEAD * (len(chosen) > 0)
         if cost < best[1]:
             best = (outer, cost)
     return best
 
 
+def _subsets(slots: Sequence[Slot], n: int) -> list[tuple[Slot, ...]]:
+    """Sets of slots worth considering: all of a few, else growing ones; all of them last."""
+    small = [s for s in slots if s.width < n]
+    if len(small) <= ALL_SUBSETS_OF:
+        found = [x for k in range(len(small) + 1) for x in combinations(small, k)]
+    else:
+        found = [tuple(small[:k]) for k in range(len(small) + 1)]
+    return found if len(small) == len(slots) else [*found, tuple(slots)]
+
+
+ALL_SUBSETS_OF = 4
+"""Slots up to which all of their subsets are looked at."""
 FEW_EFFECTS, GROUPS_PER_EFFECT = 16, 8
 """Effects per group up to which "compressed" is always good; its loops over more of them need
 this many groups for each to be worth their overhead."""

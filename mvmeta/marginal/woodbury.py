@@ -1,12 +1,13 @@
 """Crossed and known-correlation terms: a low-rank part on top of small clusters.
 
-``M = M0 + Z (I (x) G) Z'`` with M0 block-diagonal in small clusters and Z (n, Q) the sparse
-design of the terms that link them.  With N = inv(M0), K = Z'NZ and H = G inv(I + K G),
+``M = M0 + Z G Z'`` with M0 block-diagonal in small clusters and Z (n, Q) the sparse design of
+the terms that link them.  With N0 = inv(M0), K = Z'N0 Z and W = inv(I + K G),
 
-    inv(M) = N - N Z H Z' N,    log|M| = log|M0| + log|I + K G|
+    inv(M) = N0 - N0 Z G W Z'N0,    log|M| = log|M0| + log|I + K G|
 
 (Woodbury; Harville 1977, J Am Stat Assoc 72:320).  All traces are exact, through (Q, Q)
-matrices such as ``Z'N K_j N Z``; nothing n x n is formed.
+matrices; nothing n x n is formed.  Terms that give rows to the same columns, such as a
+phylogeny and an independent effect of its species, share these.
 
 Where V is singular in a few rows E, M0 may be singular although M is not.  There M0 is taken
 larger by ``delta E E'``, and E joins Z with the covariance ``-delta I``.
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.design.problem import MetaProblem
@@ -30,6 +31,8 @@ from mvmeta.marginal.base import (
     Sums,
 )
 from mvmeta.marginal.blocks import BlocksMarginal
+from mvmeta.marginal.linking import Loading, Matrix, Sandwiches, Slot, slots_of, spread
+from mvmeta.marginal.lowrank import DiagonalLowRank, GeneralLowRank, LowRank, Turned
 
 CHUNK_ENTRIES = 2**22
 """Entries of a dense (rows, Q) slice worked on at a time (32 MiB)."""
@@ -53,39 +56,26 @@ class WoodburyMarginal(MarginalCovariance):
         self.problem, self.outer = problem, tuple(outer)
         self.inner = tuple(t for t in range(len(problem.terms)) if t not in self.outer)
         terms = problem.terms
-        width = [terms[t].n_levels * terms[t].q for t in self.outer]
-        ends = np.cumsum(width)
-        lifted = _singular_rows(problem.v, most=int(ends[-1]))
+        self.slots = slots_of(terms, self.outer)
+        self.slot = {t: s for s in self.slots for t in s.terms}
+        self.effects = {t: e for s in self.slots for t, e in zip(s.terms, s.effects, strict=True)}
+        linked = self.slots[-1].at.stop
+        lifted = _singular_rows(problem.v, most=linked)
+        self.lifted, self.width = slice(linked, linked + len(lifted)), linked + len(lifted)
         self.delta = float(problem.v.variances.mean()) or 1.0
         v = problem.v.lifted(lifted, self.delta) if len(lifted) else problem.v
         inner = tuple(terms[t] for t in self.inner)
-        self.base = BlocksMarginal(replace(problem, v=v, terms=inner))
-        columns = [terms[t].sparse_z() for t in self.outer]
-        self.z = sparse.hstack([*columns, _unit_columns(lifted, problem.n)], format="csr")
-        self.lifted = slice(int(ends[-1]), self.z.shape[1])
-        self.slot = {
-            t: slice(int(e - w), int(e)) for t, e, w in zip(self.outer, ends, width, strict=True)
-        }
-        self._pattern = self._block_pattern()
+        self.base = BlocksMarginal(replace(problem, v=v, terms=inner, ties=()))
+        loadings = [
+            (s.at.start + column, entry) for s in self.slots for column, entry in s.loadings
+        ]
+        loadings += [_own_columns(lifted, linked, problem.n)] * (len(lifted) > 0)
+        self.z = _design(loadings, problem.n, self.width)
+        self.sandwiches = Sandwiches(self.base.chunks, loadings, self.width)
 
-    def _block_pattern(self) -> tuple[np.ndarray, sparse.csr_array]:
-        row = [np.repeat(r, r.shape[1], axis=1).ravel() for r in self.base.chunks]
-        col = [np.tile(r, (1, r.shape[1])).ravel() for r in self.base.chunks]
-        i, j = np.concatenate(row), np.concatenate(col)
-        n = self.problem.n
-        csr = sparse.csr_array((np.arange(len(i), dtype=float), (i, j)), shape=(n, n))
-        csr.sort_indices()
-        return csr.data.astype(np.intp), csr
-
-    def tosparse(self, stacks: Sequence[Floats]) -> sparse.csr_array:
-        """Stacks of cluster blocks, in the order of `base.chunks`, as one sparse (n, n)."""
-        order, csr = self._pattern
-        data = np.concatenate([s.ravel() for s in stacks])[order]
-        return sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
-
-    def sandwich(self, stacks: Sequence[Floats]) -> Floats:
-        """Z' B Z (Q, Q) for a block-diagonal B given as stacks."""
-        return np.asarray((self.z.T @ (self.tosparse(stacks) @ self.z)).toarray())
+    def spread(self, term: int, g: Floats) -> Matrix:
+        """G or a direction of it in the columns of the term's slot."""
+        return spread(self.problem.terms[term], self.effects[term], g)
 
     def factorize(self, gs: Sequence[Floats]) -> "WoodburyFactor":
         return WoodburyFactor(self, gs)
@@ -100,12 +90,24 @@ def _singular_rows(v: SamplingCovariance, most: int) -> Ints:
     return rows if len(rows) <= most else rows[:0]
 
 
-def _unit_columns(rows: Ints, n: int) -> sparse.csr_array:
-    shape = n, len(rows)
-    return sparse.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=shape)
+def _own_columns(rows: Ints, start: int, n: int) -> tuple[Ints, Floats]:
+    column, entry = np.zeros(n, dtype=np.intp), np.zeros(n)
+    column[rows], entry[rows] = start + np.arange(len(rows)), 1.0
+    return column, entry
+
+
+def _design(loadings: Sequence[Loading], n: int, width: int) -> sparse.csr_array:
+    column = np.stack([c for c, _ in loadings], axis=1).ravel()
+    entry = np.stack([np.ones(n) if x is None else x for _, x in loadings], axis=1).ravel()
+    start = np.arange(n + 1) * len(loadings)
+    out: sparse.csr_array = sparse.csr_array((entry, column, start), shape=(n, width))
+    out.eliminate_zeros()
+    return out
 
 
 def _is_indefinite(g: Floats) -> bool:
+    if len(g) == 1:
+        return bool(g[0, 0] < 0)
     try:
         np.linalg.cholesky(g + INDEFINITE * max(float(g.diagonal().max()), 0.0) * np.eye(len(g)))
     except np.linalg.LinAlgError:
@@ -114,55 +116,32 @@ def _is_indefinite(g: Floats) -> bool:
 
 
 class WoodburyFactor(MarginalFactor):
-    """N by clusters, and the (Q, Q) matrices K and H."""
+    """N0 by clusters, and the low-rank part."""
 
     def __init__(self, plan: WoodburyMarginal, gs: Sequence[Floats]) -> None:
         self._plan = plan
         self._base = plan.base.factorize([gs[t] for t in plan.inner])
-        self._n = plan.tosparse(self._base.inverses)
-        self._nz = (self._n @ plan.z).tocsr()
-        self._k = np.asarray((plan.z.T @ self._nz).toarray())
-        kg = np.empty_like(self._k)
-        g = np.zeros_like(self._k)
-        for t in plan.outer:
-            at = plan.slot[t]
-            kg[:, at] = self._times(t, gs[t], self._k[:, at])
-            g[at, at] = np.kron(np.eye(plan.problem.terms[t].n_levels), gs[t])
-        at = plan.lifted
-        kg[:, at] = -plan.delta * self._k[:, at]
-        np.fill_diagonal(g[at, at], -plan.delta)
-        inner = np.eye(len(kg)) + kg
-        lu, pivots, info = linalg.lapack.dgetrf(inner)
-        diagonal = np.diag(lu)
-        swaps = int((pivots != np.arange(len(pivots))).sum()) + int((diagonal < 0).sum())
-        if info != 0 or swaps % 2 or not np.isfinite(diagonal).all():
-            raise NotPositiveDefiniteError
-        self._logdet = self._base.logdet + float(np.log(np.abs(diagonal)).sum())
-        # (I + KG)^-1 K rather than K - KHK, whose terms cancel where G is far above M0
-        self._w = linalg.lu_solve((lu, pivots), np.eye(len(inner)))
-        self._g, h, ko = g, g @ self._w, self._w @ self._k
-        self._h, self._ko = (h + h.T) / 2, (ko + ko.T) / 2
-        if plan.lifted.start < plan.lifted.stop or any(_is_indefinite(gs[t]) for t in plan.outer):
+        k = plan.sandwiches.matrix(plan.sandwiches.values(self._base.inverses))
+        self._low = _low_rank(plan, k, gs)
+        self._logdet = self._base.logdet + self._low.logdet
+        lifted = plan.lifted.start < plan.lifted.stop
+        if lifted or any(_is_indefinite(gs[t]) for t in plan.outer):
             self._refuse_negative()
 
     def _refuse_negative(self) -> None:
         """An even number of negative eigenvalues of M leaves |M| > 0 but shows in Z'inv(M)Z."""
-        values = np.linalg.eigvalsh(self._ko)
+        values = np.linalg.eigvalsh(self._low.wk)
         if values[0] < -INDEFINITE * max(values[-1], -values[0]):
             raise NotPositiveDefiniteError
-
-    def _times(self, term: int, g: Floats, x: Floats) -> Floats:
-        """``x (I (x) g)`` for x (r, L q) in the columns of one term."""
-        t = self._plan.problem.terms[term]
-        return (x.reshape(-1, t.n_levels, t.q) @ g).reshape(x.shape)
 
     def solve(self, b: Floats) -> Floats:
         return self._solve(b).rows
 
     def _solve(self, b: Floats) -> "_Solved":
-        nb = self._n @ b
-        effects = self._w @ (self._plan.z.T @ nb)
-        return _Solved(np.asarray(nb - self._nz @ (self._g @ effects)), effects)
+        nb = self._base.solve(b)
+        effects = self._low.weigh(np.asarray(self._plan.z.T @ nb))
+        linked = np.asarray(self._plan.z @ self._low.lift(effects))
+        return _Solved(nb - self._base.solve(linked), effects)
 
     def sums(
         self,
@@ -178,6 +157,7 @@ class WoodburyFactor(MarginalFactor):
         j, width = len(ks), a.shape[1]
         trace, trace_pairs = self._traces(directions)
         more = [self._apply(d, y).against(y) for d in extra]
+        grams = {d.term: self.level_gram(d.term).sum(axis=0) for d in extra}
         return Sums(
             logdet=self._logdet,
             gram=a.T @ y.rows,
@@ -185,64 +165,118 @@ class WoodburyFactor(MarginalFactor):
             slope=np.array([k.against(y) for k in ks]).reshape(j, width, width),
             trace_pairs=trace_pairs,
             slope_pairs=self._slope_pairs(ks, width) if pairs else None,
-            extra_trace=np.array([self._trace(d) for d in extra]),
+            extra_trace=np.array([float((grams[d.term] * d.matrix).sum()) for d in extra]),
             extra_slope=np.array(more).reshape(-1, width, width),
         )
 
     def _slope_pairs(self, ks: "list[_Image]", width: int) -> Floats:
-        solved = [self._solve(k.rows) for k in ks]
         out = np.zeros((len(ks), len(ks), width, width))
-        for r in range(len(ks)):
-            for c in range(r + 1):
-                full = ks[r].against(solved[c])
-                out[r, c] = out[c, r] = (full + full.T) / 2
+        if not ks:
+            return out
+        solved = self._solve(np.hstack([k.rows for k in ks]))
+        for r, k in enumerate(ks):
+            row = k.against(solved).reshape(width, len(ks), width).transpose(1, 0, 2)
+            out[r] = (row + row.transpose(0, 2, 1)) / 2
         return out
 
     def _apply(self, d: Direction, y: "_Solved") -> "_Image":
-        term, at = self._plan.problem.terms[d.term], self._plan.slot.get(d.term)
-        u = term.project(y.rows) if at is None else y.effects[at].reshape(term.n_levels, term.q, -1)
-        u = np.einsum("qr,lrk->lqk", d.matrix, u)
-        return _Image(term.lift(u), at, u.reshape(term.n_levels * term.q, -1))
-
-    def _trace(self, d: Direction) -> float:
-        gram = self.level_gram(d.term).sum(axis=0)
-        return float((gram * d.matrix).sum())
+        plan = self._plan
+        slot = plan.slot.get(d.term)
+        if slot is None:
+            term = plan.problem.terms[d.term]
+            u = np.einsum("qr,lrk->lqk", d.matrix, term.project(y.rows))
+            return _Image(term.lift(u), None, u)
+        u = np.asarray(plan.spread(d.term, d.matrix) @ y.effects[slot.at])
+        return _Image(np.asarray(plan.z[:, slot.at] @ u), slot.at, u)
 
     def _traces(self, directions: Sequence[Direction]) -> tuple[Floats, Floats]:
         """tr(inv(M) K_j) and tr(inv(M) K_j inv(M) K_l)."""
-        parts = [
-            _OuterPart(self, d) if d.term in self._plan.slot else _InnerPart(self, d)
-            for d in directions
+        plan = self._plan
+        outer = [j for j, d in enumerate(directions) if d.term in plan.slot]
+        inner = [j for j, d in enumerate(directions) if d.term not in plan.slot]
+        turned = [
+            Turned(plan.slot[d.term].at, plan.spread(d.term, d.matrix))
+            for d in (directions[j] for j in outer)
         ]
-        pairs = np.zeros((len(parts), len(parts)))
-        for r, left in enumerate(parts):
-            for c, right in enumerate(parts[: r + 1]):
-                pairs[r, c] = pairs[c, r] = left.pair(right)
-        return np.array([p.trace() for p in parts]), pairs
+        clusters = _Clusters(self, [directions[j] for j in inner])
+        found = self._low.traces(turned, clusters.matrices)
+        trace, pairs = np.zeros(len(directions)), np.zeros((len(directions),) * 2)
+        trace[outer], trace[inner] = found.outer, clusters.trace()
+        pairs[np.ix_(outer, outer)] = found.outer_pairs
+        pairs[np.ix_(inner, inner)] = clusters.pairs() + found.inner_pairs
+        pairs[np.ix_(inner, outer)] = found.mixed_pairs
+        pairs[np.ix_(outer, inner)] = found.mixed_pairs.T
+        return trace, pairs
 
     def level_gram(self, term: int) -> Floats:
-        t = self._plan.problem.terms[term]
-        if term in self._plan.slot:
-            at = self._plan.slot[term]
-            blocks = self._ko[at, at].reshape(t.n_levels, t.q, t.n_levels, t.q)
-            index = np.arange(t.n_levels)
-            return blocks[index, :, index, :]
-        out = self._base.level_gram(self._plan.inner.index(term))
-        link = (t.sparse_z().T @ self._nz).tocsr()
-        step = max(1, CHUNK_ENTRIES // (self._h.shape[0] * t.q))
+        plan = self._plan
+        t = plan.problem.terms[term]
+        if term in plan.slot:
+            column = np.full(t.n_levels * t.q, -1)
+            column[plan.effects[term]] = np.arange(plan.slot[term].width)
+            at = column.reshape(t.n_levels, t.q)
+            wk = self._low.wk[plan.slot[term].at, plan.slot[term].at]
+            known = (at[:, :, None] >= 0) & (at[:, None, :] >= 0)
+            return np.where(known, wk[at[:, :, None], at[:, None, :]], 0.0)
+        out = self._base.level_gram(plan.inner.index(term))
+        link = (t.sparse_z().T @ self._link()).tocsr()
+        step = max(1, CHUNK_ENTRIES // (plan.width * t.q))
         for i in range(0, t.n_levels, step):
             part = link[i * t.q : (i + step) * t.q].toarray()
             fold = part.reshape(-1, t.q, part.shape[1])
-            out[i : i + step] -= fold @ self._h @ fold.transpose(0, 2, 1)
+            out[i : i + step] -= fold @ self._low.h @ fold.transpose(0, 2, 1)
         return out
 
     def inverse_diagonal(self) -> Floats:
-        out = self._base.inverse_diagonal()
-        step = max(1, CHUNK_ENTRIES // self._h.shape[0])
+        out, link = self._base.inverse_diagonal(), self._link()
+        step = max(1, CHUNK_ENTRIES // self._plan.width)
         for i in range(0, len(out), step):
-            part = self._nz[i : i + step].toarray()
-            out[i : i + step] -= np.einsum("nq,nq->n", part @ self._h, part)
+            part = link[i : i + step].toarray()
+            out[i : i + step] -= np.einsum("nq,nq->n", part @ self._low.h, part)
         return out
+
+    def _link(self) -> sparse.csr_array:
+        """N0 Z, shape (n, Q)."""
+        chunks, n = self._plan.base.chunks, self._plan.problem.n
+        i = np.concatenate([np.repeat(r, r.shape[1], axis=1).ravel() for r in chunks])
+        j = np.concatenate([np.tile(r, (1, r.shape[1])).ravel() for r in chunks])
+        data = np.concatenate([s.ravel() for s in self._base.inverses])
+        inverse: sparse.csr_array = sparse.csr_array((data, (i, j)), shape=(n, n))
+        return (inverse @ self._plan.z).tocsr()
+
+
+def _low_rank(plan: WoodburyMarginal, k: Matrix, gs: Sequence[Floats]) -> LowRank:
+    """By one symmetric inverse where G is a positive diagonal."""
+    scalar = all(plan.problem.terms[t].q == 1 for t in plan.outer)
+    if scalar and plan.lifted.start == plan.lifted.stop:
+        g = np.concatenate([np.full(s.width, _sum(s, gs)[0, 0]) for s in plan.slots])
+        if (g > 0).all():
+            return DiagonalLowRank(k, g)
+    parts = [(s.at, _covariance(plan, s, gs)) for s in plan.slots]
+    if plan.lifted.start < plan.lifted.stop:
+        negative = np.full(plan.lifted.stop - plan.lifted.start, -plan.delta)
+        parts.append((plan.lifted, sparse.csr_array(sparse.diags_array(negative))))
+    return GeneralLowRank(k, parts)
+
+
+def _sum(slot: Slot, gs: Sequence[Floats]) -> Floats:
+    return np.asarray(sum(gs[t] for t in slot.terms))
+
+
+def _covariance(plan: WoodburyMarginal, slot: Slot, gs: Sequence[Floats]) -> Matrix:
+    """G over the columns of a slot: the sum over its terms."""
+    matrices = [plan.spread(t, gs[t]) for t in slot.terms]
+    total = matrices[0]
+    for matrix in matrices[1:]:
+        total = _add(total, matrix)
+    return total
+
+
+def _add(one: Matrix, two: Matrix) -> Matrix:
+    if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
+        out = one if isinstance(one, np.ndarray) else one.toarray()
+        return np.asarray(out + (two if isinstance(two, np.ndarray) else two.toarray()))
+    return sparse.csr_array(one + two)
 
 
 @dataclass(frozen=True)
@@ -258,7 +292,7 @@ class _Solved:
 
 @dataclass(frozen=True)
 class _Image:
-    """K x for a direction K: `rows` (n, k), which are Z u for a low-rank one with slot `at`."""
+    """K x for a direction K: `rows` (n, k), which are Z u for a low-rank one in columns `at`."""
 
     rows: Floats
     at: slice | None
@@ -271,54 +305,44 @@ class _Image:
         return self.u.T @ x.effects[self.at]
 
 
-class _OuterPart:
-    """A direction in the low-rank part: K_j = Z D Z' with D = I (x) dG in one term's slot."""
+class _Clusters:
+    """Directions K_i inside the small clusters: N0 K_i, and S_i = Z'N0 K_i N0 Z."""
 
-    def __init__(self, factor: WoodburyFactor, d: Direction) -> None:
-        self.at = factor._plan.slot[d.term]
-        self.product = factor._times(d.term, d.matrix, factor._ko[:, self.at])  # Ko D
-        self._factor, self._d = factor, d
+    def __init__(self, factor: WoodburyFactor, directions: Sequence[Direction]) -> None:
+        plan, inverses = factor._plan, factor._base.inverses
+        self._plan, self._inverses, self._low = plan, inverses, factor._low
+        self._nk = [
+            [
+                n @ plan.base.embed(plan.inner.index(d.term), d.matrix, rows)
+                for n, rows in zip(inverses, plan.base.chunks, strict=True)
+            ]
+            for d in directions
+        ]
+        self._s = [
+            plan.sandwiches.values([x @ n for x, n in zip(nk, inverses, strict=True)])
+            for nk in self._nk
+        ]
+        self.matrices = [plan.sandwiches.matrix(s) for s in self._s]
+        self._h = factor._low.h[plan.sandwiches.row, plan.sandwiches.column] if directions else None
 
-    def weigh(self, x: Floats) -> float:
-        """tr(D x) for x (Q, Q) given in the rows and columns of this slot only."""
-        return float(np.trace(self._factor._times(self._d.term, self._d.matrix, x)))
+    def _times_h(self, s: Floats) -> float:
+        """tr(H S) for S given by its entries."""
+        assert self._h is not None  # there is a direction
+        return float(self._h @ s)
 
-    def trace(self) -> float:
-        return float(np.trace(self.product[self.at]))
+    def trace(self) -> Floats:
+        """tr(inv(M) K_i), shape (I,)."""
+        inside = [sum(float(np.einsum("bmm->", x)) for x in nk) for nk in self._nk]
+        return np.array([x - self._times_h(s) for x, s in zip(inside, self._s, strict=True)])
 
-    def pair(self, other: "_OuterPart | _InnerPart") -> float:
-        if isinstance(other, _InnerPart):
-            return other.pair(self)
-        return float((self.product[other.at] * other.product[self.at].T).sum())
-
-
-class _InnerPart:
-    """A direction inside the small clusters, with s = Z'N K_j N Z (Q, Q)."""
-
-    def __init__(self, factor: WoodburyFactor, d: Direction) -> None:
-        self._factor, self._d = factor, d
-        plan, base = factor._plan, factor._base
-        local = plan.inner.index(d.term)
-        k = [plan.base.embed(local, d.matrix, rows) for rows in plan.base.chunks]
-        self.nk = [n @ x for n, x in zip(base.inverses, k, strict=True)]
-        self.s = plan.sandwich([x @ n for x, n in zip(self.nk, base.inverses, strict=True)])
-        self.hs = factor._h @ self.s
-
-    def trace(self) -> float:
-        inside = sum(float(np.einsum("bmm->", x)) for x in self.nk)
-        return inside - float(np.trace(self.hs))
-
-    def pair(self, other: "_OuterPart | _InnerPart") -> float:
-        if isinstance(other, _OuterPart):
-            return self._with_outer(other)
-        f = self._factor
-        products = [x @ y for x, y in zip(self.nk, other.nk, strict=True)]
-        inside = sum(float(np.einsum("bmm->", x)) for x in products)
-        inverses = f._base.inverses
-        s = f._plan.sandwich([x @ n for x, n in zip(products, inverses, strict=True)])
-        return inside - 2 * float((f._h * s).sum()) + float((self.hs * other.hs.T).sum())
-
-    def _with_outer(self, other: _OuterPart) -> float:
-        # Z'inv(M) K_j inv(M) Z = W S_j W'
-        left = self._factor._w[other.at]
-        return other.weigh(left @ self.s @ left.T)
+    def pairs(self) -> Floats:
+        """tr(inv(M) K_i inv(M) K_k) without tr(H S_i H S_k), shape (I, I)."""
+        out = np.zeros((len(self._nk), len(self._nk)))
+        for i, left in enumerate(self._nk):
+            for k, right in enumerate(self._nk[: i + 1]):
+                products = [x @ y for x, y in zip(left, right, strict=True)]
+                both = [x @ n for x, n in zip(products, self._inverses, strict=True)]
+                inside = sum(float(np.einsum("bmm->", x)) for x in products)
+                s = self._plan.sandwiches.values(both)
+                out[i, k] = out[k, i] = inside - 2 * self._times_h(s)
+        return out
