@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mvmeta import datasets, plots, transf
     from mvmeta.design.sampling import SamplingCovariance
     from mvmeta.effects import escalc
+    from mvmeta.model.bootstrap import BootstrapResults
     from mvmeta.model.many import ManyOutcomesResults
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.random import Random
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mvmeta.model.vcalc import vcalc
 
 __all__ = [
+    "BootstrapResults",
     "ConvergenceError",
     "CovarianceError",
     "DataError",
@@ -48,6 +50,7 @@ __all__ = [
 # Loaded on first use (PEP 562): statsmodels and pandas take a second to import, and
 # `mvmeta --help` or the numerical core need neither.
 _HOMES = {
+    "BootstrapResults": "mvmeta.model.bootstrap",
     "ManyOutcomesResults": "mvmeta.model.many",
     "MetaMixedLM": "mvmeta.model.mixed",
     "MetaMixedLMResults": "mvmeta.model.results",

@@ -36,6 +36,7 @@ from mvmeta.model.metafor_names import MetaforNames
 from mvmeta.model.plot_methods import PlotMethods
 from mvmeta.model.prediction_methods import PredictionMethods
 from mvmeta.model.random_effect_methods import RandomEffectMethods
+from mvmeta.model.resampling_methods import ResamplingMethods
 from mvmeta.model.summary import summarize
 from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.status import Status
@@ -53,6 +54,7 @@ class MetaMixedLMResults(
     EvidenceMethods,
     MetaforNames,
     PlotMethods,
+    ResamplingMethods,
     LikelihoodModelResults,
 ):
     """Results of `MetaMixedLM.fit`; nothing in it changes afterwards.
