@@ -9,14 +9,53 @@ from scipy.sparse.csgraph import connected_components
 from mvmeta._typing import Ints
 
 
+def ranks(values: Ints) -> tuple[Ints, Ints]:
+    """Codes (n,) that number the distinct values in their order, and these values (m,).
+
+    One pass over sorted values, a table over values from a range of about n, a sort for others.
+    """
+    n = len(values)
+    if (values[1:] >= values[:-1]).all():
+        new = np.ones(n, dtype=bool)
+        np.not_equal(values[1:], values[:-1], out=new[1:])
+        return np.cumsum(new) - 1, values[new]
+    low, high = int(values.min()), int(values.max())
+    if high - low <= TABLE_PER_ROW * n:
+        seen = np.zeros(high - low + 1, dtype=bool)
+        offset = values - low
+        seen[offset] = True
+        return (np.cumsum(seen) - 1)[offset], np.flatnonzero(seen).astype(values.dtype) + low
+    order = np.argsort(values)
+    codes = np.empty(n, dtype=np.intp)
+    codes[order], distinct = ranks(values[order])
+    return codes, distinct
+
+
+TABLE_PER_ROW = 4
+"""Length of a table, in rows of the data, that is still cheaper than sorting."""
+
+
 def recode(codes: Ints) -> tuple[Ints, int]:
     """Relabel arbitrary integer codes (n,) to 0..m-1 (in sorted order) and count them."""
-    if len(codes) and 0 <= codes.min() and codes.max() <= len(codes):
-        seen = np.bincount(codes) > 0
-        new = np.cumsum(seen) - 1
-        return (codes if seen.all() else new[codes]), int(new[-1]) + 1
-    values, inverse = np.unique(codes, return_inverse=True)
-    return inverse.astype(np.intp), len(values)
+    if len(codes) and 0 <= codes.min() and codes.max() < len(codes):
+        seen = np.zeros(int(codes.max()) + 1, dtype=bool)
+        seen[codes] = True
+        if seen.all():
+            return codes, len(seen)
+    new, values = ranks(codes)
+    return new, len(values)
+
+
+def grouped_order(codes: Ints, count: int) -> tuple[Ints, Ints]:
+    """Rows group by group, each group's in their order (n,), and the sizes of groups (count,).
+
+    By counting, in a time proportional to n.
+    """
+    n, size = len(codes), np.bincount(codes, minlength=count)
+    if (codes[1:] >= codes[:-1]).all():
+        return np.arange(n), size
+    rows = sparse.csr_array((np.ones(n, dtype=np.int8), codes, np.arange(n + 1)), shape=(n, count))
+    return rows.tocsc().indices, size
 
 
 def size_classes(cluster: Ints) -> list[Ints]:
@@ -33,8 +72,7 @@ def size_classes(cluster: Ints) -> list[Ints]:
         One array per cluster size m, smallest first: the rows of each of its b clusters.
     """
     code, count = recode(cluster)
-    order = np.argsort(code, kind="stable")
-    size = np.bincount(code, minlength=count)
+    order, size = grouped_order(code, count)
     start = np.concatenate([[0], np.cumsum(size)])[:-1]
     out = []
     for m in np.unique(size):
@@ -46,11 +84,11 @@ def size_classes(cluster: Ints) -> list[Ints]:
 def is_nested(fine: Ints, coarse: Ints) -> bool:
     """Whether every level of `fine` (n,) lies within one level of `coarse` (n,)."""
     code, count = recode(fine)
-    low = np.full(count, np.iinfo(np.intp).max)
-    high = np.full(count, -1)
-    np.minimum.at(low, code, coarse)
-    np.maximum.at(high, code, coarse)
-    return bool((low == high).all())
+    if count == len(fine):
+        return True
+    owner = np.empty(count, dtype=coarse.dtype)
+    owner[code] = coarse
+    return bool((owner[code] == coarse).all())
 
 
 def connected(partitions: Sequence[Ints]) -> Ints:

@@ -23,7 +23,7 @@ from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sharing import Sharing
 from mvmeta.likelihood.criterion import criterion
-from mvmeta.likelihood.orthonormal import orthonormal_basis
+from mvmeta.likelihood.orthonormal import Regression
 from mvmeta.marginal.base import (
     Direction,
     LeastSquares,
@@ -172,13 +172,9 @@ class Objective:
 
 def least_squares(backend: MarginalCovariance) -> LeastSquares:
     """Ordinary least squares in the rows of a backend's problem, arranged for it."""
-    y = backend.problem.y
-    q, r = orthonormal_basis(backend.problem.x)
-    coefficients = q.T @ y
-    # y enters as its residual: y'Ny would cancel where y is far from 0
-    residual = y - q @ coefficients
-    arranged = backend.arrange(np.column_stack([q, residual]))
-    return LeastSquares(r, coefficients, float(residual @ residual), arranged)
+    found = Regression(backend.problem.x, backend.problem.y)
+    arranged = backend.arrange_rows(found.rows)
+    return LeastSquares(found.r, found.coefficients, found.residual_ss, arranged)
 
 
 def _cholesky(gram: Floats) -> Floats:

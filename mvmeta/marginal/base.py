@@ -6,14 +6,14 @@ clusters of rows, so that chunks, threads and batches are all the same sum.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Floats, Ints
 from mvmeta.design.problem import MetaProblem
 
 
@@ -104,6 +104,10 @@ class Arranged:
     data: Floats
 
 
+RowsOf = Callable[[Ints | slice], Floats]
+"""Rows (m, a) of a matrix at given positions (m,), or all of them."""
+
+
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
     """Ordinary least squares of y on X = Q R with Q'Q = I.
@@ -178,6 +182,10 @@ class MarginalCovariance(ABC):
         other = copy(self)
         other.problem, other.least_squares = replace(self.problem, y=y), None
         return other
+
+    def arrange_rows(self, rows_of: RowsOf) -> Arranged:
+        """The same for a matrix A whose rows are computed when they are asked for."""
+        return self.arrange(rows_of(slice(None)))
 
     @abstractmethod
     def factorize(self, gs: Sequence[Floats]) -> MarginalFactor:

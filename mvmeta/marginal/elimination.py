@@ -1,147 +1,257 @@
-"""The recursion of the nested backend: s and m of many groups, with their derivatives.
+"""The recursion of the nested backend: log|M| and A'inv(M)A with their derivatives.
 
-Arrays are jets: the first index runs over the value, the first derivatives by the terms met so
-far, then the second ones for all pairs (j <= i) of them; the last index runs over groups, so
-that every operation is a long loop over adjacent numbers.
+Variances enter one *stage* after the other: first the one that every row has of its own (if
+there is one), then that of each level, finest first.  Arrays are jets: their first index runs
+over the value, the first derivatives by the k stages met so far, and the second ones for all
+pairs (j, i), j <= i, of them, ordered by i.  The last index runs over groups, so that every
+operation is a long loop over adjacent numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Floats, Ints
 from mvmeta.marginal.base import Direction, Sums
 
 
 class NestedSums:
-    """Running totals over chunks, by term.
+    """Running totals over chunks: log|M| and A'inv(M)A as jets in all stages.
+
+    All of `Sums` is in them: with N = inv(M) the derivatives of log|M| are tr(N K_j) and
+    -tr(N K_j N K_l), those of A'NA are -A'N K_j N A and A'N (K_j N K_l + K_l N K_j) N A.
 
     Parameters
     ----------
     width : int
         Columns a of A.
-    n_terms : int
+    stages : int
     pairs : bool
-        Whether to total the (a, a) matrices of pairs of terms.
+        Whether to total the second derivatives of A'inv(M)A.
     """
 
-    def __init__(self, width: int, n_terms: int, pairs: bool) -> None:
-        self.pairs = pairs
-        self.logdet = 0.0
-        self.gram = np.zeros((width, width))
-        self.trace, self.slope = np.zeros(n_terms), np.zeros((n_terms, width, width))
-        self.trace_pairs = np.zeros((n_terms, n_terms))
-        self.slope_pairs = np.zeros((n_terms, n_terms, width, width)) if pairs else None
+    def __init__(self, width: int, stages: int, pairs: bool) -> None:
+        self.pairs, self._stages = pairs, stages
+        self.logdet = np.zeros(jet_size(stages))
+        self.gram = np.zeros((jet_size(stages) if pairs else 1 + stages, width, width))
 
-    def add_pair(self, j: int, i: int, trace: float, slope: Floats | None) -> None:
-        """Add a statistic of the unordered pair (j, i)."""
-        for one, two in {(j, i), (i, j)}:
-            self.trace_pairs[one, two] += trace
-            if slope is not None and self.slope_pairs is not None:
-                self.slope_pairs[one, two] += slope
+    def add(self, k: int, logdet: Floats, gram: Floats) -> None:
+        """Add jets in the first k stages: logdet (jets,), gram (jets, a, a)."""
+        self._insert(self.logdet, logdet, k)
+        self._insert(self.gram, gram, k)
 
-    def along(self, directions: Sequence[Direction], extra: Sequence[Direction]) -> Sums:
-        """`Sums` for scalar directions (1, 1): each scales the derivative by its own term."""
-        at = np.array([d.term for d in directions], dtype=np.intp)
-        x = np.array([float(d.matrix[0, 0]) for d in directions])
-        more = np.array([d.term for d in extra], dtype=np.intp)
-        z = np.array([float(d.matrix[0, 0]) for d in extra])
-        square = np.multiply.outer(x, x)
-        slope_pairs = None
-        if self.slope_pairs is not None:
-            slope_pairs = square[:, :, None, None] * self.slope_pairs[np.ix_(at, at)]
+    def _insert(self, total: Floats, jets: Floats, k: int) -> None:
+        total[: 1 + k] += jets[: 1 + k]
+        second = jets[1 + k :]
+        total[1 + self._stages :][: len(second)] += second
+
+    def along(
+        self, stage: Sequence[int], directions: Sequence[Direction], extra: Sequence[Direction]
+    ) -> Sums:
+        """`Sums` for scalar directions (1, 1), each of which scales the derivative by its stage.
+
+        Parameters
+        ----------
+        stage : sequence of int
+            That of every term of the problem.
+        directions, extra : sequence of Direction
+        """
+        at, x = _scalars(stage, directions)
+        first = 1 + at
+        second = _pair_table(self._stages)[at[:, None], at]
+        square = x[:, None] * x
+        more, z = _scalars(stage, extra)
         return Sums(
-            logdet=self.logdet,
-            gram=self.gram,
-            trace=x * self.trace[at],
-            slope=x[:, None, None] * self.slope[at],
-            trace_pairs=square * self.trace_pairs[np.ix_(at, at)],
-            slope_pairs=slope_pairs,
-            extra_trace=z * self.trace[more],
-            extra_slope=z[:, None, None] * self.slope[more],
+            logdet=float(self.logdet[0]),
+            gram=self.gram[0],
+            trace=x * self.logdet[first],
+            slope=-x[:, None, None] * self.gram[first],
+            trace_pairs=-square * self.logdet[second],
+            slope_pairs=square[:, :, None, None] / 2 * self.gram[second] if self.pairs else None,
+            extra_trace=z * self.logdet[1 + more],
+            extra_slope=-z[:, None, None] * self.gram[1 + more],
         )
+
+
+def _scalars(stage: Sequence[int], directions: Sequence[Direction]) -> tuple[Ints, Floats]:
+    """Stage and size of every direction."""
+    at = np.array([stage[d.term] for d in directions], dtype=np.intp)
+    return at, np.array([d.matrix[0, 0] for d in directions], dtype=float)
+
+
+def jet_size(k: int) -> int:
+    """Length of a jet with second derivatives in k stages."""
+    return 1 + k + k * (k + 1) // 2
+
+
+@lru_cache
+def _pairs(k: int) -> tuple[Ints, Ints]:
+    """The pairs j <= i of k stages in the order of a jet."""
+    i, j = np.tril_indices(k)
+    return j, i
+
+
+@lru_cache
+def _pair_table(k: int) -> Ints:
+    """Place in a jet of the second derivative by every pair of k stages, (k, k)."""
+    out = np.empty((k, k), dtype=np.intp)
+    j, i = _pairs(k)
+    out[j, i] = out[i, j] = 1 + k + np.arange(len(j))
+    return out
 
 
 @dataclass
 class Jets:
-    """s and m of g groups.
+    """What g groups pass on: s = 1'inv(M)1 and m = 1'inv(M)A.
 
     Attributes
     ----------
-    terms : list of int
-        The k terms by which there are derivatives.
-    s : ndarray, shape (1 + k + k (k + 1) / 2, g)
-    m : ndarray, shape (1 + k [+ k (k + 1) / 2], a, g)
+    k : int
+        Stages by which there are derivatives.
+    s : ndarray, shape (jet_size(k), g)
+    m : ndarray, shape (1 + k or jet_size(k), a, g)
         Second derivatives only where pairs are asked for.
     """
 
-    terms: list[int]
+    k: int
     s: Floats
     m: Floats
+
+    @property
+    def groups(self) -> int:
+        """Number g of groups."""
+        return self.s.shape[1]
+
+    def some(self, groups: slice) -> "Jets":
+        """Those of some groups."""
+        return Jets(self.k, self.s[:, groups], self.m[:, :, groups])
 
     def collect(self, collector: sparse.csr_array) -> "Jets":
         """Sum over the groups of a coarser level; `collector` is (groups, g)."""
         jets, width, g = self.m.shape
         m = (collector @ self.m.reshape(jets * width, g).T).T
-        return Jets(self.terms, (collector @ self.s.T).T, m.reshape(jets, width, -1))
+        return Jets(self.k, (collector @ self.s.T).T, m.reshape(jets, width, -1))
 
 
-def rows(w: Floats, a: Floats, terms: Sequence[int], total: NestedSums) -> Jets:
+def joined(parts: Sequence[Jets]) -> Jets:
+    """Jets of the groups of all parts, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    s, m = (np.concatenate([getattr(p, key) for p in parts], axis=-1) for key in ("s", "m"))
+    return Jets(parts[0].k, s, m)
+
+
+def regrouped(parts: Iterable[Jets], groups: int) -> Iterator[Jets]:
+    """The same groups, about as many as said at a time."""
+    held: list[Jets] = []
+    for part in parts:
+        held.append(part)
+        if sum(p.groups for p in held) >= groups:
+            yield from _cut(joined(held), groups)
+            held = []
+    if held:
+        yield from _cut(joined(held), groups)
+
+
+def _cut(jets: Jets, groups: int) -> Iterator[Jets]:
+    pieces = max(1, round(jets.groups / groups))
+    step = -(-jets.groups // pieces)
+    for i in range(0, jets.groups, step):
+        yield jets.some(slice(i, i + step)) if pieces > 1 else jets
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Cells of g groups of r rows each.
+
+    Attributes
+    ----------
+    rows, groups : int
+    by_group : bool
+        Cells are ordered group by group, else the first rows of all groups come first.
+    """
+
+    rows: int
+    groups: int
+    by_group: bool
+
+    def sum(self, x: Floats) -> Floats:
+        """Sums over the rows of each group: (..., r g) -> (..., g)."""
+        ones = np.ones(self.rows)  # BLAS is faster than a reduction along a short axis
+        if self.by_group:
+            return np.asarray(x.reshape(*x.shape[:-1], self.groups, self.rows) @ ones)
+        return np.asarray(ones @ x.reshape(*x.shape[:-1], self.rows, self.groups))
+
+
+@dataclass(frozen=True, eq=False)
+class Scratch:
+    """Room for the cells of one chunk, used again for the next.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (3, cells)
+    products : ndarray, shape (3, a, cells)
+    """
+
+    weights: Floats
+    products: Floats
+
+    @classmethod
+    def of(cls, width: int, cells: int) -> "Scratch":
+        """For A with `width` columns."""
+        return cls(np.empty((3, cells)), np.empty((3, width, cells)))
+
+
+_BY_VARIANCE = np.array([1.0, -1.0, 2.0])
+"""d^j/dv^j of 1/v is this times 1/v^(j + 1)."""
+
+
+def sum_rows(
+    variance: Floats, a: Floats, fold: Fold, total: NestedSums, scratch: Scratch, own: bool
+) -> Jets:
     """Sum up rows to groups of equal size, and record what the rows themselves contribute.
 
     Parameters
     ----------
-    w : ndarray, shape (r, g)
-        1 / (v + variances of `terms`) of the r rows of each of g groups; 0 marks padding.
-    a : ndarray, shape (a, r, g)
-    terms : sequence of int
-        The terms with one level per row; w has the same derivatives by each of them.
+    variance : ndarray, shape (cells,)
+        Of the rows; infinite in the padding.
+    a : ndarray, shape (a, cells)
+        0 in the padding.
+    fold : Fold
+        How cells make up groups.
     total : NestedSums
-        Receives the contributions.
+        Receives the contributions, but for log|M| itself.
+    scratch : Scratch
+    own : bool
+        Whether a part of the variance, the same in all rows, is the first stage.
     """
-    flat = a.reshape(len(a), -1)
-    wa = a * w
-    total.logdet -= float(np.log(w[w > 0] if (w == 0).any() else w).sum())
-    total.gram += flat @ wa.reshape(flat.shape).T
-    if not terms:
-        return Jets([], w.sum(axis=0)[None], wa.sum(axis=1)[None])
-    w2 = w * w
-    w2a = wa * w
-    slope = flat @ w2a.reshape(flat.shape).T
-    s = [w.sum(axis=0), -w2.sum(axis=0), 2 * (w2 * w).sum(axis=0)]
-    m, both = [wa.sum(axis=1), -w2a.sum(axis=1)], None
-    if total.pairs:
-        np.multiply(w2a, w, out=w2a)
-        both = flat @ w2a.reshape(flat.shape).T
-        m.append(2 * w2a.sum(axis=1))
-    trace, pair = float(s[0].sum()), -float(s[1].sum())
-    for n, j in enumerate(terms):
-        total.trace[j] += trace
-        total.slope[j] += slope
-        for i in terms[: n + 1]:
-            total.add_pair(j, i, pair, both)
-    k = len(terms)
-    second = [2] * (k * (k + 1) // 2)
-    jets = [0, *[1] * k, *second]
-    return Jets(
-        list(terms),
-        np.array([s[b] for b in jets]),
-        np.array([m[b] for b in (jets if total.pairs else jets[: 1 + k])]),
-    )
+    width, cells = a.shape
+    k = 1 if own else 0
+    jets = jet_size(k) if total.pairs else 1 + k
+    w = scratch.weights[: jet_size(k), :cells]
+    np.divide(1.0, variance, out=w[0])
+    for j in range(1, len(w)):
+        np.multiply(w[j - 1], w[0], out=w[j])
+    wa = np.multiply(w[:jets, None], a, out=scratch.products[:jets, :, :cells])
+    by = _BY_VARIANCE[: len(w), None]
+    s, m = by * fold.sum(w), by[:jets, None] * fold.sum(wa)
+    gram = (wa.reshape(jets * width, cells) @ a.T).reshape(jets, width, width)
+    logdet = np.zeros(len(w))
+    logdet[1:] = s[: len(w) - 1].sum(axis=1)
+    total.add(k, logdet, by[:jets, None] * gram)
+    return Jets(k, s, m)
 
 
-def eliminate(
-    jets: Jets, term: int, theta: float, total: NestedSums, *, last: bool = False
-) -> Jets:
+def eliminate(jets: Jets, theta: float, total: NestedSums, *, last: bool = False) -> Jets:
     """Absorb theta 1 1' of every group, and record its contribution.
 
     Parameters
     ----------
     jets : Jets
-        Of the groups of `term`.
-    term : int
+        Of the groups of the level.
     theta : float
         Its variance.
     total : NestedSums
@@ -152,113 +262,79 @@ def eliminate(
     Returns
     -------
     Jets
-        What the groups pass on to the level above, with one more term.
+        What the groups pass on to the level above, with one more stage.
     """
-    step = _Step(jets, theta)
-    terms = [*jets.terms, term]
-    total.logdet += step.logdet()
-    total.gram -= step.quadratic()
-    for n, j in enumerate(terms):
-        total.trace[j] += step.logdet_first(n)
-        total.slope[j] += step.quadratic_first(n)
-        for r, i in enumerate(terms[: n + 1]):
-            both = -step.quadratic_second(r, n) / 2 if total.pairs else None
-            total.add_pair(j, i, -step.logdet_second(r, n), both)
-    return jets if last else Jets(terms, step.passed_s(), step.passed_m(total.pairs))
+    s, d = jets.s[0], 1.0 / (1.0 + theta * jets.s[0])
+    d2, c, r = d * d, theta * d, s * d
+    c2, d3 = c * c, d2 * d
+    step = _Step(jets, total.pairs)
+    logdet = step.compose((-np.log(d), c, r, -c2, d2, -r * r), second=True)
+    reduction = step.compose((c, -c2, d2, 2 * c2 * c, -2 * theta * d3, -2 * s * d3))
+    total.add(jets.k + 1, logdet.sum(axis=1), -step.squares(reduction))
+    if last:
+        return jets
+    passed = step.compose((r, d2, -r * r, -2 * theta * d3, -2 * s * d3, 2 * r * r * r), second=True)
+    shrunk = step.compose((d, -theta * d2, -s * d2, 2 * c2 * d, (theta * s - 1) * d3, 2 * r * r * d))
+    return Jets(jets.k + 1, passed, step.times_m(shrunk, 1.0))
 
 
 class _Step:
-    """Value and derivatives of one Sherman-Morrison step as functions of (s, m, theta).
+    """Chain and product rules of one step, by which a stage is added to the k of `jets`."""
 
-    ``theta d``, d, ``d s`` and ``-log d`` are functions of (s, theta) alone; the tuples below
-    list value, d/ds, d/dtheta, d2/ds2, d2/(ds dtheta), d2/dtheta2.  Terms are numbered as in
-    the jets; number k is the level's own, by which s and m have no derivative yet.
-    """
+    def __init__(self, jets: Jets, pairs: bool) -> None:
+        k = self._k = jets.k
+        self._pairs = pairs
+        self._first, self._second = jets.s[1 : 1 + k], jets.s[1 + k :]
+        self._j, self._i = _pairs(k)
+        self._square = self._first[self._j] * self._first[self._i]
+        self._m = jets.m
 
-    def __init__(self, jets: Jets, theta: float) -> None:
-        self._s, self._m, self._k = jets.s, jets.m, len(jets.terms)
-        s = jets.s[0]
-        d = 1.0 / (1.0 + theta * s)
-        d2 = d * d
-        c, r, d3 = theta * d, s * d, d2 * d
-        self._log = (-np.log(d), c, r, -c * c, d2, -r * r)
-        self._c = (c, -c * c, d2, 2 * c * c * c, -2 * theta * d3, -2 * s * d3)
-        self._d = (d, -theta * d2, -s * d2, 2 * c * c * d, (theta * s - 1) * d3, 2 * r * r * d)
-        self._out = (r, d2, -r * r, -2 * theta * d3, -2 * s * d3, 2 * r * r * r)
+    def compose(self, f: tuple[Floats, ...], second: bool | None = None) -> Floats:
+        """Jet of a function of (s, theta), theta being that of the new stage.
 
-    def _pair(self, j: int, i: int) -> int:
-        return 1 + self._k + i * (i + 1) // 2 + j
-
-    def _first(self, f: tuple[Floats, ...], j: int) -> Floats:
-        return f[2] if j == self._k else f[1] * self._s[1 + j]
-
-    def _second(self, f: tuple[Floats, ...], j: int, i: int) -> Floats:
-        """For j <= i, so that only i can be the level's own term unless both are."""
-        if j == self._k:
-            return f[5]
-        if i == self._k:
-            return f[4] * self._s[1 + j]
-        return f[3] * self._s[1 + j] * self._s[1 + i] + f[1] * self._s[self._pair(j, i)]
-
-    def logdet(self) -> float:
-        return float(self._log[0].sum())
-
-    def logdet_first(self, j: int) -> float:
-        return float(self._first(self._log, j).sum())
-
-    def logdet_second(self, j: int, i: int) -> float:
-        return float(self._second(self._log, j, i).sum())
-
-    def quadratic(self) -> Floats:
-        return np.asarray((self._c[0] * self._m[0]) @ self._m[0].T)
-
-    def quadratic_first(self, j: int) -> Floats:
-        left = (self._first(self._c, j) / 2) * self._m[0]
-        if j < self._k:
-            left += self._c[0] * self._m[1 + j]
-        half = left @ self._m[0].T
-        return np.asarray(half + half.T)
-
-    def quadratic_second(self, j: int, i: int) -> Floats:
-        m, c = self._m, self._c[0]
-        left = (self._second(self._c, j, i) / 2) * m[0]
-        if j < self._k:
-            left += self._first(self._c, i) * m[1 + j]
-        if i < self._k:
-            left += self._first(self._c, j) * m[1 + i] + c * m[self._pair(j, i)]
-        half = left @ m[0].T
-        if i < self._k:
-            half += (c * m[1 + j]) @ m[1 + i].T
-        return np.asarray(half + half.T)
-
-    def passed_s(self) -> Floats:
-        count = self._k + 1
-        first = [self._first(self._out, j) for j in range(count)]
-        second = [self._second(self._out, j, i) for j, i in _pairs(count)]
-        return np.array([self._out[0], *first, *second])
-
-    def passed_m(self, pairs: bool) -> Floats:
-        count = self._k + 1
-        out = [self._d[0] * self._m[0], *(self._passed_first(j) for j in range(count))]
-        if pairs:
-            out += [self._passed_second(j, i) for j, i in _pairs(count)]
-        return np.array(out)
-
-    def _passed_first(self, j: int) -> Floats:
-        out = self._first(self._d, j) * self._m[0]
-        if j < self._k:
-            out += self._d[0] * self._m[1 + j]
+        Parameters
+        ----------
+        f : tuple of ndarray (g,)
+            f, df/ds, df/dtheta, d2f/ds2, d2f/(ds dtheta), d2f/dtheta2.
+        second : bool
+            Whether second derivatives are wanted; where pairs are, unless said.
+        """
+        second = self._pairs if second is None else second
+        k, n = self._k, len(self._square)
+        out = np.empty((jet_size(k + 1) if second else 2 + k, len(f[0])))
+        out[0], out[1 + k] = f[0], f[2]
+        np.multiply(f[1], self._first, out=out[1 : 1 + k])
+        if second:
+            pairs, cross = out[2 + k : 2 + k + n], out[2 + k + n : -1]
+            np.multiply(f[3], self._square, out=pairs)
+            pairs += f[1] * self._second
+            np.multiply(f[4], self._first, out=cross)
+            out[-1] = f[5]
         return out
 
-    def _passed_second(self, j: int, i: int) -> Floats:
-        out = self._second(self._d, j, i) * self._m[0]
-        if j < self._k:
-            out += self._first(self._d, i) * self._m[1 + j]
-        if i < self._k:
-            out += self._first(self._d, j) * self._m[1 + i]
-            out += self._d[0] * self._m[self._pair(j, i)]
-        return out
+    def times_m(self, f: Floats, weight: float) -> Floats:
+        """Jet of f m, where each derivative of f m has `weight` on its share of m itself."""
+        k, n, m = self._k, len(self._square), self._m
+        out = f[:, None] * (weight * m[0] if weight != 1 else m[0])
+        if not k:
+            return np.asarray(out)
+        first = m[1 : 1 + k]
+        out[1 : 1 + k] += f[0] * first
+        if self._pairs:
+            by_s, pairs = f[1 : 1 + k, None], out[2 + k : 2 + k + n]
+            pairs += f[0] * m[1 + k :]
+            pairs += by_s[self._j] * first[self._i]
+            pairs += by_s[self._i] * first[self._j]
+            out[2 + k + n : -1] += f[1 + k] * first
+        return np.asarray(out)
 
-
-def _pairs(count: int) -> list[tuple[int, int]]:
-    return [(j, i) for i in range(count) for j in range(i + 1)]
+    def squares(self, f: Floats) -> Floats:
+        """Jet of the sum over groups of f m m', (jets, a, a)."""
+        left, m, k = self.times_m(f, 0.5), self._m, self._k
+        jets, width, g = left.shape
+        out = (left.reshape(jets * width, g) @ m[0].T).reshape(jets, width, width)
+        if self._pairs and k:
+            first = m[1 : 1 + k]
+            both = (f[0] * first)[self._j] @ first[self._i].transpose(0, 2, 1)
+            out[2 + k : 2 + k + len(both)] += both
+        return np.asarray(out + out.transpose(0, 2, 1))

@@ -14,28 +14,42 @@ Rows are arranged once in classes of groups of equal size, cut into chunks whose
 stay in a core's cache; segment sums are then sums over an axis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.design.layout import is_nested, recode
+from mvmeta.design.layout import grouped_order, is_nested, recode
 from mvmeta.design.problem import MetaProblem
+from mvmeta.errors import SpecificationError
 from mvmeta.marginal.base import (
     Arranged,
     Direction,
     MarginalCovariance,
     MarginalFactor,
     NotPositiveDefiniteError,
+    RowsOf,
     Sums,
 )
-from mvmeta.marginal.elimination import Jets, NestedSums, eliminate, rows
+from mvmeta.marginal.elimination import (
+    Fold,
+    Jets,
+    NestedSums,
+    Scratch,
+    eliminate,
+    joined,
+    regrouped,
+    sum_rows,
+)
 
-CHUNK_ROWS = 2**13
+CHUNK_ROWS = 2**14
 """Rows worked on at a time: with ten columns and their derivatives they fill a 2 MiB cache."""
+CHUNK_GROUPS = 2**12
+"""Groups worked on at a time, at least."""
 ONE_CHUNK_UP_TO, MOST_PADDING = 3000, 3.0
 """Rows up to which all groups are padded to the size of the largest one, unless that makes more
 than this many times as many: a Python loop over sizes would cost more than the empty cells."""
@@ -49,16 +63,21 @@ class _Level:
 
     term: int
     code: Ints  # (n,) group of each row
-    from_rows: sparse.csr_array  # (groups, n)
+    count: int
+
+    @cached_property
+    def from_rows(self) -> sparse.csr_array:
+        """Sums rows by group, (count, n)."""
+        return _collector(self.code, self.count)
 
 
 @dataclass(frozen=True)
 class _Chunk:
     """Groups padded to equal size."""
 
-    cells: slice  # of the arranged rows, r * g of them
-    shape: tuple[int, int]  # (r, g)
-    groups: Ints | None  # (g,) which groups of the lowest level; None without levels
+    cells: slice  # of the arranged rows
+    fold: Fold
+    padding: Ints | None  # which cells of the chunk hold no row
 
 
 def nested_order(problem: MetaProblem) -> list[int] | None:
@@ -82,34 +101,65 @@ class NestedMarginal(MarginalCovariance):
     Parameters
     ----------
     problem : MetaProblem
-        `nested_order(problem)` must not be None and V must be diagonal.
+
+    Raises
+    ------
+    SpecificationError
+        If V is not diagonal or the terms do not nest.
     """
 
     name = "nested"
 
     def __init__(self, problem: MetaProblem) -> None:
+        order = nested_order(problem) if problem.v.is_diagonal else None
+        if order is None:
+            raise SpecificationError(
+                "backend 'nested' needs a diagonal V and random intercepts that nest; "
+                "leave backend unset to have one chosen"
+            )
         self.problem = problem
         self.row_terms: list[int] = []
         self.levels: list[_Level] = []
-        for t in nested_order(problem) or []:
+        for t in order:
             code, count = recode(problem.terms[t].level)
             if count == problem.n:
                 self.row_terms.append(t)
             else:
-                self.levels.append(_Level(t, code, _collector(code, count)))
-        lowest = self.levels[0].code if self.levels else None
-        self._cells, self.chunks = _arrangement(lowest, problem.n)
+                self.levels.append(_Level(t, code, count))
+        self._arrange_rows()
+        own = 1 if self.row_terms else 0
+        self.stage = [0] * len(problem.terms)
+        for place, level in enumerate(self.levels):
+            self.stage[level.term] = own + place
+        self.n_stages = own + len(self.levels)
+
+    def _arrange_rows(self) -> None:
+        lowest = self.levels[0] if self.levels else None
+        layout = _Layout(self.problem.n, lowest)
+        self._cells, self.chunks = layout.cells, layout.chunks
         self._padding = np.flatnonzero(self._cells < 0)
-        self.variances = problem.v.variances[self._cells]
+        self.variances = self.problem.v.variances[self._cells]
         self.variances[self._padding] = np.inf
-        self.collectors = [
-            _collector(_parents(fine.code, coarse.code), len(np.unique(coarse.code)))
-            for fine, coarse in pairwise(self.levels)
-        ]
+        self.least_variance = float(self.problem.v.variances.min())
+        self.collectors = []
+        groups = layout.groups
+        for fine, coarse in pairwise(self.levels):
+            parent = _parents(fine, coarse)
+            self.collectors.append(_collector(parent[groups], coarse.count))
+            groups = np.arange(coarse.count)
 
     def arrange(self, a: Floats) -> Arranged:
-        """Columns of a (n, k) chunk by chunk: shape (k, cells), 0 in the padding."""
-        out = np.ascontiguousarray(a[self._cells].T)
+        """A (n, a) chunk by chunk: shape (a, cells), 0 in the padding."""
+        return self.arrange_rows(lambda rows: a[rows] if isinstance(rows, slice) else a.take(rows, 0))
+
+    def arrange_rows(self, rows_of: RowsOf) -> Arranged:
+        out: Floats | None = None
+        for chunk in self.chunks:
+            block = rows_of(self._cells[chunk.cells])
+            if out is None:
+                out = np.empty((block.shape[1], len(self._cells)))
+            out[:, chunk.cells] = block.T
+        assert out is not None  # a problem has rows
         out[:, self._padding] = 0.0
         return Arranged(out)
 
@@ -118,41 +168,73 @@ class NestedMarginal(MarginalCovariance):
 
 
 def _collector(parent: Ints, count: int) -> sparse.csr_array:
+    """Sums over the groups `parent` (n,): 0/1 matrix (count, n)."""
     n = len(parent)
-    return sparse.csr_array((np.ones(n), (parent, np.arange(n))), shape=(count, n))
+    columns = sparse.csr_array((np.ones(n), parent, np.arange(n + 1)), shape=(n, count))
+    return columns.T.tocsr()
 
 
-def _parents(fine: Ints, coarse: Ints) -> Ints:
-    """Group of the coarse level (n,) that each group of the fine level (n,) belongs to."""
-    parent = np.empty(int(fine.max()) + 1, dtype=np.intp)
-    parent[fine] = coarse
+def _parents(fine: _Level, coarse: _Level) -> Ints:
+    """Group of the coarse level that each group of the fine one belongs to."""
+    parent = np.empty(fine.count, dtype=np.intp)
+    parent[fine.code] = coarse.code
     return parent
 
 
-def _arrangement(code: Ints | None, n: int) -> tuple[Ints, list[_Chunk]]:
-    """Row of every cell (-1 for padding), and the chunks the cells are cut into."""
-    if code is None:
-        chunks = [
-            _Chunk(slice(i, min(i + CHUNK_ROWS, n)), (1, min(CHUNK_ROWS, n - i)), None)
-            for i in range(0, n, CHUNK_ROWS)
-        ]
-        return np.arange(n), chunks
-    size = np.bincount(code)
-    order = np.argsort(code, kind="stable")
-    start = np.concatenate([[0], np.cumsum(size)[:-1]])
-    padded = _padded_sizes(size)
-    cells, chunks, used = [], [], 0
-    for r in np.unique(padded).tolist():
-        which = np.flatnonzero(padded == r)
-        step = max(1, CHUNK_ROWS // r)
-        for groups in (which[i : i + step] for i in range(0, len(which), step)):
-            position = np.arange(r)[:, None]
-            real = position < size[groups]
-            at = np.where(real, start[groups] + position, 0)
-            cells.append(np.where(real, order[at], -1).ravel())
-            chunks.append(_Chunk(slice(used, used + r * len(groups)), (r, len(groups)), groups))
-            used += r * len(groups)
-    return np.concatenate(cells), chunks
+class _Layout:
+    """Where rows go: classes of groups padded to equal size, cut into chunks.
+
+    Attributes
+    ----------
+    cells : ndarray of int
+        Row of every cell, -1 for padding.
+    chunks : list of _Chunk
+    groups : ndarray of int
+        The groups of the lowest level in the order of the chunks.
+    """
+
+    def __init__(self, n: int, lowest: _Level | None) -> None:
+        self._cells: list[Ints] = []
+        self._groups: list[Ints] = []
+        self._used = 0
+        self.chunks: list[_Chunk] = []
+        if lowest is None:
+            for i in range(0, n, CHUNK_ROWS):
+                rows = np.arange(i, min(i + CHUNK_ROWS, n))
+                self._add(rows[None], np.ones_like(rows), rows)
+        else:
+            self._by_size(lowest)
+        self.cells = np.concatenate(self._cells)
+        self.groups = np.concatenate(self._groups)
+
+    def _by_size(self, level: _Level) -> None:
+        order, size = grouped_order(level.code, level.count)
+        start = np.cumsum(size) - size
+        padded = _padded_sizes(size)
+        by_class, members = grouped_order(padded, int(padded.max()) + 1)
+        end = np.cumsum(members)
+        for r in np.flatnonzero(members).tolist():
+            which = by_class[end[r] - members[r] : end[r]]
+            step = max(1, CHUNK_ROWS // r)
+            for groups in (which[i : i + step] for i in range(0, len(which), step)):
+                at = start[groups] + np.arange(r)[:, None]
+                rows = order[np.minimum(at, len(order) - 1)]
+                self._add(rows, size[groups], groups)
+
+    def _add(self, rows: Ints, size: Ints, groups: Ints) -> None:
+        """A chunk of the `rows` (r, g) of which each group has the first `size` (g,)."""
+        r, g = rows.shape
+        if (size < r).any():
+            rows = np.where(np.arange(r)[:, None] < size, rows, -1)
+        # sums run over the longer axis when it is the inner one
+        fold = Fold(r, g, by_group=r > g)
+        flat = rows.T.ravel() if fold.by_group else rows.ravel()
+        empty = np.flatnonzero(flat < 0)
+        cells = slice(self._used, self._used + r * g)
+        self.chunks.append(_Chunk(cells, fold, empty if len(empty) else None))
+        self._cells.append(flat)
+        self._groups.append(groups)
+        self._used += r * g
 
 
 def _padded_sizes(size: Ints) -> Ints:
@@ -172,7 +254,7 @@ class NestedFactor(MarginalFactor):
     def __init__(self, plan: NestedMarginal, theta: Sequence[float]) -> None:
         self._plan, self._theta = plan, theta
         self._own = sum(theta[t] for t in plan.row_terms)
-        least = float(plan.problem.v.variances.min()) + self._own
+        least = plan.least_variance + self._own
         if not (least > 0 and np.isfinite(least) and all(0 <= x < np.inf for x in theta)):
             raise NotPositiveDefiniteError
 
@@ -186,34 +268,35 @@ class NestedFactor(MarginalFactor):
     ) -> Sums:
         plan = self._plan
         cells = (a if isinstance(a, Arranged) else plan.arrange(a)).data
-        total = NestedSums(len(cells), len(plan.problem.terms), pairs)
-        parts = [self._chunk(chunk, cells, total) for chunk in plan.chunks]
-        if len(plan.levels) > 1:
-            jets = self._join(parts)
-            for collector, level in zip(plan.collectors, plan.levels[1:], strict=True):
-                collected = jets.collect(collector)
-                jets = eliminate(collected, level.term, self._theta[level.term], total)
-        return total.along(directions, extra)
+        total = NestedSums(len(cells), plan.n_stages, pairs)
+        parts: Iterable[Jets] = self._rows(cells, total)
+        for place in range(len(plan.levels)):
+            if place:
+                parts = [joined(list(parts)).collect(plan.collectors[place - 1])]
+            parts = self._eliminate(parts, place, total)
+        for _ in parts:  # what the outermost level passes on is of no use
+            pass
+        return total.along(plan.stage, directions, extra)
 
-    def _chunk(self, chunk: _Chunk, a: Floats, total: NestedSums) -> Jets | None:
-        """Rows and lowest level of one chunk; what is passed on if there are more levels."""
+    def _rows(self, a: Floats, total: NestedSums) -> Iterator[Jets]:
+        """What rows pass on to the groups of the lowest level, chunk by chunk."""
         plan = self._plan
-        w = 1.0 / (plan.variances[chunk.cells] + self._own).reshape(chunk.shape)
-        cells = a[:, chunk.cells].reshape(len(a), *chunk.shape)
-        jets = rows(w, cells, plan.row_terms, total)
-        if not plan.levels:
-            return None
-        term, last = plan.levels[0].term, len(plan.levels) == 1
-        passed = eliminate(jets, term, self._theta[term], total, last=last)
-        return None if last else passed
+        scratch = Scratch.of(len(a), max(c.cells.stop - c.cells.start for c in plan.chunks))
+        for chunk in plan.chunks:
+            variance = plan.variances[chunk.cells] + self._own
+            own = bool(plan.row_terms)
+            yield sum_rows(variance, a[:, chunk.cells], chunk.fold, total, scratch, own)
+            log = np.log(variance, out=variance)
+            if chunk.padding is not None:
+                log[chunk.padding] = 0.0
+            total.logdet[0] += log.sum()
 
-    def _join(self, parts: Sequence[Jets | None]) -> Jets:
-        """Jets of all groups of the lowest level, in the order of their codes."""
-        found = [p for p in parts if p is not None]
-        groups = np.concatenate([c.groups for c in self._plan.chunks if c.groups is not None])
-        back = np.argsort(groups)
-        s, m = (np.concatenate([getattr(p, k) for p in found], axis=-1) for k in ("s", "m"))
-        return Jets(found[0].terms, s[:, back], m[:, :, back])
+    def _eliminate(self, parts: Iterable[Jets], place: int, total: NestedSums) -> Iterator[Jets]:
+        """One level; what its groups pass on."""
+        levels = self._plan.levels
+        theta, last = self._theta[levels[place].term], place == len(levels) - 1
+        for part in regrouped(parts, CHUNK_GROUPS):
+            yield eliminate(part, theta, total, last=last)
 
     def _sweep(self) -> list[tuple[_Level, Floats, Floats]]:
         """Per level: (level, c, theta d) with c (n,) the row sums of inv(M) below the level."""
@@ -255,3 +338,4 @@ class NestedFactor(MarginalFactor):
         for lv, c, weight in self._sweep():
             out -= weight[lv.code] * c**2
         return out
+

@@ -125,15 +125,6 @@ def _woodbury(problem: MetaProblem) -> MarginalCovariance:
     return WoodburyMarginal(problem, _cheapest_split(problem)[0] or (int(np.argmin(width)),))
 
 
-def _nested(problem: MetaProblem) -> MarginalCovariance:
-    if not problem.v.is_diagonal or nested_order(problem) is None:
-        raise SpecificationError(
-            "backend 'nested' needs a diagonal V and random intercepts that nest; "
-            "leave backend unset to have one chosen"
-        )
-    return NestedMarginal(problem)
-
-
 def _compressed(problem: MetaProblem) -> MarginalCovariance:
     if not shared_groups(problem) or problem.v.is_singular:
         raise SpecificationError(
@@ -144,7 +135,7 @@ def _compressed(problem: MetaProblem) -> MarginalCovariance:
 
 
 _BUILD: dict[str, Callable[[MetaProblem], MarginalCovariance]] = {
-    "nested": _nested,
+    "nested": NestedMarginal,
     "compressed": _compressed,
     "blocks": BlocksMarginal,
     "woodbury": _woodbury,

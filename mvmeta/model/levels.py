@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Ints
+from mvmeta.design.layout import ranks
 from mvmeta.errors import DataError
 from mvmeta.model.frames import row_names
 
@@ -95,7 +96,8 @@ def factor(columns: Sequence[pd.Series], separator: str = "/") -> Factor:
     present: list[np.ndarray] = [np.arange(len(coded[0][1]))]
     for codes, levels in coded[1:]:
         missing = (combined < 0) | (codes < 0)
-        key = np.where(missing, -1, combined * len(levels) + codes)
+        key = combined * len(levels) + codes
+        key[missing] = -1
         combined, kept = _compress(key)
         present = [p[kept // len(levels)] for p in present] + [kept % len(levels)]
     parts = [(levels, p) for (_, levels), p in zip(coded, present, strict=True)]
@@ -120,6 +122,9 @@ def _factorize(series: pd.Series) -> tuple[Ints, pd.Index]:
         code, kept = _compress(codes)
         _check_finite(series, code, series.cat.categories[kept])
         return code, series.cat.categories[kept]
+    if series.dtype.kind in "iu":
+        codes, distinct = ranks(series.to_numpy())
+        return codes, pd.Index(distinct)
     codes, levels = pd.factorize(series)
     _check_finite(series, codes, levels)
     try:
@@ -146,12 +151,8 @@ def _check_finite(series: pd.Series, codes: Ints, levels: pd.Index) -> None:
 
 def _compress(key: np.ndarray) -> tuple[Ints, np.ndarray]:
     """Codes 0..m-1 of the sorted values of `key` that occur (-1 stays), and these values."""
-    codes, kept = pd.factorize(key)
-    found = kept >= 0
-    order = np.argsort(kept, kind="stable")
-    rank = np.empty(len(kept), dtype=np.intp)
-    rank[order] = np.arange(len(kept)) - int((~found).sum())
-    return rank[codes], kept[order][int((~found).sum()) :]
+    codes, kept = ranks(key)
+    return (codes - 1, kept[1:]) if len(kept) and kept[0] < 0 else (codes, kept)
 
 
 def _whole(levels: pd.Index) -> pd.Index:
