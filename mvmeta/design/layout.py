@@ -21,10 +21,13 @@ def ranks(values: Ints) -> tuple[Ints, Ints]:
         return np.cumsum(new) - 1, values[new]
     low, high = int(values.min()), int(values.max())
     if high - low <= TABLE_PER_ROW * n:
+        offset = (values if values.itemsize == 8 else values.astype(np.int64)) - low
         seen = np.zeros(high - low + 1, dtype=bool)
-        offset = values - low
         seen[offset] = True
-        return (np.cumsum(seen) - 1)[offset], np.flatnonzero(seen).astype(values.dtype) + low
+        codes = (np.cumsum(seen) - 1)[offset]
+        distinct = np.empty(np.count_nonzero(seen), dtype=values.dtype)
+        distinct[codes] = values
+        return codes, distinct
     order = np.argsort(values)
     codes = np.empty(n, dtype=np.intp)
     codes[order], distinct = ranks(values[order])
@@ -55,7 +58,7 @@ def grouped_order(codes: Ints, count: int) -> tuple[Ints, Ints]:
     if (codes[1:] >= codes[:-1]).all():
         return np.arange(n), size
     rows = sparse.csr_array((np.ones(n, dtype=np.int8), codes, np.arange(n + 1)), shape=(n, count))
-    return rows.tocsc().indices, size
+    return rows.tocsc().indices.astype(np.intp), size
 
 
 def size_classes(cluster: Ints) -> list[Ints]:

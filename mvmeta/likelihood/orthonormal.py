@@ -5,7 +5,7 @@ give back (six of them for year and year squared); on an orthonormal basis nothi
 the term 1/2 log|X'X| of the REML likelihood is 0.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,8 @@ from mvmeta._typing import Floats, Ints
 
 DIRECT_UP_TO = 100_000
 """Rows up to which Householder QR is used; it is exact to rounding whatever X is."""
+ORTHONORMAL = 1e-11
+"""Largest |Q'Q - I| taken for orthonormal; sums over 1e7 rows round by 1e-12."""
 NEARLY_ORTHONORMAL = 0.1
 """Largest |Q1'Q1 - I| after one step at which the second one is certain to make it rounding."""
 CHUNK_ROWS = 2**14
@@ -30,14 +32,23 @@ class Basis:
 
     Attributes
     ----------
-    rows : callable
-        Rows of Q at given positions.
+    x : ndarray, shape (n, p)
+    steps : tuple of ndarray, each (p, p)
+        Upper triangular; Q is x times all of them.
     r : ndarray, shape (p, p)
         Upper triangular.
     """
 
-    rows: Callable[[Ints | slice], Floats]
+    x: Floats
+    steps: tuple[Floats, ...]
     r: Floats
+
+    def columns(self, rows: Ints | slice, out: Floats | None = None) -> Floats:
+        """Q' at some rows (m,), shape (p, m)."""
+        q = _take(self.x, rows).T
+        for step in self.steps:
+            q = np.matmul(step.T, q, out=out if step is self.steps[-1] else None)
+        return q
 
 
 def basis(x: Floats) -> Basis:
@@ -47,18 +58,17 @@ def basis(x: Floats) -> Basis:
     44:306), two passes over X and nothing of its size in memory, unless X is too
     ill-conditioned for it.
     """
-    if len(x) > DIRECT_UP_TO:
-        found = _cholesky_qr2(x)
-        if found is not None:
-            return found
+    found = _cholesky_qr2(x) if len(x) > DIRECT_UP_TO else None
+    if found is not None:
+        return found
     q, r = np.linalg.qr(x)
-    return Basis(lambda rows: _take(q, rows), r)
+    return Basis(q, (), r)
 
 
 def orthonormal_basis(x: Floats) -> tuple[Floats, Floats]:
     """Q (n, p) and R (p, p) of `basis`."""
     found = basis(x)
-    return found.rows(slice(None)), found.r
+    return np.ascontiguousarray(found.columns(slice(None)).T), found.r
 
 
 def _cholesky_qr2(x: Floats) -> Basis | None:
@@ -66,14 +76,19 @@ def _cholesky_qr2(x: Floats) -> Basis | None:
     try:
         first = linalg.cholesky(x.T @ x)
         once = linalg.solve_triangular(first, unit)
-        gram = sum(q.T @ q for q in (x[part] @ once for part in _parts(len(x))))
-        if np.abs(gram - unit).max(initial=0.0) > NEARLY_ORTHONORMAL:
+        gram = np.zeros_like(unit)
+        for part in _parts(len(x)):
+            q = x[part] @ once
+            gram += q.T @ q
+        gap = np.abs(gram - unit).max(initial=0.0)
+        if gap < ORTHONORMAL:
+            return Basis(x, (once,), first)
+        if gap > NEARLY_ORTHONORMAL:
             return None
         second = linalg.cholesky(gram)
     except linalg.LinAlgError:
         return None
-    twice = linalg.solve_triangular(second, unit)
-    return Basis(lambda rows: (_take(x, rows) @ once) @ twice, second @ first)
+    return Basis(x, (once, linalg.solve_triangular(second, unit)), second @ first)
 
 
 class Regression:
@@ -96,19 +111,23 @@ class Regression:
     def __init__(self, x: Floats, y: Floats) -> None:
         self._basis, self._y = basis(x), y
         self.r = self._basis.r
-        self.coefficients = np.zeros(x.shape[1])
-        for part in _parts(len(x)):
-            self.coefficients += self._basis.rows(part).T @ y[part]
+        # X'y carried over to Q: its rounding moves y' = y - Qc within the columns of Q only
+        coefficients = x.T @ y if self._basis.steps else self._basis.x.T @ y
+        for step in self._basis.steps:
+            coefficients = step.T @ coefficients
+        self.coefficients = coefficients
 
     def rows(self, rows: Ints | slice) -> Floats:
         """Rows of [Q e], e = y - Q Q'y: y itself would cancel where it is far from 0."""
-        q = self._basis.rows(rows)
-        residual = _take(self._y, rows) - q @ self.coefficients
-        return np.column_stack([q, residual])
+        y, p = _take(self._y, rows), len(self.coefficients)
+        out = np.empty((p + 1, len(y)))
+        out[:p] = self._basis.columns(rows, out[:p])
+        np.subtract(y, self.coefficients @ out[:p], out=out[p])
+        return out.T
 
     @cached_property
     def residual_ss(self) -> float:
-        """e'e."""
+        """The sum of squares e'e."""
         total = float(self._y @ self._y)
         rest = total - float(self.coefficients @ self.coefficients)
         if rest > CANCELS * total:

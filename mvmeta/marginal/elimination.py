@@ -125,6 +125,10 @@ class Jets:
         """Number g of groups."""
         return self.s.shape[1]
 
+    def plus(self, other: "Jets") -> "Jets":
+        """Of the same groups with the rows of both."""
+        return Jets(self.k, self.s + other.s, self.m + other.m)
+
     def some(self, groups: slice) -> "Jets":
         """Those of some groups."""
         return Jets(self.k, self.s[:, groups], self.m[:, :, groups])
@@ -274,7 +278,9 @@ def eliminate(jets: Jets, theta: float, total: NestedSums, *, last: bool = False
     if last:
         return jets
     passed = step.compose((r, d2, -r * r, -2 * theta * d3, -2 * s * d3, 2 * r * r * r), second=True)
-    shrunk = step.compose((d, -theta * d2, -s * d2, 2 * c2 * d, (theta * s - 1) * d3, 2 * r * r * d))
+    shrunk = step.compose(
+        (d, -theta * d2, -s * d2, 2 * c2 * d, (theta * s - 1) * d3, 2 * r * r * d)
+    )
     return Jets(jets.k + 1, passed, step.times_m(shrunk, 1.0))
 
 

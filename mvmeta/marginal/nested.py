@@ -53,8 +53,9 @@ CHUNK_GROUPS = 2**12
 ONE_CHUNK_UP_TO, MOST_PADDING = 3000, 3.0
 """Rows up to which all groups are padded to the size of the largest one, unless that makes more
 than this many times as many: a Python loop over sizes would cost more than the empty cells."""
-EXACT_SIZES, SIZE_STEP = 16, 1.125
-"""Groups up to this size are not padded; larger ones to the next in a geometric sequence."""
+EXACT_SIZES, SIZE_STEP = (16, 2**12), 1.125
+"""Groups up to the first size or above the second are not padded, others to the next size in a
+geometric sequence."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,12 @@ class _Level:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Groups padded to equal size."""
+    """Groups padded to equal size, or a part of one that is larger than a chunk."""
 
     cells: slice  # of the arranged rows
     fold: Fold
     padding: Ints | None  # which cells of the chunk hold no row
+    continues: bool  # more rows of the group of the chunk before
 
 
 def nested_order(problem: MetaProblem) -> list[int] | None:
@@ -150,7 +152,7 @@ class NestedMarginal(MarginalCovariance):
 
     def arrange(self, a: Floats) -> Arranged:
         """A (n, a) chunk by chunk: shape (a, cells), 0 in the padding."""
-        return self.arrange_rows(lambda rows: a[rows] if isinstance(rows, slice) else a.take(rows, 0))
+        return self.arrange_rows(lambda rows: np.asarray(a)[rows])
 
     def arrange_rows(self, rows_of: RowsOf) -> Arranged:
         out: Floats | None = None
@@ -215,13 +217,23 @@ class _Layout:
         end = np.cumsum(members)
         for r in np.flatnonzero(members).tolist():
             which = by_class[end[r] - members[r] : end[r]]
+            if r > CHUNK_ROWS:
+                for group in which.tolist():
+                    self._add_large(order[start[group] :][: size[group]], group)
+                continue
             step = max(1, CHUNK_ROWS // r)
             for groups in (which[i : i + step] for i in range(0, len(which), step)):
                 at = start[groups] + np.arange(r)[:, None]
                 rows = order[np.minimum(at, len(order) - 1)]
                 self._add(rows, size[groups], groups)
 
-    def _add(self, rows: Ints, size: Ints, groups: Ints) -> None:
+    def _add_large(self, rows: Ints, group: int) -> None:
+        """The `rows` (r,) of one group, in several chunks."""
+        for i in range(0, len(rows), CHUNK_ROWS):
+            some = rows[i : i + CHUNK_ROWS, None]
+            self._add(some, np.array([len(some)]), np.array([group]), continues=i > 0)
+
+    def _add(self, rows: Ints, size: Ints, groups: Ints, continues: bool = False) -> None:
         """A chunk of the `rows` (r, g) of which each group has the first `size` (g,)."""
         r, g = rows.shape
         if (size < r).any():
@@ -231,9 +243,10 @@ class _Layout:
         flat = rows.T.ravel() if fold.by_group else rows.ravel()
         empty = np.flatnonzero(flat < 0)
         cells = slice(self._used, self._used + r * g)
-        self.chunks.append(_Chunk(cells, fold, empty if len(empty) else None))
+        self.chunks.append(_Chunk(cells, fold, empty if len(empty) else None, continues))
         self._cells.append(flat)
-        self._groups.append(groups)
+        if not continues:
+            self._groups.append(groups)
         self._used += r * g
 
 
@@ -241,11 +254,13 @@ def _padded_sizes(size: Ints) -> Ints:
     n, largest = int(size.sum()), int(size.max())
     if n <= ONE_CHUNK_UP_TO and largest * len(size) <= MOST_PADDING * n:
         return np.full(len(size), largest)
-    sizes = list(range(1, EXACT_SIZES + 1))
-    while sizes[-1] < largest:
+    few, many = EXACT_SIZES
+    sizes = list(range(1, few + 1))
+    while sizes[-1] < min(largest, many):
         sizes.append(int(np.ceil(sizes[-1] * SIZE_STEP)))
     ladder = np.array(sizes)
-    return np.asarray(ladder[np.searchsorted(ladder, size)])
+    padded = ladder[np.searchsorted(ladder, np.minimum(size, many))]
+    return np.where(size > many, size, padded)
 
 
 class NestedFactor(MarginalFactor):
@@ -282,14 +297,20 @@ class NestedFactor(MarginalFactor):
         """What rows pass on to the groups of the lowest level, chunk by chunk."""
         plan = self._plan
         scratch = Scratch.of(len(a), max(c.cells.stop - c.cells.start for c in plan.chunks))
+        own = bool(plan.row_terms)
+        held: Jets | None = None
         for chunk in plan.chunks:
             variance = plan.variances[chunk.cells] + self._own
-            own = bool(plan.row_terms)
-            yield sum_rows(variance, a[:, chunk.cells], chunk.fold, total, scratch, own)
+            jets = sum_rows(variance, a[:, chunk.cells], chunk.fold, total, scratch, own)
+            if held is not None and not chunk.continues:
+                yield held
+            held = held.plus(jets) if held is not None and chunk.continues else jets
             log = np.log(variance, out=variance)
             if chunk.padding is not None:
                 log[chunk.padding] = 0.0
             total.logdet[0] += log.sum()
+        if held is not None:
+            yield held
 
     def _eliminate(self, parts: Iterable[Jets], place: int, total: NestedSums) -> Iterator[Jets]:
         """One level; what its groups pass on."""
@@ -338,4 +359,3 @@ class NestedFactor(MarginalFactor):
         for lv, c, weight in self._sweep():
             out -= weight[lv.code] * c**2
         return out
-

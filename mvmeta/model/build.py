@@ -234,13 +234,15 @@ def prepare_arrays(
     ).rename(str(y.name))
     x, names = _as_matrix(exog, source.index)
     endog_values = numeric(y, "endog")
+    if isinstance(endog, (pd.Series, pd.DataFrame)):
+        endog_values = endog_values.copy()  # frames can be changed in place
     specs = expand(groups, random, source.columns, equal)
     given = _collect(source, variance, specs, weights, environment)
     absent = {str(y.name): np.isnan(endog_values)}
-    absent |= {name: np.isnan(x[:, j]) for j, name in enumerate(names)} | given.missing()
+    absent |= masks.missing_columns(x, names) | given.missing()
     chosen = _choose(subset, absent, missing, source)
     _say_dropped(chosen)
-    fixed = _Fixed(endog_values[chosen.rows], str(y.name), x[chosen.rows], names)
+    fixed = _Fixed(_rows_of(endog_values, chosen), str(y.name), _rows_of(x, chosen), names)
     empty = pd.DataFrame(index=source.index)
     return _assemble(given, chosen, fixed, _used_frame(empty, given, source, chosen.rows), None)
 
@@ -403,6 +405,11 @@ def _take(frame: pd.DataFrame, rows: Ints) -> pd.DataFrame:
     return frame if len(rows) == len(frame) else frame.iloc[rows]
 
 
+def _rows_of(values: Floats, chosen: _Chosen) -> Floats:
+    """The kept rows; all of them as they are."""
+    return values if len(chosen.rows) == len(values) else values[chosen.rows]
+
+
 def _row_labels(n: int, *given: Any) -> pd.Index:
     """Index of the first of the arrays that has one, n rows."""
     for values in given:
@@ -421,7 +428,8 @@ def _as_series(endog: Any) -> pd.Series:
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim != 1:
         raise DataError(f"endog must have one value per row, got shape {values.shape}")
-    return pd.Series(values, name=name if isinstance(name, str) else "y").infer_objects()
+    name = name if isinstance(name, str) else "y"
+    return pd.Series(values, name=name, copy=False).infer_objects()
 
 
 def _as_matrix(exog: Any, index: pd.Index) -> tuple[Floats, list[str]]:
@@ -434,15 +442,29 @@ def _as_matrix(exog: Any, index: pd.Index) -> tuple[Floats, list[str]]:
         table = table if order is None else table.iloc[order]
     else:
         array = np.asarray(exog)
+        if array.dtype == np.float64 and array.ndim == 2 and array.shape[0] == len(index) > 0:
+            return _plain_matrix(array)
         table = pd.DataFrame(array[:, None] if array.ndim == 1 else array).infer_objects()
         if len(table) != len(index):
             raise DataError(f"exog has {len(table)} rows, endog has {len(index)}")
         table.columns = pd.Index(_array_names(table.to_numpy()))
     if table.shape[1] == 0:
-        raise DataError("exog has no columns; pass None for an intercept alone")
+        raise DataError(NO_COLUMNS)
     table = table.rename(columns=str).set_axis(index)
     columns = [numeric(table.iloc[:, j], f"exog {name!r}") for j, name in enumerate(table.columns)]
     return np.column_stack(columns), list(table.columns)
+
+
+NO_COLUMNS = "exog has no columns; pass None for an intercept alone"
+
+
+def _plain_matrix(x: np.ndarray) -> tuple[Floats, list[str]]:
+    """An array of floats is used as it is: a copy would be most of what a large model needs."""
+    if not x.shape[1]:
+        raise DataError(NO_COLUMNS)
+    shared = np.ascontiguousarray(x).view()
+    shared.flags.writeable = False
+    return shared, _array_names(x)
 
 
 def _array_names(x: np.ndarray) -> list[str]:

@@ -1,7 +1,7 @@
 """Columns of whatever frame the user has, as plain pandas Series; nothing is changed in place."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -33,6 +33,7 @@ class Source:
     def __init__(self, data: Any) -> None:
         self._frame = _native(data)
         self._cache: dict[str, pd.Series] = {}
+        self._given: dict[int, tuple[Any, pd.Series]] = {}
         if isinstance(self._frame, pd.DataFrame):
             self.index: pd.Index = self._frame.index
         else:
@@ -73,6 +74,12 @@ class Source:
     def frame(self, names: Iterable[str], role: str = "the model") -> pd.DataFrame:
         """The named columns, with the index of the data."""
         return pd.DataFrame({name: self.column(name, role) for name in names}, index=self.index)
+
+    def once(self, values: Any, make: Callable[[], pd.Series]) -> pd.Series:
+        """What `make` made of `values`, an array that came beside the data, the first time."""
+        if id(values) not in self._given:
+            self._given[id(values)] = values, make()
+        return self._given[id(values)][1]
 
     def _require(self, name: str, role: str) -> None:
         count = self.columns.count(name)
@@ -148,6 +155,8 @@ def numeric(series: pd.Series, what: str) -> Floats:
         raise DataError(
             f"{what} must be numeric, but is categorical; convert it with .astype(float)"
         )
+    if series.dtype == np.float64:
+        return series.to_numpy()
     if pd.api.types.is_numeric_dtype(series.dtype) and series.dtype.kind != "c":
         return series.to_numpy(dtype=float, na_value=np.nan)
     missing = series.isna().to_numpy()

@@ -22,17 +22,29 @@ class LevelLabels(Sequence[object]):
 
     Parameters
     ----------
-    parts : sequence of (Index, ndarray of int (L,))
-        For each column its levels, and which of them every combined level has.
+    levels : Index
+        Levels of the column, the last one of a combination.
+    keys : ndarray of int, shape (L,), optional
+        Position in `levels` that each combined level has, plus ``len(levels)`` times its
+        position in `above`; all levels in their order unless said.
+    above : LevelLabels, optional
+        Labels of the columns before.
     separator : str
-        Between the parts: "/" for nested, ":" for interactions.
+        Between columns: "/" for nested, ":" for interactions.
     """
 
-    def __init__(self, parts: Sequence[tuple[pd.Index, Ints]], separator: str = "/") -> None:
-        self._parts, self._separator = tuple(parts), separator
+    def __init__(
+        self,
+        levels: pd.Index,
+        keys: Ints | None = None,
+        above: "LevelLabels | None" = None,
+        separator: str = "/",
+    ) -> None:
+        self._levels, self._keys, self._above = levels, keys, above
+        self._separator = separator
 
     def __len__(self) -> int:
-        return len(self._parts[0][1])
+        return len(self._levels if self._keys is None else self._keys)
 
     @overload
     def __getitem__(self, item: int) -> object: ...
@@ -48,16 +60,12 @@ class LevelLabels(Sequence[object]):
     @cached_property
     def as_index(self) -> pd.Index:
         """The labels as a pandas Index, values of their own type where there is one column."""
-        if len(self._parts) == 1:
-            levels, codes = self._parts[0]
-            return levels if len(codes) == len(levels) else levels[codes]
-        texts = [
-            np.array(level_texts(levels), dtype=object)[codes] for levels, codes in self._parts
-        ]
-        joined = texts[0]
-        for text in texts[1:]:
-            joined = joined + self._separator + text
-        return pd.Index(joined, dtype=object)
+        if self._above is None:
+            return self._levels if self._keys is None else self._levels[self._keys]
+        assert self._keys is not None  # a combination has them
+        above, own = np.divmod(self._keys, len(self._levels))
+        first = _text_array(self._above.as_index)[above]
+        return pd.Index(first + self._separator + _text_array(self._levels)[own], dtype=object)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,20 +96,23 @@ def factor(columns: Sequence[pd.Series], separator: str = "/") -> Factor:
     DataError
         If a level is infinite; names the column and the rows.
     """
-    coded = [_factorize(c) for c in columns]
-    if len(coded) == 1:
-        codes, levels = coded[0]
-        return Factor(codes, LevelLabels([(levels, np.arange(len(levels)))]))
-    combined = coded[0][0].astype(np.int64)
-    present: list[np.ndarray] = [np.arange(len(coded[0][1]))]
-    for codes, levels in coded[1:]:
-        missing = (combined < 0) | (codes < 0)
-        key = combined * len(levels) + codes
-        key[missing] = -1
-        combined, kept = _compress(key)
-        present = [p[kept // len(levels)] for p in present] + [kept % len(levels)]
-    parts = [(levels, p) for (_, levels), p in zip(coded, present, strict=True)]
-    return Factor(combined, LevelLabels(parts, separator))
+    return combine([code_column(c) for c in columns], separator)
+
+
+CodedColumn = tuple[Ints, pd.Index]
+"""Codes (n,) of a column, -1 where missing, and its levels."""
+
+
+def combine(columns: Sequence[CodedColumn], separator: str = "/") -> Factor:
+    """The same of columns coded already."""
+    codes, levels = columns[0]
+    labels = LevelLabels(levels)
+    for more, levels in columns[1:]:
+        key = codes.astype(np.int64, copy=False) * len(levels) + more
+        key[(codes < 0) | (more < 0)] = -1
+        codes, kept = _compress(key)
+        labels = LevelLabels(levels, kept, labels, separator)
+    return Factor(codes, labels)
 
 
 def level_texts(levels: Sequence[object] | pd.Index) -> tuple[str, ...]:
@@ -110,13 +121,18 @@ def level_texts(levels: Sequence[object] | pd.Index) -> tuple[str, ...]:
     return texts if len(set(texts)) == len(texts) else tuple(repr(v) for v in levels)
 
 
+def _text_array(levels: pd.Index) -> np.ndarray:
+    return np.array(level_texts(levels), dtype=object)
+
+
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.15g}"
     return str(value)
 
 
-def _factorize(series: pd.Series) -> tuple[Ints, pd.Index]:
+def code_column(series: pd.Series) -> CodedColumn:
+    """Codes of one column, as in `factor`."""
     if isinstance(series.dtype, pd.CategoricalDtype):
         codes = series.cat.codes.to_numpy().astype(np.intp)
         code, kept = _compress(codes)

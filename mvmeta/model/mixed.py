@@ -74,6 +74,11 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     DataError, CovarianceError, SpecificationError
         For data, V or a specification that cannot be used; the message says what and where.
 
+    Notes
+    -----
+    As in statsmodels, `endog` and `exog` given as arrays of floats are used as they are, not
+    copied; do not change them as long as the model is in use.  Frames and series are copied.
+
     See Also
     --------
     MetaMixedLM.from_formula : The same with a formula and column names.
@@ -193,15 +198,19 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
 
     def _set_up(self, prepared: Prepared, backend: str | None) -> None:
         problem = prepared.problem
-        endog = pd.Series(problem.y, index=prepared.index, name=prepared.endog_name)
-        exog = pd.DataFrame(problem.x, index=prepared.index, columns=prepared.exog_names)
-        constant = bool((problem.x == 1.0).all(axis=0).any())
-        LikelihoodModel.__init__(self, endog, exog, missing="none", hasconst=constant)
+        endog = pd.Series(problem.y, index=prepared.index, name=prepared.endog_name, copy=False)
+        names = prepared.exog_names
+        exog = pd.DataFrame(problem.x, index=prepared.index, columns=names, copy=False)
+        # without hasconst=False statsmodels would look through all columns for a constant
+        LikelihoodModel.__init__(self, endog, exog, missing="none", hasconst=False)
+        constant = _column_of_ones(problem.x)
+        self.data.const_idx = constant
+        self.k_constant = self.data.k_constant = 0 if constant is None else 1
         self.prepared = prepared
         self.formula = prepared.formula
         self.data.frame = prepared.frame
         self._backend_name = backend
-        self.df_resid, self.df_model = problem.n - problem.p, problem.p - int(constant)
+        self.df_resid, self.df_model = problem.n - problem.p, problem.p - self.k_constant
 
     # -- what was specified --------------------------------------------------------------
 
@@ -594,6 +603,12 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_backend"}
+
+
+def _column_of_ones(x: Floats) -> int | None:
+    """Position of the first column of ones in x (n, p); a look at one row rules most out."""
+    ones = (j for j in np.flatnonzero(x[0] == 1.0).tolist() if (x[:, j] == 1.0).all())
+    return next(ones, None)
 
 
 def _check_search(reml: object, maxiter: float, tol: float) -> None:

@@ -76,7 +76,7 @@ def aligned(values: Any, index: pd.Index, what: str) -> pd.Series:
         raise DataError(f"{what} must have one value per row, got shape {array.shape}")
     if len(array) != len(index):
         raise DataError(f"{what} has {len(array)} rows, the data have {len(index)}")
-    return pd.Series(array, index=index)
+    return pd.Series(array, index=index, copy=False)
 
 
 def subset_rows(subset: Any, source: Source) -> Ints:
@@ -135,7 +135,8 @@ def usable_rows(
     DataError
         Under "raise", naming variables and rows, if a value is missing.
     """
-    lost = {name: mask[candidates] for name, mask in missing.items() if mask[candidates].any()}
+    lost = {name: mask[candidates] for name, mask in missing.items() if mask.any()}
+    lost = {name: mask for name, mask in lost.items() if mask.any()}
     if not lost:
         return candidates, dropped_frame(index[:0], [])
     if action != "drop":
@@ -187,6 +188,14 @@ def check_action(action: object) -> None:
         raise DataError(
             f"missing={action!r}: it takes one of {', '.join(map(repr, MISSING_ACTIONS))}"
         )
+
+
+def missing_columns(x: np.ndarray, names: list[str]) -> dict[str, Bools]:
+    """For the columns of x (n, p) with NaN in them, in which rows (n,) that is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isnan(x.sum()):
+            return {}
+    return {name: np.isnan(x[:, j]) for j, name in enumerate(names)}
 
 
 def check_finite(values: np.ndarray, names: list[str], index: pd.Index) -> None:

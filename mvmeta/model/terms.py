@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,15 @@ from mvmeta.model.distances import METRICS
 from mvmeta.model.frames import Source, numeric, row_names
 from mvmeta.model.grammar import NEEDS_MATRIX, SLOPES, SPATIAL
 from mvmeta.model.labelled import known_correlation, select_distance
-from mvmeta.model.levels import Factor, LevelLabels, factor, level_texts
+from mvmeta.model.levels import (
+    CodedColumn,
+    Factor,
+    LevelLabels,
+    code_column,
+    combine,
+    factor,
+    level_texts,
+)
 from mvmeta.model.pins import Occurrence, pin
 from mvmeta.model.records import TermRecord, constant
 from mvmeta.model.rows import aligned
@@ -74,7 +83,7 @@ def collect(spec: TermSpec, source: Source, environment: Any) -> TermData:
     if spec.arrays is not None:
         names = spec.outer.columns
         outer = tuple(
-            aligned(v, source.index, f"groups {n!r}").rename(n)
+            source.once(v, partial(_beside, v, source.index, n))
             for v, n in zip(spec.arrays, names, strict=True)
         )
     elif spec.outer.columns == ("const",) and "const" not in source:
@@ -85,6 +94,10 @@ def collect(spec: TermSpec, source: Source, environment: Any) -> TermData:
         parsed = formula.parse(spec.left, source.columns, environment, response=False)
         return TermData(spec, outer, (), parsed, source.frame(parsed.variables, role))
     return TermData(spec, outer, tuple(source.column(c, role) for c in spec.inner))
+
+
+def _beside(values: Any, index: pd.Index, name: str) -> pd.Series:
+    return aligned(values, index, f"groups {name!r}").rename(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +112,21 @@ class Selection:
         Positions before rows with missing values were dropped.
     saturated : bool
         Whether there are as many fixed effects as rows.
+    coded : dict
+        Columns coded so far: nested terms share their outer ones.
     """
 
     rows: Ints
     candidates: Ints
     saturated: bool = False
+    coded: dict[int, tuple[pd.Series, CodedColumn]] = field(default_factory=dict)
+
+    def code(self, column: pd.Series) -> CodedColumn:
+        """Codes of a grouping column (n_given,) in the kept rows."""
+        if id(column) not in self.coded:
+            (kept,) = _take([column], self.rows)
+            self.coded[id(column)] = column, code_column(kept)
+        return self.coded[id(column)][1]
 
 
 Bound = tuple[RandomTerm, TermRecord, list[str]]
@@ -129,7 +152,7 @@ def bind(data: TermData, selection: Selection) -> Bound:
     SpecificationError, DataError
         If the structure and the data do not go together.
     """
-    return _binder(data.spec)(data, _outer(data, selection.rows), selection)
+    return _binder(data.spec)(data, _outer(data, selection), selection)
 
 
 def _binder(spec: TermSpec) -> Callable[[TermData, Factor, Selection], Bound]:
@@ -142,11 +165,11 @@ def _binder(spec: TermSpec) -> Callable[[TermData, Factor, Selection], Bound]:
     return _sites if spec.code in SPATIAL else _inner
 
 
-def _outer(data: TermData, rows: Ints) -> Factor:
+def _outer(data: TermData, chosen: Selection) -> Factor:
     if not data.outer:
-        whole = LevelLabels([(pd.Index(["const"]), np.zeros(1, dtype=np.intp))])
-        return Factor(np.zeros(len(rows), dtype=np.intp), whole)
-    return factor(_take(data.outer, rows), data.spec.outer.separator)
+        whole = LevelLabels(pd.Index(["const"]))
+        return Factor(np.zeros(len(chosen.rows), dtype=np.intp), whole)
+    return combine([chosen.code(c) for c in data.outer], data.spec.outer.separator)
 
 
 def _take(columns: Sequence[pd.Series], rows: Ints) -> list[pd.Series]:
@@ -205,7 +228,7 @@ def _bare(spec: TermSpec) -> TermSpec:
 
 def _one_level(n: int, name: str) -> tuple[Ints, Any]:
     """Codes (n,) and labels of a term all of whose effects are correlated."""
-    return np.zeros(n, dtype=np.intp), LevelLabels([(pd.Index([name]), np.zeros(1, dtype=np.intp))])
+    return np.zeros(n, dtype=np.intp), LevelLabels(pd.Index([name]))
 
 
 def _intercept(data: TermData, outer: Factor, chosen: Selection) -> Bound:

@@ -53,11 +53,12 @@ class GivenVariance:
             return self.checked.take(rows)
         names = _LazyNames(labels)
         if self.matrix is None:
-            return SamplingCovariance.from_variances(self.variances[rows], names)  # type: ignore[arg-type]
+            kept = self.variances if len(rows) == len(self.variances) else self.variances[rows]
+            return SamplingCovariance.from_variances(kept, names)  # type: ignore[arg-type]
         if isinstance(self.matrix, np.ndarray):
             return SamplingCovariance.from_matrix(self.matrix[np.ix_(rows, rows)], names)  # type: ignore[arg-type]
-        kept = self.matrix[rows][:, rows].tocsr()
-        return SamplingCovariance.from_matrix(kept, names)  # type: ignore[arg-type]
+        block = self.matrix[rows][:, rows].tocsr()
+        return SamplingCovariance.from_matrix(block, names)  # type: ignore[arg-type]
 
 
 class _LazyNames:

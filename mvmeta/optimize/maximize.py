@@ -167,8 +167,10 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
             last = go(objective.working, first.at.x, known=known, maxiter=maxiter - used)
         return replace(last, history=[*first.history, *last.history])
     quick = partial(objective.working, quick=True)
-    first = go(quick, start, polish=False, maxiter=maxiter)
-    last = go(objective.working, first.at.x, polish=False, maxiter=maxiter)
+    first = go(quick, start, polish=False, maxiter=maxiter, tol=max(tol, LAST_STEP))
+    # the evaluation that a last step needs anyway is the full one
+    x = first.at.x + first.local.step(0.0)[0] if first.done else first.at.x
+    last = go(objective.working, x, polish=False, maxiter=maxiter)
     return replace(last, history=[*first.history, *last.history])
 
 
@@ -187,6 +189,8 @@ def _follow_ridge(objective: Objective, first: Ascent, maxiter: int, tol: float)
 
 PATIENCE = 40
 """Evaluations after which an ascent that has not ended may be on a ridge."""
+LAST_STEP = 1e-6
+"""Decrement from which one more step most likely leads to the maximum."""
 QUICK_ABOVE = 2000
 """Rows above which the expected information without its O(p / n) correction is good enough to
 climb by."""

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mvmeta.design.layout import connected, is_nested, recode, size_classes
+from mvmeta.design.layout import (
+    connected,
+    grouped_order,
+    is_nested,
+    ranks,
+    recode,
+    size_classes,
+)
 
 codes = st.lists(st.integers(-3, 6), min_size=1, max_size=25).map(np.array)
 
@@ -65,3 +72,40 @@ def test_connected(seed, n, count):
 @pytest.mark.parametrize("count", [1, 3])
 def test_partitions_into_rows_connect_nothing(count):
     assert len(set(connected([np.arange(5)[::-1]] * count).tolist())) == 5
+
+
+def some_integers(kind):
+    rng = np.random.default_rng(3)
+    values = {
+        "sorted": np.sort(rng.integers(-50, 50, 200)),
+        "small": rng.integers(-50, 50, 200),
+        "far apart": rng.integers(-(2**62), 2**62, 200)[rng.integers(0, 60, 200)],
+        "unsigned": rng.integers(2**63, 2**63 + 40, 200, dtype=np.uint64),
+        "int8": rng.integers(-128, 127, 200).astype(np.int8),
+        "one": np.array([7]),
+        "none": np.array([], dtype=np.intp),
+    }
+    return values[kind]
+
+
+INTEGERS = ("sorted", "small", "far apart", "unsigned", "int8", "one", "none")
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_ranks_number_distinct_values_in_their_order(kind):
+    values = some_integers(kind)
+    codes, distinct = ranks(values)
+    expected, inverse = np.unique(values, return_inverse=True)
+    np.testing.assert_array_equal(distinct, expected)
+    np.testing.assert_array_equal(codes, inverse)
+    assert distinct.dtype == values.dtype
+    assert recode(values)[1] == len(expected)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_grouped_order_keeps_the_order_within_groups(ordered):
+    codes = np.random.default_rng(4).integers(0, 9, 80)
+    codes = np.sort(codes) if ordered else codes
+    order, size = grouped_order(codes, 12)
+    np.testing.assert_array_equal(order, np.argsort(codes, kind="stable"))
+    np.testing.assert_array_equal(size, np.bincount(codes, minlength=12))

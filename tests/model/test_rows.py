@@ -209,16 +209,26 @@ def test_arrays_may_name_columns_of_data(data):
     assert set(p.frame.columns) == {"vi", "study"}
 
 
-def test_the_arrays_given_are_not_changed_or_shared(data):
+def test_frames_are_not_changed_or_shared(data):
     before = data.copy()
-    y, x = data["yi"].to_numpy(copy=True), np.ones((12, 1))
-    p = prepare_arrays(y, x, data["vi"])
-    y[:] = 0.0
-    x[:] = 0.0
-    assert p.problem.y.all()
-    assert p.problem.x.all()
-    prepare_formula("yi ~ outcome + x", data, "vi", groups="study")
+    arrays = prepare_arrays(data["yi"], data[["x"]], data["vi"])
+    formula = prepare_formula("yi ~ x", data, "vi", groups="study")
     pd.testing.assert_frame_equal(data, before)
+    data.loc[:, ["yi", "x", "vi"]] = 0.0
+    for p in (arrays, formula):
+        np.testing.assert_array_equal(p.problem.y, before["yi"])
+        np.testing.assert_array_equal(p.problem.x[:, -1], before["x"])
+        np.testing.assert_array_equal(p.problem.v.variances, before["vi"])
+
+
+def test_arrays_of_floats_are_shared_and_never_written_to(data):
+    y, x = data["yi"].to_numpy(copy=True), np.ascontiguousarray(data[["x", "w"]])
+    p = prepare_arrays(y, x, data["vi"])
+    assert np.shares_memory(p.problem.y, y)
+    assert np.shares_memory(p.problem.x, x)
+    assert not p.problem.y.flags.writeable
+    assert not p.problem.x.flags.writeable
+    assert y.flags.writeable
 
 
 def test_redundant_columns_go_from_the_right_and_are_named(data):
