@@ -18,7 +18,13 @@ import patsy.builtins
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model.frames import Source, shorten, suggest
-from mvmeta.model.names import c_arguments, called_names, column_name, free_names
+from mvmeta.model.names import (
+    c_arguments,
+    called_names,
+    column_name,
+    factor_column,
+    free_names,
+)
 
 PATSY_NAMES = frozenset(patsy.builtins.__all__)
 """Functions patsy knows in every formula: C, Q, center, ..."""
@@ -228,6 +234,22 @@ class FormulaSpec:
         if self._info is None:
             self._info = self._restored()
         return self._info
+
+    def factor_levels(self) -> dict[str, list[Any]]:
+        """Levels of the columns that are factors, bare or as ``C(column, ...)``, by column."""
+        out = {}
+        for factor, info in self.design_info.factor_infos.items():
+            name = factor_column(factor.code)
+            if info.type == "categorical" and name in self.variables:
+                out[str(name)] = list(info.categories)
+        return out
+
+    def interacting(self) -> list[frozenset[str]]:
+        """For every term the columns it is made of."""
+        return [
+            frozenset(free_names([f.code for f in term.factors], self.text)) & {*self.variables}
+            for term in self.design_info.terms
+        ]
 
     def design(self, newdata: Any) -> Floats:
         """Design matrix of new rows.

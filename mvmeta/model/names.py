@@ -64,3 +64,12 @@ def called_names(codes: Sequence[str]) -> set[str]:
     """Names that stand before "(": only those may be builtins, a bare `id` is a lost column."""
     nodes = [n for code in codes for n in ast.walk(ast.parse(code.strip(), mode="eval"))]
     return {n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+
+
+def factor_column(code: str) -> str | None:
+    """The column of ``column`` or ``C(column, ...)``; None for anything else."""
+    try:
+        node = ast.parse(code.strip(), mode="eval").body
+    except SyntaxError:
+        return None
+    return column_name(c_arguments(node)[0] or node)

@@ -130,7 +130,7 @@ class PredictionMethods(FitHolder):
         ... ).fit()
         >>> new = pd.DataFrame({"district": [11, None]})
         >>> res.get_prediction(new, given="district").summary_frame().round(2)["mean"].tolist()
-        [0.0, 0.18]
+        [-0.01, 0.18]
         """
         _check_transform(transform)
         x, index = self.model.new_design(newdata, transform)

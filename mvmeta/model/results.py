@@ -32,6 +32,7 @@ from mvmeta.model.components import component_labels, vcomp_frame
 from mvmeta.model.evidence_methods import EvidenceMethods
 from mvmeta.model.inference import Inference, check_options, robust_inference
 from mvmeta.model.influence import MetaInfluence
+from mvmeta.model.marginal_means_methods import MarginalMeansMethods
 from mvmeta.model.metafor_names import MetaforNames
 from mvmeta.model.plot_methods import PlotMethods
 from mvmeta.model.prediction_methods import PredictionMethods
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 class MetaMixedLMResults(
     PredictionMethods,
+    MarginalMeansMethods,
     RandomEffectMethods,
     EvidenceMethods,
     MetaforNames,
