@@ -96,7 +96,7 @@ def _schools(number: int) -> None:
 
 
 def _schools_sentences(res: MetaMixedLMResults, new: pd.Series) -> str:
-    i2 = res.heterogeneity()["i2"]
+    i2 = res.heterogeneity(alpha=None)["i2"]
     district, school = "district", "district/school"
     places = {district: "between districts", school: "between the schools of a district"}
     most = places[str(i2.drop("total").idxmax())]
@@ -129,7 +129,7 @@ def _species(number: int) -> None:
     print("  mvmeta datasets lim2014 --csv species.csv --correlation tree.csv")
     print('  mvmeta fit species.csv -f "yi ~ 1" --variance vi --groups article/effect \\')
     print('      --random "1 | species" --random "1 | species; corr=tree.csv"\n')
-    i2 = res.heterogeneity()["i2"]
+    i2 = res.heterogeneity(alpha=None)["i2"]
     shares = res.vcomp.assign(share=[f"{i2[t]:.0%}" for t in res.vcomp["term"]])
     shown = shares[["term", "n_levels", "estimate", "sqrt", "share"]]
     print(shown.to_string(index=False, float_format="%.4f") + "\n")
@@ -137,7 +137,7 @@ def _species(number: int) -> None:
 
 
 def _species_sentences(res: MetaMixedLMResults, n_species: int) -> str:
-    i2 = res.heterogeneity()["i2"]
+    i2 = res.heterogeneity(alpha=None)["i2"]
     return (
         f"{res.nobs} estimates on {n_species} species. A species enters twice: by itself, and "
         f"with effects that are as correlated as the species are related. What follows the tree "

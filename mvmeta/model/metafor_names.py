@@ -91,4 +91,4 @@ class MetaforNames:
     @property
     def I2(self) -> float:  # noqa: N802
         """Total I2 in percent, as metafor prints it; by level in `heterogeneity()`."""
-        return 100.0 * float(self.heterogeneity().loc["total", "i2"])
+        return 100.0 * float(self.heterogeneity(alpha=None).loc["total", "i2"])

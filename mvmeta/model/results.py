@@ -16,12 +16,6 @@ from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.criteria import info_criteria
 from mvmeta.inference.fit import Fit
-from mvmeta.inference.heterogeneity import (
-    Heterogeneity,
-    HeterogeneityTest,
-    heterogeneity,
-    heterogeneity_test,
-)
 from mvmeta.inference.influence import row_diagnostics
 from mvmeta.inference.lrt import LikelihoodRatio, likelihood_ratio
 from mvmeta.inference.profile import Profile
@@ -30,6 +24,7 @@ from mvmeta.model import hypotheses
 from mvmeta.model.clustering import cluster_codes, cluster_labels
 from mvmeta.model.components import component_labels, vcomp_frame
 from mvmeta.model.evidence_methods import EvidenceMethods
+from mvmeta.model.heterogeneity_methods import HeterogeneityMethods
 from mvmeta.model.inference import Inference, check_options, robust_inference
 from mvmeta.model.influence import MetaInfluence
 from mvmeta.model.marginal_means_methods import MarginalMeansMethods
@@ -53,6 +48,7 @@ class MetaMixedLMResults(
     PredictionMethods,
     MarginalMeansMethods,
     RandomEffectMethods,
+    HeterogeneityMethods,
     EvidenceMethods,
     MetaforNames,
     PlotMethods,
@@ -396,31 +392,6 @@ class MetaMixedLMResults(
         return MetaMixedLMResults(self.model, self.fit_, self._optimum, inference)
 
     # -- tests ---------------------------------------------------------------------------
-
-    def heterogeneity_test(self) -> HeterogeneityTest:
-        """QE: whether estimates differ beyond sampling error, given the moderators.
-
-        Returns
-        -------
-        HeterogeneityTest
-            With statistic, df (k - p) and pvalue; NaN where V is singular.
-        """
-        return self._heterogeneity_test
-
-    def heterogeneity(self) -> pd.DataFrame:
-        """I2 of every random term and in total.
-
-        Returns
-        -------
-        DataFrame
-            Index: terms and "total"; columns `variance` and `i2` (a fraction):
-            ``sigma2_j / (sum sigma2 + v)`` with v = (k - p) / tr(P_V), P_V the residual
-            projector under V alone.
-        """
-        h = self._heterogeneity
-        names = [*self.vcomp["term"].unique(), "total"]
-        variance = [*h.variance, h.variance.sum()]
-        return pd.DataFrame({"variance": variance, "i2": [*h.i2, h.total_i2]}, index=names)
 
     def moderators_test(self, terms: str | list[str] | None = None) -> WaldTest:
         """QM: joint test of the moderators.
@@ -788,7 +759,7 @@ class MetaMixedLMResults(
             "not_identified": self.not_identified.index[self.not_identified].tolist(),
             "heterogeneity_test": asdict(self.heterogeneity_test()),
             "moderators_test": asdict(qm),
-            "i2": self.heterogeneity()["i2"].to_dict(),
+            "i2": self.heterogeneity(alpha=None)["i2"].to_dict(),
             "info_criteria": self.info_criteria().to_dict(),
             "cov_type": self.cov_type,
             "df_method": self.df_method,
@@ -818,21 +789,13 @@ class MetaMixedLMResults(
 
         `model` is then a copy without rows: other results of the same model keep theirs.
         """
-        for name in ("_heterogeneity_test", "_heterogeneity", "_omnibus"):
+        for name in ("_heterogeneity_test", "_heterogeneity", "_mean_effect", "_omnibus"):
             getattr(self, name)
         self.__dict__.pop("_diagnostics", None)
         self._fit = None
         self.model: MetaMixedLM = copy.copy(self.model)
         self.model.data = copy.copy(self.model.data)
         self.model.remove_data()
-
-    @cached_property
-    def _heterogeneity_test(self) -> HeterogeneityTest:
-        return heterogeneity_test(self.fit_)
-
-    @cached_property
-    def _heterogeneity(self) -> Heterogeneity:
-        return heterogeneity(self.fit_)
 
     @cached_property
     def _diagnostics(self) -> Any:

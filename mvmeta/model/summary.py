@@ -118,7 +118,7 @@ def _header(res: MetaMixedLMResults, yname: str | None) -> tuple[list[Entry], li
 
 
 def _components(res: MetaMixedLMResults) -> SimpleTable:
-    i2 = res.heterogeneity()["i2"]
+    i2 = res.heterogeneity(alpha=None)["i2"]
     first = ~res.vcomp["term"].duplicated() & ~res.vcomp["term"].isin(_of_several_variances(res))
     rows = [
         [
@@ -215,7 +215,7 @@ def _notes(res: MetaMixedLMResults) -> list[str]:
 
 
 def _about_components(res: MetaMixedLMResults) -> list[str]:
-    i2 = res.heterogeneity()["i2"]
+    i2 = res.heterogeneity(alpha=None)["i2"]
     notes = [
         f"I2 of {name!r}, all its levels together: {100 * i2[name]:.1f}%."
         for name in _of_several_variances(res)

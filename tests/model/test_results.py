@@ -789,7 +789,7 @@ def _what_stays(result):
         result.predict(NEW).to_string(),
         result.get_prediction(NEW).summary_frame().to_string(),
         result.vcomp.to_string(),
-        result.heterogeneity().to_string(),
+        result.heterogeneity(alpha=None).to_string(),
         result.info_criteria(reml=False).to_string(),
         repr(result.moderators_test()),
         result.history.to_string(),

@@ -1,0 +1,85 @@
+"""Heterogeneity against the mean effect, and the share of it that moderators explain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvmeta._typing import Floats
+from mvmeta.inference.fit import Fit
+
+
+@dataclass(frozen=True, eq=False)
+class RelativeHeterogeneity:
+    """Heterogeneity relative to the size of the mean effect.
+
+    Attributes
+    ----------
+    cvh : ndarray
+        sqrt(variance) / |mean|; infinite where the mean is 0.
+    m1 : ndarray
+        sqrt(variance) / (|mean| + sqrt(variance)), between 0 and 1.
+    m2 : ndarray
+        variance / (mean^2 + variance), between 0 and 1.
+    """
+
+    cvh: Floats
+    m1: Floats
+    m2: Floats
+
+
+def relative_heterogeneity(mean: float, variance: Floats) -> RelativeHeterogeneity:
+    """CVH and M of variances (T,) of Yang et al. (2025, Global Change Biology 31).
+
+    Parameters
+    ----------
+    mean : float
+        Mean effect: the intercept, or the average of X b where there are moderators.
+    variance : ndarray, shape (T,)
+    """
+    sd, size = np.sqrt(variance), abs(mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return RelativeHeterogeneity(
+            np.where(sd > 0, sd / size, 0.0),
+            np.where(sd > 0, sd / (size + sd), 0.0),
+            np.where(sd > 0, variance / (size**2 + variance), 0.0),
+        )
+
+
+@dataclass(frozen=True)
+class Explained:
+    """R2 of Nakagawa & Schielzeth (2013, Methods Ecol Evol 4:133), sampling errors left out.
+
+    Attributes
+    ----------
+    marginal : float
+        var(X b) / (var(X b) + heterogeneity): what moderators explain.
+    conditional : float
+        The same with the variance of all levels that rows share added to the numerator; what is
+        left is the variance of single estimates.
+    """
+
+    marginal: float
+    conditional: float
+
+
+def explained(fit: Fit, variance: Floats) -> Explained:
+    """R2 of a fit; NaN where there is no variance to explain.
+
+    Parameters
+    ----------
+    fit : Fit
+    variance : ndarray, shape (T,)
+        Variance that each term adds to a row on average.
+    """
+    fixed = float(np.var(fit.fitted, ddof=1)) if fit.problem.n > 1 else 0.0
+    fixed = fixed if fixed > ROUNDING * float(np.mean(fit.fitted**2)) else 0.0
+    whole = fixed + float(variance.sum())
+    if whole == 0.0:
+        return Explained(np.nan, np.nan)
+    several = np.array([t.n_levels < fit.problem.n for t in fit.problem.terms], dtype=bool)
+    shared = float(variance[several].sum()) if len(several) else 0.0
+    return Explained(fixed / whole, (fixed + shared) / whole)
+
+
+ROUNDING = 1e-24
+"""Variance of fitted values, relative to their squares, that is rounding of a constant."""

@@ -1,0 +1,140 @@
+"""Limits of a function of the components within the likelihood region around the estimate.
+
+The profile likelihood interval of h(theta) is the range of h over all theta whose deviance is
+within the chi-square quantile of the smallest (Venzon & Moolgavkar 1988, Appl Stat 37:87): two
+optimisations under one constraint instead of many under a pinned value, and h may be any smooth
+function, not one component alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from mvmeta._typing import Floats
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.wald import check_alpha
+from mvmeta.likelihood.objective import Objective
+from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
+
+Function = Callable[[Floats], tuple[float, Floats]]
+"""Working parameters (J,) -> value of h and its gradient (J,)."""
+
+MOST_STEPS = 200
+ACCURACY = 1e-12
+"""At which the constrained optimiser stops, on the scale of h over its own spread."""
+ON_EDGE = 1e-5
+"""Deviance by which a limit may miss the quantile and still be one."""
+FAR = 1e6
+"""Standard errors beyond which a limit counts as infinite."""
+OUTSIDE = -1e6
+"""Stands for a log-likelihood that does not exist."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Range of h over the likelihood region; NaN where it could not be found.
+
+    Attributes
+    ----------
+    lower, upper : float
+    """
+
+    lower: float
+    upper: float
+
+
+class LikelihoodRegion:
+    """All components whose deviance is within a chi-square quantile of that of the fit.
+
+    Parameters
+    ----------
+    fit : Fit
+    backend : MarginalCovariance
+        Of the same problem.
+    alpha : float
+        1 - coverage.
+
+    Raises
+    ------
+    SpecificationError
+        If `alpha` is not between 0 and 1.
+    """
+
+    def __init__(self, fit: Fit, backend: MarginalCovariance, alpha: float = 0.05) -> None:
+        check_alpha(alpha)
+        self._objective = Objective(backend, fit.reml)
+        self._x = fit.problem.to_working(fit.theta)
+        self._floor = fit.loglik[fit.reml] - stats.chi2.isf(alpha, 1) / 2.0
+        charts = [t.structure.working for t in fit.problem.terms]
+        self._lower = fit.problem.join_working([c.lower for c in charts])
+        self._upper = fit.problem.join_working([c.upper for c in charts])
+        self._unit = self._spread()
+        self._memo: tuple[Floats, tuple[float, Floats]] | None = None
+
+    def _spread(self) -> Floats:
+        """About one standard error of each working parameter, for scaling."""
+        expected = np.diag(self._objective.working(self._x).expected)
+        size = np.maximum(np.abs(self._x), 1e-8)
+        return np.minimum(1.0 / np.sqrt(np.maximum(expected, 1e-300)), 1e3 * size)
+
+    def _slack(self, s: Floats) -> tuple[float, Floats]:
+        """Log-likelihood above the floor at x + s * unit, and its gradient by s."""
+        if self._memo is None or not np.array_equal(self._memo[0], s):
+            x = np.clip(self._x + s * self._unit, self._lower, self._upper)
+            try:
+                at = self._objective.working(x)
+                found = at.loglik - self._floor, at.gradient * self._unit
+            except NotPositiveDefiniteError:
+                found = OUTSIDE, np.zeros(len(s))
+            self._memo = s.copy(), found
+        return self._memo[1]
+
+    def limits(self, function: Function) -> Limits:
+        """Smallest and largest value of h.
+
+        Parameters
+        ----------
+        function : callable
+            Working parameters (J,) -> (h, gradient of h).
+        """
+        if not len(self._x):
+            value = function(self._x)[0]
+            return Limits(value, value)
+        return Limits(self._extreme(function, 1.0), self._extreme(function, -1.0))
+
+    def _extreme(self, function: Function, sign: float) -> float:
+        from scipy import optimize  # slow to import, and wanted by few
+
+        start, slope = function(self._x)
+        size = max(float(np.linalg.norm(slope * self._unit)), 1e-12 * max(abs(start), 1e-300))
+
+        def aim(s: Floats) -> tuple[float, Floats]:
+            value, gradient = function(self._x + s * self._unit)
+            return sign * (value - start) / size, sign * gradient * self._unit / size
+
+        low = np.maximum((self._lower - self._x) / self._unit, -FAR)
+        high = np.minimum((self._upper - self._x) / self._unit, FAR)
+        inside = {
+            "type": "ineq",
+            "fun": lambda s: self._slack(s)[0],
+            "jac": lambda s: self._slack(s)[1],
+        }
+        # the stubs know no bounds and constraints together with a gradient
+        minimize: Any = optimize.minimize
+        found = minimize(
+            lambda s: aim(s)[0],
+            np.zeros(len(self._x)),
+            jac=lambda s: aim(s)[1],
+            method="SLSQP",
+            bounds=optimize.Bounds(low, high),
+            constraints=[inside],
+            options={"maxiter": MOST_STEPS, "ftol": ACCURACY},
+        )
+        if np.abs(found.x).max() > FAR / 2:
+            return -np.inf if sign > 0 else np.inf
+        if self._slack(found.x)[0] < -ON_EDGE or not np.isfinite(found.fun):
+            return np.nan
+        return float(function(self._x + found.x * self._unit)[0])
