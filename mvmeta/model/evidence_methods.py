@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.rho import profile_rho
 from mvmeta.model.diagnose import diagnose
 from mvmeta.model.diagnosis import Diagnosis
 from mvmeta.model.evidence import Evidence
 from mvmeta.model.inference import Inference
+from mvmeta.model.rho import RhoEstimate
+from mvmeta.model.sensitivity import Options, Sensitivity, sensitivity
+from mvmeta.model.studies import studies
 from mvmeta.model.weight_tables import contributions_frame, weights_frame
 
 if TYPE_CHECKING:
@@ -135,3 +139,96 @@ class EvidenceMethods:
             If the groups do not fit the rows, or after `remove_data`.
         """
         return diagnose(self, groups, refit)  # type: ignore[arg-type]
+
+    def sensitivity(
+        self,
+        rho: Any = True,
+        structures: Any = True,
+        inference: Any = True,
+        leave_out: Any = True,
+        *,
+        contrasts: Any = None,
+        beyond: float | None = None,
+        alpha: float = 0.05,
+        groups: Any = None,
+        category: str | None = None,
+    ) -> Sensitivity:
+        """Every coefficient under other assumptions, and which conclusions change.
+
+        Parameters
+        ----------
+        rho : sequence of float, "estimate", True or False
+            Correlation of sampling errors within a study: V is replaced by one with the same
+            variances and this correlation.  True: 0, 0.2, 0.4, 0.6, 0.8; "estimate": where the
+            likelihood is largest, with its interval (see `estimate_rho`).
+        structures : sequence of {"none", "study", "row", "study/row", "CS", "UN"}, True or False
+            Other random effects, instead of those of the model; CS and UN correlate the levels
+            of a factor within a study.
+        inference : sequence of str, True or False
+            "z", "t contain", "satterthwaite", "kenward-roger", "CR2": the same estimates with
+            other standard errors and degrees of freedom.
+        leave_out : True, False or "all"
+            Everything fitted again without each study; above 100 studies only with "all".
+        contrasts : optional
+            Combinations to follow instead of the coefficients: "means" for the level means of
+            factors, or as in `evidence`.
+        beyond : float, optional
+            Size of an effect that matters, in units of the response: it is flagged where
+            ``abs(estimate) >= beyond`` holds under one setting and not in the fit.
+        alpha : float
+            1 - coverage of the intervals.
+        groups : str or array_like (n_given,), optional
+            Studies, as in `evidence`.
+        category : str, optional
+            Factor of CS and UN; the first of the formula unless said.
+
+        Returns
+        -------
+        Sensitivity
+            `frame` (tidy), `changes`, `summary()`, `plot()`; what could not be tried is in
+            `skipped`.
+
+        Raises
+        ------
+        SpecificationError
+            For options that do not exist.
+        DataError
+            If the groups do not fit the rows, or after `remove_data`.
+        """
+        options = Options(
+            rho, structures, inference, leave_out, beyond, alpha, contrasts, groups, category
+        )
+        return sensitivity(self, options)  # type: ignore[arg-type]
+
+    def estimate_rho(
+        self, groups: Any = None, alpha: float = 0.05, bounds: tuple[float, float] | None = None
+    ) -> RhoEstimate:
+        """What the data say about the correlation of sampling errors within a study.
+
+        The likelihood is maximised over rho in ``V(rho) = D^(1/2) R(rho) D^(1/2)``, D the
+        sampling variances and R with rho between rows of a study, and over all components.
+
+        Parameters
+        ----------
+        groups : str or array_like (n_given,), optional
+            Studies, as in `evidence`.
+        alpha : float
+            1 - coverage of the profile likelihood interval.
+        bounds : tuple of float, optional
+            Range of rho; all that is possible unless said.
+
+        Returns
+        -------
+        RhoEstimate
+            Prints as a sentence, which also says where the likelihood is flat.
+
+        Raises
+        ------
+        DataError
+            If no study has two rows.
+        CovarianceError
+            For bounds that are not possible.
+        """
+        at = studies(self.model.prepared, groups)
+        found = profile_rho(self.fit_, at.code, alpha, bounds)
+        return RhoEstimate.of(found, alpha, at.noun(1))

@@ -99,6 +99,25 @@ class PlotMethods:
         """
         return plots.evidence(self, contrasts, ax, **kwargs)
 
+    def plot_sensitivity(self, coefficients: Any = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Intervals of every coefficient under other assumptions.
+
+        Parameters
+        ----------
+        coefficients : str or list of str, optional
+            As in `mvmeta.plots.sensitivity`.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `sensitivity`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.sensitivity(self, coefficients, ax, **kwargs)
+
     def plot_history(self, ax: Any = None) -> Any:
         """Log-likelihood by iteration of the ascent that won.
 

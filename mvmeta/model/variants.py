@@ -10,13 +10,16 @@ import numpy as np
 from mvmeta._typing import Bools, Ints
 from mvmeta.design.problem import MetaProblem
 from mvmeta.inference.robust import KINDS
+from mvmeta.model.records import TermRecord
 
 if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.results import MetaMixedLMResults
 
 
-def with_problem(model: MetaMixedLM, problem: MetaProblem) -> MetaMixedLM:
+def with_problem(
+    model: MetaMixedLM, problem: MetaProblem, records: list[TermRecord] | None = None
+) -> MetaMixedLM:
     """The model with another V or other random terms over the same rows and columns.
 
     Parameters
@@ -24,12 +27,15 @@ def with_problem(model: MetaMixedLM, problem: MetaProblem) -> MetaMixedLM:
     model : MetaMixedLM
     problem : MetaProblem
         With y and X of the model.
+    records : list of TermRecord, optional
+        Of the random terms, where they are others than those of the model.
 
     Returns
     -------
     MetaMixedLM
     """
-    return _with(model, problem=problem)
+    changes = {} if records is None else {"term_specs": records, "notes": []}
+    return _with(model, problem=problem, **changes)
 
 
 def on_rows(model: MetaMixedLM, rows: Ints, columns: Bools) -> MetaMixedLM:

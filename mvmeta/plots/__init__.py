@@ -11,5 +11,6 @@ from mvmeta.plots.forest import forest
 from mvmeta.plots.funnel import funnel
 from mvmeta.plots.history import history
 from mvmeta.plots.profile import profile
+from mvmeta.plots.sensitivity import sensitivity
 
-__all__ = ["caterpillar", "evidence", "forest", "funnel", "history", "profile"]
+__all__ = ["caterpillar", "evidence", "forest", "funnel", "history", "profile", "sensitivity"]
