@@ -10,6 +10,9 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.degrees import DegreesOfFreedom
 
+SINGULAR_TOLERANCE = 1e-13
+"""Eigenvalue of a correlation matrix of estimates that is rounding error."""
+
 
 @dataclass(frozen=True, eq=False)
 class Basis:
@@ -67,8 +70,9 @@ class WaldTest:
     df_denom : float
         NaN for the chi-square test.
     pvalue : float
-        NaN where the rule of df allows no test (`df_denom` 0 or NaN), or where the combinations
-        have no sampling error, as in a perfect fit whose covariance is scaled by its residuals;
+        NaN where the rule of df allows no test (`df_denom` 0 or NaN), or where the covariance
+        of the combinations is singular, as in a perfect fit whose covariance is scaled by its
+        residuals, or for more combinations than a robust covariance of few clusters has rank;
         the statistic is NaN as well then.
     """
 
@@ -146,12 +150,15 @@ def wald_test(basis: Basis, rows: Floats, rhs: Floats | float = 0.0) -> WaldTest
     m = len(rows)
     # Units of the coefficients must decide nothing: rank is judged on rows times standard errors.
     se = np.sqrt(np.diag(basis.cov))
-    if np.linalg.matrix_rank(rows * np.where(se == 0, 1.0, se)) < m:
+    if m == 0 or np.linalg.matrix_rank(rows * np.where(se == 0, 1.0, se)) < m:
         raise SpecificationError(
-            f"the {m} hypotheses are linearly dependent; leave out those that follow from others"
+            "there is no hypothesis to test"
+            if m == 0
+            else f"the {m} hypotheses are linearly dependent; leave out those that follow from "
+            "others"
         )
     cov = rows @ basis.cov @ rows.T
-    if (np.diag(cov) == 0).any():
+    if _is_singular(cov):
         return WaldTest(np.nan, m, np.nan if basis.df.normal else basis.df.joint(rows), np.nan)
     gap = rows @ basis.beta - rhs
     statistic = float(gap @ np.linalg.solve(cov, gap))
@@ -159,6 +166,15 @@ def wald_test(basis: Basis, rows: Floats, rhs: Floats | float = 0.0) -> WaldTest
         return WaldTest(statistic, m, np.nan, float(stats.chi2.sf(statistic, m)))
     f, denominator = basis.df.scale(rows) * statistic / m, basis.df.joint(rows)
     return WaldTest(f, m, denominator, f_pvalue(f, m, denominator))
+
+
+def _is_singular(cov: Floats) -> bool:
+    """Whether a covariance (m, m) is singular but for rounding, whatever the units."""
+    se = np.sqrt(np.abs(np.diag(cov)))
+    if (se == 0).any():
+        return True
+    values = np.linalg.eigvalsh(cov / np.outer(se, se))
+    return bool(values[0] < SINGULAR_TOLERANCE)
 
 
 def f_pvalue(f: float, df: int, df_denom: float) -> float:

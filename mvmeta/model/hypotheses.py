@@ -1,5 +1,6 @@
 """Hypotheses about the fixed effects, from what users write to statsmodels' result objects."""
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from numbers import Integral
@@ -18,7 +19,9 @@ from mvmeta.model.formula import linear_constraints
 Bool = bool | np.bool_
 
 
-def restrictions(r_matrix: Any, names: Sequence[str]) -> tuple[Floats, Floats]:
+def restrictions(
+    r_matrix: Any, names: Sequence[str], dropped: Sequence[str] = ()
+) -> tuple[Floats, Floats]:
     """Rows (m, p) and right-hand sides (m,) of a hypothesis.
 
     Parameters
@@ -28,30 +31,98 @@ def restrictions(r_matrix: Any, names: Sequence[str]) -> tuple[Floats, Floats]:
         right-hand sides.
     names : sequence of str
         The p coefficients.
+    dropped : sequence of str
+        Redundant columns that were left out of the model.
 
     Raises
     ------
     SpecificationError
-        If it does not parse or has the wrong number of columns.
+        If it does not parse, has the wrong number of columns, is about a column that was left
+        out (not estimable), or has weights that are all 0 or missing.
     """
     text = isinstance(r_matrix, str)
     if text or (isinstance(r_matrix, list) and r_matrix and isinstance(r_matrix[0], str)):
-        return linear_constraints(r_matrix, names)
+        _check_estimable(r_matrix, names, dropped)
+        rows, values = linear_constraints(r_matrix, names)
+        return _checked(rows), values
     rhs: Any = 0.0
     if isinstance(r_matrix, tuple):
         r_matrix, rhs = r_matrix
-    rows = np.atleast_2d(np.asarray(r_matrix, dtype=float))
-    if rows.ndim != 2 or rows.shape[1] != len(names):
-        raise SpecificationError(
-            f"a hypothesis needs one weight for each of the {len(names)} coefficients "
-            f"({', '.join(names)}); got shape {rows.shape}"
-        )
+    rows = _checked(combinations_of(names, r_matrix, dropped))
+    values = _numbers(rhs, "right-hand sides")
     try:
-        return rows, np.broadcast_to(np.asarray(rhs, dtype=float), (len(rows),)).copy()
+        return rows, np.broadcast_to(values, (len(rows),)).copy()
     except ValueError:
         raise SpecificationError(
             f"{len(rows)} hypotheses need as many right-hand sides, got {np.shape(rhs)}"
         ) from None
+
+
+def combinations_of(names: Sequence[str], values: Any, dropped: Sequence[str] = ()) -> Floats:
+    """Weights (m, p) of linear combinations of the coefficients.
+
+    Raises
+    ------
+    SpecificationError
+        If they are not finite numbers, one for each coefficient.
+    """
+    rows = np.atleast_2d(_numbers(values, "weights of the coefficients"))
+    if rows.ndim != 2 or rows.shape[1] != len(names):
+        left_out = f"; left out as redundant: {', '.join(dropped)}" if dropped else ""
+        raise SpecificationError(
+            f"a hypothesis needs one weight for each of the {len(names)} coefficients "
+            f"({', '.join(names)}); got shape {rows.shape}{left_out}"
+        )
+    return rows
+
+
+def _check_estimable(text: str | list[str], names: Sequence[str], dropped: Sequence[str]) -> None:
+    """Refuse a hypothesis about a redundant column, whose coefficient does not exist."""
+    words = text if isinstance(text, str) else ", ".join(map(str, text))
+    for name in names:  # a longer name may contain a shorter one
+        words = words.replace(name, "")
+    for name in dropped:
+        if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", words):
+            raise SpecificationError(
+                f"{name!r} is not estimable: that column is a combination of the others and was "
+                f"left out of the model; coefficients are {', '.join(names)}"
+            )
+
+
+def _numbers(values: Any, what: str) -> Floats:
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise SpecificationError(f"{what} must be numbers, got {values!r}") from None
+    if not np.isfinite(array).all():
+        raise SpecificationError(f"{what} must be finite, got {array.tolist()}")
+    return array
+
+
+def _checked(rows: Floats) -> Floats:
+    """The rows (m, p), none of which is 0."""
+    empty = np.flatnonzero(~rows.any(axis=1))
+    if len(rows) == 0:
+        raise SpecificationError("there is no hypothesis to test")
+    if len(empty):
+        raise SpecificationError(
+            f"hypothesis {empty[0] + 1} of {len(rows)} involves no coefficient: its weights are 0"
+        )
+    return rows
+
+
+def given_covariance(cov_p: Any, p: int) -> Floats:
+    """Another covariance (p, p) of the coefficients.
+
+    Raises
+    ------
+    SpecificationError
+        If it has another shape, is not symmetric, or has missing entries.
+    """
+    cov = _numbers(cov_p, "entries of cov_p=")
+    if cov.shape != (p, p) or not np.allclose(cov, cov.T):
+        raise SpecificationError(f"cov_p= is a symmetric matrix ({p}, {p}), got shape {cov.shape}")
+    return cov
 
 
 def pick_coefficients(names: Sequence[str], cols: Any) -> list[int]:

@@ -6,13 +6,13 @@ from typing import Any
 from mvmeta._typing import Ints
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.containment import containment_df
-from mvmeta.inference.degrees import given_df, normal_df, residual_df
+from mvmeta.inference.degrees import DegreesOfFreedom, given_df, normal_df, residual_df
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.kenward_roger import kenward_roger
 from mvmeta.inference.robust import KINDS, robust
 from mvmeta.inference.satterthwaite import satterthwaite_df
 from mvmeta.inference.scaling import SCALINGS, scaled_cov
-from mvmeta.inference.wald import Basis
+from mvmeta.inference.wald import Basis, critical_value
 from mvmeta.model.build import Prepared
 from mvmeta.model.clustering import (
     AUTO,
@@ -21,6 +21,10 @@ from mvmeta.model.clustering import (
     choose_clusters,
     read_clusters,
 )
+from mvmeta.model.frames import shorten
+
+TOO_NARROW = 0.07
+"""Share by which few degrees of freedom may widen an interval before the notes say so."""
 
 COV_TYPES = (*SCALINGS, *KINDS, AUTO)
 """What `cov_type=` takes."""
@@ -80,9 +84,31 @@ def choose_inference(
     if df not in DF_RULES:
         known = ", ".join([*DF_RULES, "kenward-roger"])
         raise SpecificationError(f"unknown df {df!r}; takes a number, an array or one of {known}")
-    if df == "residual" and not use_t:
-        return Inference(Basis(fit.beta, cov, normal_df(fit)), cov_type, "z")
-    return Inference(Basis(fit.beta, cov, DF_RULES[df](fit)), cov_type, df)
+    method = "z" if df == "residual" and not use_t else df
+    rule = normal_df(fit) if method == "z" else DF_RULES[df](fit)
+    notes = few_studies(fit, rule, prepared) if method in ("z", "residual") else ()
+    return Inference(Basis(fit.beta, cov, rule), cov_type, method, notes=notes)
+
+
+def few_studies(fit: Fit, rule: DegreesOfFreedom, prepared: Prepared) -> tuple[str, ...]:
+    """A sentence where tests that take the estimated components for known mislead, or none.
+
+    By containment, the intervals of a coefficient that varies between J levels have J - p df;
+    the sentence is there where these would widen one by more than TOO_NARROW.
+    """
+    if not fit.estimated.any() or not fit.problem.p:
+        return ()
+    contained = containment_df(fit).coefficients()
+    wider = critical_value(contained, 0.05) / critical_value(rule.coefficients(), 0.05) - 1.0
+    named = [n for n, w in zip(prepared.exog_names, wider, strict=True) if w > TOO_NARROW]
+    if not named:
+        return ()
+    tests = "z tests" if rule.normal else "t tests by residual df"
+    return (
+        f"Few studies for {tests}: by containment, {contained.min():.0f} df, the 95% intervals of "
+        f"{shorten(named)} would be up to {100 * wider.max():.0f}% wider. "
+        "fit(df='kenward-roger') or df='satterthwaite' allows for it.",
+    )
 
 
 def check_options(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:

@@ -186,18 +186,18 @@ class MetaMixedLMResults(
         -------
         DataFrame, shape (p, p), or ndarray, shape (m, m)
         """
-        cov = self._inference.basis.cov if cov_p is None else np.asarray(cov_p)
+        cov = self._basis(cov_p, None).cov
         cov = cov * (1.0 if scale is None else scale)
         names = list(self.params.index)
         if r_matrix is not None:
-            left = np.atleast_2d(np.asarray(r_matrix, dtype=float))
-            right = left if other is None else np.atleast_2d(np.asarray(other, dtype=float))
+            left = hypotheses.combinations_of(names, r_matrix)
+            right = left if other is None else hypotheses.combinations_of(names, other)
             return left @ cov @ right.T
         frame = pd.DataFrame(cov, index=names, columns=names)
         if column is None:
             return frame
-        at = [names[c] if isinstance(c, int) else c for c in np.atleast_1d(column).tolist()]
-        return frame.loc[at, at]
+        at = hypotheses.pick_coefficients(names, column)
+        return frame.iloc[at, at]
 
     @property
     def df_inference(self) -> float | Floats:
@@ -547,6 +547,11 @@ class MetaMixedLMResults(
         for part in combine_terms or []:
             every = self.model.term_columns().items()
             groups[part] = [c for name, columns in every if part in name for c in columns]
+            if not groups[part]:
+                raise SpecificationError(
+                    f"combine_terms: no term has {part!r} in its name; terms are "
+                    f"{', '.join(self.model.term_columns())}"
+                )
         return hypotheses.terms_test(self._inference.basis, groups)
 
     def t_test_pairwise(
@@ -816,7 +821,8 @@ class MetaMixedLMResults(
         return pd.Series(values, index=self._row_index, name=name, copy=True)
 
     def _restrictions(self, r_matrix: Any) -> tuple[Floats, Floats]:
-        return hypotheses.restrictions(r_matrix, list(self.params.index))
+        dropped = self.model.prepared.dropped_columns
+        return hypotheses.restrictions(r_matrix, list(self.params.index), dropped)
 
     def _basis(self, cov_p: Any, use_t: bool | None) -> Basis:
         b = self._inference.basis
@@ -825,7 +831,9 @@ class MetaMixedLMResults(
                 f"this fit uses {'t and F' if self.use_t else 'z and chi-square'}; "
                 f"fit(use_t={use_t}) gives the other"
             )
-        return b if cov_p is None else Basis(b.beta, np.asarray(cov_p, dtype=float), b.df)
+        if cov_p is None:
+            return b
+        return Basis(b.beta, hypotheses.given_covariance(cov_p, self.k_fe), b.df)
 
 
 def _jsonable(value: Any) -> Any:

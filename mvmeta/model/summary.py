@@ -17,6 +17,7 @@ from statsmodels.iolib.tableformatting import fmt_params
 from mvmeta.errors import SpecificationError
 
 if TYPE_CHECKING:
+    from mvmeta.inference.wald import WaldTest
     from mvmeta.model.results import MetaMixedLMResults
 
 WIDTH = 78
@@ -231,9 +232,24 @@ def _about_tests(res: MetaMixedLMResults) -> list[str]:
     notes = []
     if np.isnan(res.heterogeneity_test().statistic):
         notes.append("No QE and no I2: the sampling covariance V is singular.")
-    if res.k_fe and np.isnan(res.moderators_test().statistic):
-        notes.append("No test of moderators: their estimates have a standard error of 0.")
+    if res.k_fe and np.isnan((test := res.moderators_test()).pvalue):
+        notes.append(f"No test of moderators: {_why_no_test(res, test)}.")
     return notes
+
+
+def _why_no_test(res: MetaMixedLMResults, test: WaldTest) -> str:
+    if (res.bse == 0).any():
+        return "their estimates have a standard error of 0"
+    if res.df_method == "kenward-roger":
+        return (
+            "the formulas of Kenward and Roger break down (df at most 2, or no positive scale); "
+            "df='satterthwaite' gives one"
+        )
+    return (
+        f"{res.n_clusters} clusters are too few to test {test.df} coefficients at once"
+        if res.n_clusters
+        else "the covariance of their estimates is singular"
+    )
 
 
 # -- formats -----------------------------------------------------------------------------

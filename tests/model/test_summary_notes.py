@@ -98,3 +98,87 @@ def test_ordinary_components_are_identified(data):
     result = fit(data, groups="study")
     assert not result.not_identified.any()
     assert "ot identified" not in text(result)
+
+
+# -- few studies ---------------------------------------------------------------------------
+
+
+def studies(count, per_study=2, seed=1):
+    rng = np.random.default_rng(seed)
+    study = np.repeat(np.arange(count), per_study)
+    n = len(study)
+    y = rng.normal(0, 0.7, count)[study] + rng.normal(0, 0.5, n)
+    z = rng.normal(0, 1, count)[study]
+    return pd.DataFrame({"yi": y, "vi": 0.1, "study": study, "z": z, "w": rng.normal(0, 1, n)})
+
+
+def hint(result):
+    return [note for note in result.notes if note.startswith("Few studies")]
+
+
+def test_few_studies_call_for_more_than_z():
+    model = MetaMixedLM.from_formula("yi ~ z", studies(8), variance="vi", groups="study")
+    (note,) = hint(model.fit())
+    # 8 levels - 2 coefficients; t(6) / z at 97.5 %: 2.4469 / 1.9600
+    assert (
+        "by containment, 6 df, the 95% intervals of Intercept, z would be up to 25% wider" in note
+    )
+    assert note in " ".join(str(model.fit().summary()).split())
+    (by_rows,) = hint(model.fit(use_t=True))
+    assert "t tests by residual df" in by_rows
+
+
+@pytest.mark.parametrize("df", ["contain", "satterthwaite", "kenward-roger", 6.0])
+def test_who_allows_for_few_studies_needs_no_hint(df):
+    model = MetaMixedLM.from_formula("yi ~ z", studies(8), variance="vi", groups="study")
+    assert not hint(model.fit(df=df))
+    assert not hint(model.fit(cov_type="CR2"))
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (studies(30), {"groups": "study"}),
+        (studies(8), {}),
+        (studies(8), {"random": Random("1 | study", fixed={"sigma2": 0.4})}),
+    ],
+    ids=["many studies", "no random effects", "known components"],
+)
+def test_the_hint_is_not_raised_falsely(data, options):
+    assert not hint(MetaMixedLM.from_formula("yi ~ z", data, variance="vi", **options).fit())
+
+
+def test_the_hint_names_what_varies_between_studies_only():
+    data = studies(10, per_study=30)
+    model = MetaMixedLM.from_formula("yi ~ z + w", data, variance="vi", groups="study")
+    (note,) = hint(model.fit())
+    assert "intervals of Intercept, z would be" in note
+
+
+def test_one_effect_per_study_t_by_residual_df_is_by_containment():
+    data = studies(9, per_study=1)
+    model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="study")
+    assert hint(model.fit())
+    assert not hint(model.fit(use_t=True))
+
+
+def test_why_there_is_no_joint_test():
+    data = studies(3, per_study=12)
+    data["kind"] = ["a", "b", "c", "d"] * 9
+    model = MetaMixedLM.from_formula("yi ~ C(kind)", data, variance="vi", groups="study")
+    robust = model.fit(cov_type="CR0", cov_kwds={"df": "residual"})
+    assert np.isnan(robust.moderators_test().pvalue)
+    assert "3 clusters are too few to test 3 coefficients at once" in text(robust)
+
+
+def test_where_kenward_and_roger_break_down():
+    """A joint test of three means over three studies: their denominator df would be below 2."""
+    data = studies(3, per_study=2, seed=4)
+    data["kind"] = ["a", "b"] * 3
+    random = Random("kind | study", struct="UN")
+    model = MetaMixedLM.from_formula("yi ~ C(kind) - 1", data, variance="vi", random=random)
+    result = model.fit(df="kenward-roger")
+    test = result.moderators_test()
+    assert np.isnan([test.pvalue, test.df_denom]).all()
+    assert "formulas of Kenward and Roger break down" in text(result)
+    assert np.isfinite(result.pvalues).all()
