@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta.inference.contributions import group_sums, variance_shares
 from mvmeta.inference.degrees import DegreesOfFreedom
 from mvmeta.inference.evidence import evidence
 from mvmeta.inference.fit import Fit
 from mvmeta.model.build import Prepared
 from mvmeta.model.families import families
-from mvmeta.model.sentences import number, percent_cell, sentence
-from mvmeta.model.studies import studies
+from mvmeta.model.sentences import carried, number, percent_cell, sentence
+from mvmeta.model.studies import ROW, studies
 from mvmeta.model.targets import contrast_targets, default_targets
 from mvmeta.model.weight_tables import labelled_contributions
 
@@ -112,7 +113,8 @@ class Evidence:
         at = evidence(fit, df, rows, [t.direct for t in targets], self._studies.code)
         self.frame = pd.DataFrame({c: getattr(at, c) for c in COLUMNS}, index=labels)
         self.frame["between"] = 1.0 - self.frame["within"]
-        self._h = at.contributions
+        self._fit, self._h = fit, at.contributions
+        self._short = [t.short for t in targets]
         nothing = {True: "its own rows do not determine it", False: ""}
         reasons = [
             t.reason or nothing[bool(np.isnan(d))] for t, d in zip(targets, at.direct, strict=True)
@@ -145,8 +147,25 @@ class Evidence:
         """
         return labelled_contributions(self._h, self.frame.index, self._index, self._studies, by)
 
+    def carriers(self) -> pd.DataFrame:
+        """Which studies carry each estimate.
+
+        Returns
+        -------
+        DataFrame
+            Index (estimate, study); `share`, the study's share of the variance of the estimate,
+            which for independent studies is its share of the information: they sum to 1;
+            `contribution`, the signed weight of its rows together, as in `contributions`.
+        """
+        shares = variance_shares(self._fit, self._h, self._studies.code)
+        sums = group_sums(self._h, self._studies.code)
+        names = ["estimate", self._studies.name]
+        index = pd.MultiIndex.from_product([self.frame.index, self._studies.labels], names=names)
+        columns = {"share": shares.ravel(), "contribution": sums.ravel()}
+        return pd.DataFrame(columns, index=index)
+
     def summary(self) -> str:
-        """The table and one sentence per estimate, as text."""
+        """The table, one sentence per estimate, and who carries it, as text."""
         body = self._display().to_string()
         width = max(WIDTH, *(len(line) for line in body.split("\n")))
         lines = [
@@ -157,7 +176,27 @@ class Evidence:
         ]
         title = "Where the estimates come from".center(width).rstrip()
         rule = "=" * width
-        return "\n".join([title, rule, body, rule, *lines])
+        return "\n".join([title, rule, body, rule, *lines, *self._carried()])
+
+    def _carried(self) -> list[str]:
+        """Lines that name the studies with the largest shares."""
+        if self._studies.name == ROW or self._studies.count < 2:
+            return []
+        found = self.carriers().to_numpy().reshape(len(self.frame), self._studies.count, 2)
+        return [
+            "",
+            f"Share of each {self._studies.noun(1)} in what is known, and its signed weight:",
+            *(
+                textwrap.fill(
+                    carried(name, share, weight, self._studies),
+                    WIDTH,
+                    initial_indent="- ",
+                    subsequent_indent="  ",
+                    break_long_words=False,
+                )
+                for name, (share, weight) in zip(self._short, found.transpose(0, 2, 1), strict=True)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.summary()

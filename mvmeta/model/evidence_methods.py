@@ -15,6 +15,7 @@ from mvmeta.model.inference import Inference
 from mvmeta.model.rho import RhoEstimate
 from mvmeta.model.sensitivity import Options, Sensitivity, sensitivity
 from mvmeta.model.studies import studies
+from mvmeta.model.weight_sentences import notes_on_weights, weights_text
 from mvmeta.model.weight_tables import contributions_frame, weights_frame
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class EvidenceMethods:
-    """Mixin: ``evidence, get_evidence, evidence_summary, contributions, weights``."""
+    """Mixin: where estimates come from, whether to believe them, and what they depend on."""
 
     if TYPE_CHECKING:
         model: MetaMixedLM
@@ -48,13 +49,28 @@ class EvidenceMethods:
         Returns
         -------
         DataFrame
+            Where weights are negative, ``.attrs["notes"]`` says why.
 
         Raises
         ------
         SpecificationError
             For another `by`.
         """
-        return weights_frame(self.fit_, self.model.prepared, by, groups)
+        prepared = self.model.prepared
+        frame = weights_frame(self.fit_, prepared, by, groups)
+        frame.attrs["notes"] = notes_on_weights(self.fit_, prepared, frame, by)
+        return frame
+
+    def weights_summary(self, by: str = "row", groups: Any = None) -> str:
+        """`weights` as text, with a sentence on every kind of negative weight.
+
+        Parameters
+        ----------
+        by, groups
+            As in `weights`.
+        """
+        frame = self.weights(by, groups)
+        return weights_text(frame, frame.attrs["notes"], by)
 
     def get_evidence(self, contrasts: Any = None, groups: Any = None) -> Evidence:
         """Joint and direct evidence with its reasons: `frame`, `sentences`, `summary()`.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mvmeta._typing import Ints
+from mvmeta._typing import Floats, Ints
 from mvmeta.model.studies import ROW, Studies
 from mvmeta.model.targets import Target
 
@@ -111,6 +111,24 @@ def percent(share: float) -> str:
     if 0.99 < share < 1:
         return "more than 99 %"
     return f"{100 * share:.0f} %"
+
+
+def carried(name: str, share: Floats, weight: Floats, at: Studies) -> str:
+    """Studies with the largest shares (J,) of an estimate, with their signed weights (J,).
+
+    Without the weights where they are nothing: a study that observes both sides of a comparison
+    adds to one what it takes from the other.
+    """
+    order = np.argsort(-share.round(9), kind="stable")[:MOST_NAMED].tolist()
+    signed = [f" ({w:+.2f})" for w in weight[order].round(2) + 0.0]
+    shown = bool((np.abs(weight[order]) >= 0.005).any())
+    named = [
+        f"{at.name} {at.labels[i]} {percent(share[i])}{text if shown else ''}"
+        for i, text in zip(order, signed, strict=True)
+    ]
+    rest = len(share) - len(named)
+    more = f" and {rest} more {percent(1.0 - share[order].sum())}" if rest else ""
+    return f"{name}: {', '.join(named)}{more}"
 
 
 def enumerate_names(names: Sequence[str]) -> str:

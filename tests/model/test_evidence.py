@@ -130,6 +130,44 @@ def test_the_summary_has_the_table_and_the_sentences():
     assert str(evidence(fit("d ~ C(Category) - 1"))) == text
 
 
+def test_the_founding_carriers_word_for_word():
+    lines = evidence(fit("d ~ C(Category) - 1")).summary().split("\n")
+    at = lines.index("Share of each study in what is known, and its signed weight:")
+    assert lines[at + 1 :] == [
+        "- A: Study 1 50 % (+0.50), Study 2 50 % (+0.50)",
+        "- B: Study 1 50 % (+0.50), Study 2 50 % (+0.50)",
+        "- C: Study 1 50 % (+0.50), Study 2 50 % (+0.50)",
+    ]
+    pairs = evidence(fit("d ~ C(Category) - 1"), "Category[C] - Category[A]").summary()
+    assert pairs.endswith("Category[C] - Category[A]: Study 1 93 %, Study 2 7 %")
+
+
+def test_carriers_are_shares_of_the_information_and_signed_weights():
+    res = mixed_fit("y ~ C(a) + q")
+    got = evidence(res)
+    carriers = got.carriers()
+    assert list(carriers.index.names) == ["estimate", "study"]
+    np.testing.assert_allclose(carriers["share"].groupby("estimate").sum(), 1.0, rtol=1e-10)
+    wide = carriers["contribution"].unstack()
+    pd.testing.assert_frame_equal(
+        wide.loc[got.frame.index], got.contributions("study"), check_names=False
+    )
+    # independent studies: l'C (X_j'N_j X_j) C l / l'C l, from the definition
+    data = mixed()
+    one = (data["study"] == 3).to_numpy()
+    m = np.diag(data["v"][one]) + res.sigma2[0]
+    x, c = res.model.exog, np.asarray(res.cov_params())
+    information = x[one].T @ np.linalg.inv(m) @ x[one]
+    slope = np.eye(4)[3]
+    want = slope @ c @ information @ c @ slope / c[3, 3]
+    assert carriers.loc[("q", 3), "share"] == pytest.approx(want, rel=1e-9)
+
+
+def test_rows_without_a_study_are_not_listed():
+    text = evidence(fit("d ~ C(Category) - 1", groups=None)).summary()
+    assert "Share of each" not in text
+
+
 def test_html_is_escaped():
     frame = pd.DataFrame({"g": ["<a>", "b", "b"], "y": [0.0, 1, 2], "v": 0.1})
     res = MetaMixedLM.from_formula("y ~ g - 1", frame, variance="v", groups=None).fit()
@@ -395,6 +433,54 @@ def test_weights_of_studies():
     coefficient = weights_frame(res.fit_, res.model.prepared, "coefficient")
     # independent studies: what a study's rows weigh together is its share of the information
     np.testing.assert_allclose(coefficient["Intercept"], by_study["rowsum"], rtol=1e-10)
+
+
+def precise_and_noisy():
+    """Two correlated rows of one study, one much noisier, and another study."""
+    v = np.array([[0.1, 0.25, 0], [0.25, 1, 0], [0, 0, 0.3]])
+    data = pd.DataFrame({"y": [1.0, 2.0, 3.0], "s": [1, 1, 2]})
+    return MetaMixedLM.from_formula("y ~ 1", data, variance=v)
+
+
+def test_negative_weights_are_those_of_the_inverse_and_explained():
+    res = precise_and_noisy().fit()
+    w = res.weights()
+    inverse = np.linalg.inv(res.model.prepared.problem.v.toarray())
+    np.testing.assert_allclose(w["rowsum"], 100 * inverse.sum(axis=1) / inverse.sum(), rtol=1e-10)
+    assert w["rowsum"].iloc[1] < 0
+    (note,) = w.attrs["notes"]
+    assert note.startswith("row 1 weighs -21 %: it goes with row 0 (correlation 0.79)")
+    assert "(variance 1 against 0.1)" in note
+    flat = " ".join(res.weights_summary().split())
+    assert "Row 1 weighs -21 %" in flat
+    # what the note says: the mean falls when the noisy row rises
+    assert res.contributions().iloc[0, 1] == pytest.approx(w["rowsum"].iloc[1] / 100)
+
+
+def test_weights_that_are_not_negative_need_no_words():
+    res = mixed_fit("y ~ 1")
+    for by in ("row", "study", "coefficient"):
+        assert res.weights(by).attrs["notes"] == []
+        assert res.weights_summary(by).count("In percent;") == 1
+
+
+def test_negative_studies_are_explained():
+    data = pd.DataFrame({"y": [1.0, 2.0, 3.0], "s": ["p", "n", "o"]})
+    v = precise_and_noisy().prepared.problem.v
+    res = MetaMixedLM.from_formula("y ~ 1", data, variance=v).fit()
+    by_study = res.weights("study", groups=data["s"])
+    assert by_study.loc["n", "rowsum"] < 0
+    assert by_study.attrs["notes"][0].startswith("s n: less than nothing")
+    coefficient = res.weights("coefficient", groups=data["s"])
+    assert coefficient.sum().iloc[0] == pytest.approx(100)
+    assert len(coefficient.attrs["notes"]) == (coefficient["Intercept"] < 0).any()
+
+
+def test_negative_weights_of_the_user_are_called_so():
+    w = np.array([[1.0, -2.0, 0], [-2.0, 1.5, 0], [0, 0, 4]])
+    data = pd.DataFrame({"y": [1.0, 2.0, 3.0], "v": 0.1})
+    res = MetaMixedLM.from_formula("y ~ 1", data, variance="v", weights=w).fit()
+    assert "weights=" in res.weights().attrs["notes"][0]
 
 
 # --- weights of the user ------------------------------------------------------------------
