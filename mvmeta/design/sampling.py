@@ -9,12 +9,16 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from mvmeta._typing import Floats, Ints
+from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.layout import size_classes
 from mvmeta.errors import CovarianceError
 
 SYMMETRY_TOLERANCE = 1e-8
 """Largest |V_ij - V_ji| / sqrt(V_ii V_jj) taken for rounding: metafor, too, asks for 1e-8."""
+
+CLEARLY_DEFINITE = 1e-6
+"""Determinant of the correlations in a block, relative to its order and to the ratio of its
+largest variance to its least one, above which its eigenvalues need not be computed."""
 
 DEFINITE_TOLERANCE = 1e-10
 """An eigenvalue above -this times the largest one of its block counts as zero, not negative."""
@@ -81,19 +85,22 @@ class SamplingCovariance:
                 f"{matrix.shape}"
             )
         v: sparse.csr_array = sparse.csr_array(matrix, dtype=np.float64)
+        if not v.has_canonical_format:
+            v = v.copy()
+            v.sum_duplicates()
+        row: Ints = np.repeat(np.arange(v.shape[0]), np.diff(v.indptr))
         bad = ~np.isfinite(v.data)
         if bad.any():
-            i = np.repeat(np.arange(v.shape[0]), np.diff(v.indptr))[bad]
-            where = _name_rows(np.unique(i), rows)
+            where = _name_rows(np.unique(row[bad]), rows)
             raise CovarianceError(f"V has {bad.sum()} missing or infinite entries, in {where}")
-        variances = np.asarray(v.diagonal(), dtype=float)
+        variances = np.zeros(v.shape[0])
+        diagonal = row == v.indices
+        variances[row[diagonal]] = v.data[diagonal]
         _check_variances(variances, rows)
-        off = (v - sparse.diags_array(variances)).tocsr()
-        off.eliminate_zeros()
+        off = _entries(v, row, ~diagonal & (v.data != 0))
         if off.nnz == 0:
             return cls(variances)
-        _check_symmetric(off, variances, rows)
-        out = cls(variances, ((off + off.T) * 0.5).tocsr())
+        out = cls(variances, _symmetrised(off, variances, rows))
         out._check_definite(rows)
         return out
 
@@ -156,6 +163,8 @@ class SamplingCovariance:
 
     def take(self, rows: Ints) -> "SamplingCovariance":
         """V of the given rows (integer positions), in the given order."""
+        if len(rows) == self.n and (rows == np.arange(self.n)).all():
+            return self
         v = self.variances[rows]
         if self.covariances is None:
             return SamplingCovariance(v)
@@ -219,24 +228,19 @@ class SamplingCovariance:
     def stacks(self, groups: Sequence[Ints]) -> list[Floats]:
         """`stack` for several classes of disjoint groups, in one sweep over V."""
         out = []
-        place = np.zeros((3, self.n), dtype=np.intp) if self.covariances is not None else None
-        for c, rows in enumerate(groups):
+        group = np.full(self.n, -1)
+        position = np.zeros(self.n, dtype=np.intp)
+        count = 0
+        for rows in groups:
             b, m = rows.shape
             block, index = np.zeros((b, m, m)), np.arange(m)
             block[:, index, index] = self.variances[rows]
             out.append(block)
-            if place is not None:
-                place[0, rows], place[1, rows], place[2, rows] = c + 1, np.arange(b)[:, None], index
-        if place is None or self.covariances is None:
-            return out
-        off = self.covariances.tocoo()
-        keep = (place[0, off.row] > 0) & (place[:2, off.row] == place[:2, off.col]).all(axis=0)
-        i, j, value = off.row[keep], off.col[keep], off.data[keep]
-        order = np.argsort(place[0, i], kind="stable")
-        cuts = np.searchsorted(place[0, i][order], np.arange(1, len(groups) + 2))
-        for c, block in enumerate(out):
-            pick = order[cuts[c] : cuts[c + 1]]
-            block[place[1, i[pick]], place[2, i[pick]], place[2, j[pick]]] = value[pick]
+            if self.covariances is not None and m > 1:
+                group[rows] = count + np.arange(b)[:, None]
+                position[rows] = index
+                count += b
+                _fill(block, rows, self.covariances, group, position)
         return out
 
     def tosparse(self) -> sparse.csr_array:
@@ -252,24 +256,30 @@ class SamplingCovariance:
         """Groups of equal size: (rows (b, m), stack (b, m, m)), single rows left out."""
         if self.covariances is None:
             return
-        for rows in size_classes(self.cluster):
-            if rows.shape[1] > 1:
-                yield rows, self.stack(rows)
+        classes = [rows for rows in size_classes(self.cluster) if rows.shape[1] > 1]
+        yield from zip(classes, self.stacks(classes), strict=True)
 
     @property
     def blocks(self) -> list[Floats]:
         """The connected blocks of V, each (m, m), in order of their first row."""
-        order = np.argsort(self.cluster, kind="stable")
-        cuts = np.flatnonzero(np.diff(self.cluster[order])) + 1
-        return [self.stack(rows[None])[0] for rows in np.split(order, cuts)]
+        classes = size_classes(self.cluster)
+        pairs = [
+            (int(rows[0]), block)
+            for members, stack in zip(classes, self.stacks(classes), strict=True)
+            for rows, block in zip(members, stack, strict=True)
+        ]
+        return [block for _, block in sorted(pairs, key=lambda pair: pair[0])]
 
     @cached_property
     def singular_rows(self) -> Ints:
         """Rows of the blocks that are only semi-definite (a zero variance or eigenvalue)."""
         bad = self.variances <= 0
         for rows, stack in self._blocks():
-            values = np.linalg.eigvalsh(stack)
-            bad[rows[values[:, 0] <= DEFINITE_TOLERANCE * values[:, -1]]] = True
+            doubtful = ~_clearly_definite(stack)
+            if doubtful.any():
+                values = np.linalg.eigvalsh(stack[doubtful])
+                singular = values[:, 0] <= DEFINITE_TOLERANCE * values[:, -1]
+                bad[rows[doubtful][singular]] = True
         return np.flatnonzero(bad)
 
     @property
@@ -319,12 +329,27 @@ def _check_variances(v: Floats, names: Sequence[object] | None) -> None:
             raise CovarianceError(f"sampling variances must be finite and >= 0; {what} in {where}")
 
 
-def _check_symmetric(
+def _entries(v: sparse.csr_array, row: Ints, keep: Bools) -> sparse.csr_array:
+    """The entries of v that are kept; `row` (nnz,) is the row of each."""
+    count = np.bincount(row[keep], minlength=v.shape[0])
+    start = np.concatenate([[0], np.cumsum(count)]).astype(v.indptr.dtype)
+    out: sparse.csr_array = sparse.csr_array((v.data[keep], v.indices[keep], start), shape=v.shape)
+    return out
+
+
+def _symmetrised(
     off: sparse.csr_array, variances: Floats, names: Sequence[object] | None
-) -> None:
-    gap = abs(off - off.T).tocoo()
-    if gap.nnz == 0:
-        return
+) -> sparse.csr_array:
+    """``(off + off') / 2``, after a check that the two differ by rounding only."""
+    other = off.T.tocsr()
+    if np.array_equal(off.indptr, other.indptr) and np.array_equal(off.indices, other.indices):
+        if np.array_equal(off.data, other.data):
+            return off
+        mean = 0.5 * (off.data + other.data)
+        symmetric: sparse.csr_array = sparse.csr_array((mean, off.indices, off.indptr), off.shape)
+    else:
+        symmetric = ((off + other) * 0.5).tocsr()
+    gap = abs(off - other).tocoo()
     scale = np.sqrt(variances[gap.row] * variances[gap.col])
     bad = gap.data > SYMMETRY_TOLERANCE * scale
     if bad.any():
@@ -334,19 +359,71 @@ def _check_symmetric(
             f"V is not symmetric: entries ({pair[0]}, {pair[1]}) and ({pair[1]}, {pair[0]}), "
             f"{_name_rows(np.sort(pair), names)}, differ by {gap.data[k]:.3g}"
         )
+    return symmetric
+
+
+def _fill(block: Floats, rows: Ints, off: sparse.csr_array, group: Ints, position: Ints) -> None:
+    """Put the covariances within groups into their blocks (b, m, m).
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (b, m)
+    off : scipy.sparse.csr_array, shape (n, n)
+    group, position : ndarray of int, shape (n,)
+        Which group a row belongs to, and where in it; right for all of `rows`.
+    """
+    start, count = off.indptr[rows], np.diff(off.indptr)[rows]
+    if (count == rows.shape[1] - 1).all():  # as in whole blocks without zeros
+        entry = start[:, :, None] + np.arange(rows.shape[1] - 1)
+        column = off.indices[entry]
+        if (group[column] == group[rows[:, :1, None]]).all():
+            np.put_along_axis(block, position[column], off.data[entry], axis=2)
+            return
+    flat, first = count.ravel(), np.cumsum(count.ravel()) - count.ravel()
+    entry = np.arange(flat.sum()) + np.repeat(start.ravel() - first, flat)
+    row, column = np.repeat(rows.ravel(), flat), off.indices[entry]
+    inside = group[row] == group[column]
+    row, column, value = row[inside], column[inside], off.data[entry[inside]]
+    block[group[row] - group[rows[0, 0]], position[row], position[column]] = value
+
+
+def _clearly_definite(stack: Floats) -> Bools:
+    """Blocks (b,) whose smallest eigenvalue is far from 0, by the cheapest of all bounds.
+
+    The determinant of a correlation matrix is at most e times its smallest eigenvalue.
+    """
+    try:
+        lower = np.linalg.cholesky(stack)
+    except np.linalg.LinAlgError:
+        return np.zeros(len(stack), dtype=bool)
+    pivots = np.diagonal(lower, axis1=1, axis2=2) ** 2
+    variances = np.diagonal(stack, axis1=1, axis2=2)
+    spread = variances.max(axis=1) / variances.min(axis=1)
+    least = CLEARLY_DEFINITE * stack.shape[1] * spread
+    return np.asarray((pivots / variances).prod(axis=1) > least)
 
 
 def _block_diagonal(blocks: Sequence[Floats]) -> sparse.csr_array:
     sizes = np.array([len(b) for b in blocks], dtype=np.intp)
-    start = np.concatenate([[0], np.cumsum(sizes)])[:-1]
-    total = int(sizes.sum())
-    if not total:
+    if not sizes.sum():
         raise CovarianceError("V is an empty list of blocks")
-    row = np.concatenate(
-        [np.repeat(np.arange(s, s + m), m) for s, m in zip(start, sizes, strict=True)]
-    )
-    col = np.concatenate(
-        [np.tile(np.arange(s, s + m), m) for s, m in zip(start, sizes, strict=True)]
-    )
-    data = np.concatenate([b.ravel() for b in blocks])
-    return sparse.csr_array((data, (row, col)), shape=(total, total))
+    return block_diagonal(np.concatenate([b.ravel() for b in blocks]), sizes)
+
+
+def block_diagonal(data: Floats, sizes: Ints) -> sparse.csr_array:
+    """Block-diagonal matrix from the entries of its square blocks, row by row.
+
+    Parameters
+    ----------
+    data : ndarray, shape (sum of squared sizes,)
+    sizes : ndarray of int
+        Rows of each block.
+    """
+    start = np.cumsum(sizes) - sizes
+    count = np.repeat(sizes, sizes)  # entries of each row
+    first = np.repeat(start, sizes)
+    indptr = np.concatenate([[0], np.cumsum(count)])
+    column = np.arange(len(data)) + np.repeat(first - indptr[:-1], count)
+    shape = len(count), len(count)
+    out: sparse.csr_array = sparse.csr_array((data, column, indptr), shape=shape)
+    return out

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.sampling import SamplingCovariance, block_diagonal
 from mvmeta.errors import CovarianceError, DataError
 from mvmeta.model.frames import Source, numeric
 from mvmeta.model.rows import aligned, positions
@@ -55,6 +55,8 @@ class GivenVariance:
         if self.matrix is None:
             kept = self.variances if len(rows) == len(self.variances) else self.variances[rows]
             return SamplingCovariance.from_variances(kept, names)  # type: ignore[arg-type]
+        if len(rows) == self.matrix.shape[0]:
+            return SamplingCovariance.from_matrix(self.matrix, names)  # type: ignore[arg-type]
         if isinstance(self.matrix, np.ndarray):
             return SamplingCovariance.from_matrix(self.matrix[np.ix_(rows, rows)], names)  # type: ignore[arg-type]
         block = self.matrix[rows][:, rows].tocsr()
@@ -160,12 +162,14 @@ def _from_frame(frame: pd.DataFrame, source: Source) -> GivenVariance:
 
 
 def _from_blocks(blocks: list[Any], source: Source) -> GivenVariance:
-    square = [np.atleast_2d(_floats(np.asarray(b))) for b in blocks]
+    square = [np.atleast_2d(np.asarray(b)) for b in blocks]
     for number, block in enumerate(square):
-        if block.shape[0] != block.shape[1]:
+        if block.ndim != 2 or block.shape[0] != block.shape[1]:
             raise CovarianceError(f"block {number} of V must be square, got shape {block.shape}")
-    _check_rows(sum(len(b) for b in square), source.n)
-    return _from_matrix(sparse.csr_array(sparse.block_diag(square, format="csr")), source)
+    sizes = np.array([len(b) for b in square])
+    _check_rows(int(sizes.sum()), source.n)
+    entries = _floats(np.concatenate([b.ravel() for b in square]))
+    return _from_matrix(block_diagonal(entries, sizes), source)
 
 
 def _floats(values: np.ndarray) -> Floats:
