@@ -27,7 +27,14 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import is_nested, recode, size_classes
 from mvmeta.design.problem import MetaProblem
 from mvmeta.marginal import lanes
-from mvmeta.marginal.base import Arranged, Direction, MarginalCovariance, MarginalFactor, Sums
+from mvmeta.marginal.base import (
+    Arranged,
+    Direction,
+    MarginalCovariance,
+    MarginalFactor,
+    RowsOf,
+    Sums,
+)
 
 CHUNK_GROUPS = 2048
 """Groups worked on at a time, so that temporaries of a few dozen numbers each stay in cache."""
@@ -70,9 +77,13 @@ class _Part:
     stack: int
     at: slice
 
-    def whiten(self, b: Floats) -> Floats:
-        """``Q' inv(C) b`` (m, k, g) for b (n, k) over all rows."""
-        x = b[self.rows].transpose(0, 2, 1)
+    def take(self, rows_of: RowsOf) -> Floats:
+        """Its rows (m, k, g) of a matrix (n, k) given by its rows."""
+        x = rows_of(self.rows.ravel())
+        return np.ascontiguousarray(x.reshape(*self.rows.shape, -1).transpose(0, 2, 1))
+
+    def whiten(self, x: Floats) -> Floats:
+        """``Q' inv(C) x`` for x (m, k, g)."""
         x = x / self.roots[:, None] if self.roots.ndim == 2 else lanes.forward(self.roots, x)
         return x if self.turn is None else self.turn.transposed(x)
 
@@ -149,7 +160,7 @@ class CompressedMarginal(MarginalCovariance):
         if diagonal.ndim == 3:
             diagonal = np.einsum("iig->ig", diagonal)
         self._logdet_v += 2.0 * float(np.log(diagonal).sum())
-        design = part.whiten(z)
+        design = part.whiten(part.take(lambda rows: z[rows]))
         if len(design) > self.q:
             turn = lanes.Reflections(design)
             part = _Part(part.rows, part.roots, turn, part.stack, part.at)
@@ -158,12 +169,15 @@ class CompressedMarginal(MarginalCovariance):
         self.stacks[part.stack][: len(design), :, part.at] = design
 
     def arrange(self, a: Floats) -> Compressed:
-        """U'U' and the U of every group, for a (n, k)."""
-        width = a.shape[1]
+        """U'U' and the U of every group, for A (n, a)."""
+        return self.arrange_rows(lambda rows: np.asarray(a)[rows])
+
+    def arrange_rows(self, rows_of: RowsOf) -> Compressed:
+        width = rows_of(np.zeros(1, dtype=np.intp)).shape[1]
         rest = np.zeros((width, width))
         scores = [np.zeros((s.shape[0], width, s.shape[2])) for s in self.stacks]
         for part in self._parts:
-            x = part.whiten(a)
+            x = part.whiten(part.take(rows_of))
             scores[part.stack][: min(len(x), self.q), :, part.at] = x[: self.q]
             if len(x) > self.q:
                 rest += lanes.total(x[self.q :], x[self.q :])
@@ -228,7 +242,7 @@ class CompressedFactor(MarginalFactor):
     def solve(self, b: Floats) -> Floats:
         out = np.empty_like(b, dtype=float)
         for part in self._plan._parts:
-            x = part.whiten(b)
+            x = part.whiten(part.take(lambda rows: b[rows]))
             r = min(len(x), self._plan.q)
             lower = self._roots[part.stack][:r, :r, part.at]
             x[:r] = lanes.backward(lower, lanes.forward(lower, x[:r]))
@@ -253,16 +267,11 @@ class CompressedFactor(MarginalFactor):
             for i in range(m):
                 x = np.zeros((m, 1, g))
                 x[i] = 1.0
-                x = _whiten_unit(part, x)
+                x = part.whiten(x)
                 r = min(m, plan.q)
                 x[:r] = lanes.forward(lower[:r, :r], x[:r])
                 out[part.rows[i]] = np.einsum("ikg,ikg->g", x, x)
         return out
-
-
-def _whiten_unit(part: _Part, x: Floats) -> Floats:
-    x = x / part.roots[:, None] if part.roots.ndim == 2 else lanes.forward(part.roots, x)
-    return x if part.turn is None else part.turn.transposed(x)
 
 
 def _raw(a: Floats | Arranged) -> Floats:

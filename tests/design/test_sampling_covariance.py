@@ -234,3 +234,45 @@ def test_definite_is_not_singular():
     full, _ = scattered()
     assert not SamplingCovariance.from_matrix(full).is_singular
     assert not SamplingCovariance.from_variances([1e-12, 1e12]).is_singular
+
+
+def many_scattered(seed, n=60):
+    """Clusters of up to five rows in no order, some of their covariances 0."""
+    rng = np.random.default_rng(seed)
+    cluster = rng.permutation(np.repeat(np.arange(n // 3), rng.multinomial(n, [3 / n] * (n // 3))))
+    root = np.where(cluster[:, None] == cluster, rng.normal(size=(n, n)), 0.0)
+    v = root @ root.T + np.eye(n)
+    for i, j in zip(*np.nonzero(np.triu(rng.random((n, n)) < 0.2, 1)), strict=True):
+        v[i, j] = v[j, i] = 0.0
+    return v + 5 * np.eye(n)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stacks_of_any_groups_are_parts_of_the_matrix(seed):
+    matrix = many_scattered(seed)
+    v = SamplingCovariance.from_matrix(sparse.coo_array(matrix))
+    rng = np.random.default_rng(seed + 10)
+    rows = rng.permutation(60)
+    groups = [*size_classes(v.cluster)]
+    for chunks in (groups, [rows[:20].reshape(4, 5), rows[20:48].reshape(14, 2)], [rows[None]]):
+        for group, stack in zip(chunks, v.stacks(chunks), strict=True):
+            assert_array_equal(stack, [matrix[np.ix_(r, r)] for r in group])
+    order = [np.flatnonzero(v.cluster == k) for k in np.unique(v.cluster)]
+    for block, r in zip(v.blocks, sorted(order, key=lambda r: r[0]), strict=True):
+        assert_array_equal(block, matrix[np.ix_(r, r)])
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-13, 1e-11, 1e-8, 1e-4, 0.5])
+def test_singular_blocks_are_those_with_a_zero_eigenvalue(gap):
+    """The cheap bound lets no singular block through, and sends no definite one away."""
+    rng = np.random.default_rng(3)
+    blocks = []
+    for _ in range(40):
+        basis = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+        block = (basis * [1.0, 0.7, 0.4, gap]) @ basis.T
+        s = 10 ** rng.uniform(-1, 1, 4)
+        blocks.append((block + block.T) / 2 * np.outer(s, s))
+    v = SamplingCovariance.from_blocks(blocks)
+    values = [np.linalg.eigvalsh(b) for b in blocks]
+    singular = [k for k, x in enumerate(values) if x[0] <= 1e-10 * x[-1]]
+    assert sorted(set(v.singular_rows // 4)) == singular
