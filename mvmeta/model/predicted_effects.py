@@ -1,6 +1,9 @@
 """Predicted random effects (BLUPs) as labelled tables."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TypeVar
 
 import pandas as pd
 
@@ -8,6 +11,7 @@ from mvmeta._typing import Floats
 from mvmeta.design.terms import RandomTerm
 from mvmeta.inference.blup import RandomEffects, TrueEffects
 from mvmeta.inference.wald import critical_value
+from mvmeta.model.frames import shorten
 from mvmeta.model.levels import level_texts
 from mvmeta.structures import Kronecker
 
@@ -82,39 +86,97 @@ def _interval_frame(
     return pd.DataFrame(columns, index=index)
 
 
+Table = TypeVar("Table")
+
+
+class ByLevel(Mapping[object, Table]):
+    """A table for each level, made when it is asked for: a hundred thousand of them take seconds.
+
+    Parameters
+    ----------
+    keys : list
+        One for each level.
+    make : callable
+        From the position of a key to its table.
+    """
+
+    def __init__(self, keys: list[object], make: Callable[[int], Table]) -> None:
+        self._keys, self._make = keys, make
+
+    @cached_property
+    def _place(self) -> dict[object, int]:
+        return {key: i for i, key in enumerate(self._keys)}
+
+    def __getitem__(self, key: object) -> Table:
+        return self._make(self._place[key])
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} levels: {shorten(map(repr, self._keys))}>"
+
+
 def random_effects(
     terms: Sequence[RandomTerm], effects: Sequence[RandomEffects]
-) -> dict[object, pd.Series]:
+) -> ByLevel[pd.Series]:
     """As statsmodels' `random_effects`: level -> its effects, over all terms.
 
     Keys are the levels where there is one term, (term, level) where there are several.
     """
-    return {
-        key: pd.Series(e.effects.ravel()[at], index=labels)
-        for key, labels, e, at in _by_level(terms, effects)
-    }
+    keys, labels, pieces = _by_level(terms, effects)
+
+    def make(i: int) -> pd.Series:
+        term, start, stop = pieces(i)
+        values = effects[term].effects.ravel()[start:stop]
+        return pd.Series(values, index=labels[term], copy=True)
+
+    return ByLevel(keys, make)
 
 
 def random_effects_cov(
     terms: Sequence[RandomTerm], effects: Sequence[RandomEffects]
-) -> dict[object, pd.DataFrame]:
+) -> ByLevel[pd.DataFrame]:
     """As statsmodels' `random_effects_cov`: level -> covariance of u_hat - u, same keys."""
-    out = {}
-    for key, labels, e, at in _by_level(terms, effects):
-        level, start = divmod(at.start, e.cov.shape[1])
-        own = slice(start, start + len(labels))
-        out[key] = pd.DataFrame(e.cov[level, own, own], index=labels, columns=labels)
-    return out
+    keys, labels, pieces = _by_level(terms, effects)
+
+    def make(i: int) -> pd.DataFrame:
+        term, start, stop = pieces(i)
+        cov = effects[term].cov
+        level, first = divmod(start, cov.shape[1])
+        own = slice(first, first + stop - start)
+        names = labels[term]
+        return pd.DataFrame(cov[level, own, own], index=names, columns=names, copy=True)
+
+    return ByLevel(keys, make)
+
+
+Pieces = Callable[[int], tuple[int, int, int]]
 
 
 def _by_level(
     terms: Sequence[RandomTerm], effects: Sequence[RandomEffects]
-) -> list[tuple[object, list[str], RandomEffects, slice]]:
-    """For every group its key, the names of its effects, and where they are among all of them."""
-    out = []
-    for term, e in zip(terms, effects, strict=True):
-        labels = _inner_labels(term) or [term.name]
-        for i, group in enumerate(term.groups.labels):
-            key = group if len(terms) == 1 else (term.name, group)
-            out.append((key, labels, e, slice(i * len(labels), (i + 1) * len(labels))))
-    return out
+) -> tuple[list[object], list[list[str]], Pieces]:
+    """Keys of all groups, names of the effects of one group of each term, and where they are.
+
+    The latter gives for the i-th key its term and the range of its effects among those of the
+    term.
+    """
+    keys: list[object] = []
+    starts, labels = [0], []
+    for term in terms:
+        labels.append(_inner_labels(term) or [term.name])
+        groups = list(term.groups.labels)
+        keys += groups if len(effects) == 1 else [(term.name, group) for group in groups]
+        starts.append(len(keys))
+
+    def pieces(i: int) -> tuple[int, int, int]:
+        term = bisect_right(starts, i) - 1
+        q = len(labels[term])
+        first = (i - starts[term]) * q
+        return term, first, first + q
+
+    return keys, labels, pieces

@@ -102,13 +102,19 @@ class RandomEffectMethods(FitHolder):
         return float(np.min(self._table.df)) if self.use_t else np.inf
 
     @property
-    def random_effects(self) -> dict[object, pd.Series]:
-        """As in statsmodels: level -> predicted effects; keys (term, level) for several terms."""
+    def random_effects(self) -> predicted_effects.ByLevel[pd.Series]:
+        """As in statsmodels: level -> predicted effects; keys (term, level) for several terms.
+
+        A mapping whose values are made when they are asked for; ``dict(...)`` makes all.
+        """
         return predicted_effects.random_effects(self.fit_.problem.terms, random_effects(self.fit_))
 
     @property
-    def random_effects_cov(self) -> dict[object, pd.DataFrame]:
-        """As in statsmodels: level -> covariance of u_hat - u; keys as `random_effects`."""
+    def random_effects_cov(self) -> predicted_effects.ByLevel[pd.DataFrame]:
+        """As in statsmodels: level -> covariance of u_hat - u; keys as `random_effects`.
+
+        For covariances across levels and terms see `ranef_cov`.
+        """
         return predicted_effects.random_effects_cov(
             self.fit_.problem.terms, random_effects(self.fit_)
         )
