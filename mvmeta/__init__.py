@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mvmeta.design.sampling import SamplingCovariance
     from mvmeta.effects import escalc
     from mvmeta.model.bootstrap import BootstrapResults
+    from mvmeta.model.comparison import compare
     from mvmeta.model.many import ManyOutcomesResults
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.random import Random
@@ -39,6 +40,7 @@ __all__ = [
     "SamplingCovariance",
     "SpecificationError",
     "__version__",
+    "compare",
     "datasets",
     "escalc",
     "plots",
@@ -56,6 +58,7 @@ _HOMES = {
     "MetaMixedLMResults": "mvmeta.model.results",
     "Random": "mvmeta.model.random",
     "SamplingCovariance": "mvmeta.design.sampling",
+    "compare": "mvmeta.model.comparison",
     "escalc": "mvmeta.effects",
     "study_weights": "mvmeta.model.study_weights",
     "vcalc": "mvmeta.model.vcalc",

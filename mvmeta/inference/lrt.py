@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from mvmeta._typing import Floats
+from mvmeta.design.batched import BatchedProblem
 from mvmeta.errors import SpecificationError
+from mvmeta.inference.comparable import Candidate, check_comparable, outside
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.restriction import null_distribution
 
-SAME = 1e-10
-"""Relative difference of y or V that counts as none."""
-SAME_SPAN = 1e-8
-"""Part of a column of X outside the span of another X, relative to it, that counts as none."""
+UNKNOWN = "not known in closed form: use method='bootstrap'"
 
 
 @dataclass(frozen=True)
@@ -25,95 +24,82 @@ class LikelihoodRatio:
     statistic : float
         Twice the difference in log-likelihood, at least 0.
     pvalue : float
-        By chi-square with `df_diff` df.
+        By chi-square with `df_diff` df: too large where a variance is set to 0.
     df_diff : int
         Number of parameters the restricted model has less.
     pvalue_boundary : float
-        Where the restricted model sets one variance to 0: by the mixture of chi-square with 0
-        and 1 df in equal parts (Self & Liang 1987, J Am Stat Assoc 82:605); equal to `pvalue`
-        where only fixed effects or correlations inside their range are restricted; NaN where
-        the mixture is not known in closed form.
+        By the mixture of chi-squares that allows for the edge of the parameter space; equal to
+        `pvalue` where nothing is set to a value on an edge; NaN where it is not known.
+    reference : str
+        The distribution behind `pvalue_boundary`, such as "0.5 chi2(0) + 0.5 chi2(1)".
+    pvalue_bootstrap, bootstrap_error : float
+        With ``method="bootstrap"``: the share of simulated statistics at least as large, and
+        its Monte Carlo standard error; else NaN.
+    n_replicates, n_failed : int
+        Simulated statistics, and those left out because a refit did not converge.
     """
 
     statistic: float
     pvalue: float
     df_diff: int
     pvalue_boundary: float
+    reference: str = ""
+    pvalue_bootstrap: float = np.nan
+    bootstrap_error: float = np.nan
+    n_replicates: int = 0
+    n_failed: int = 0
 
     def __iter__(self) -> Iterator[float]:
         return iter((self.statistic, self.pvalue, self.df_diff))
 
 
-def likelihood_ratio(full: Fit, restricted: Fit) -> LikelihoodRatio:
+def likelihood_ratio(full: Candidate, restricted: Candidate) -> LikelihoodRatio:
     """Test a fit against one nested in it.
 
     Parameters
     ----------
-    full, restricted : Fit
+    full, restricted : Candidate
         Of the same rows and V by the same criterion.
 
     Raises
     ------
     SpecificationError
-        If the fits cannot be compared: other rows, other V, other criterion, REML with other
-        fixed effects, user weights, or not fewer parameters.
+        If the fits cannot be compared: other rows, y, V or criterion, REML with other fixed
+        effects, user weights, fixed effects that are not nested, or not fewer parameters.
+
+    Notes
+    -----
+    The mixtures are those of `restriction.null_distribution`.
     """
-    _check(full, restricted)
-    df = _n_parameters(full) - _n_parameters(restricted)
-    if df <= 0:
-        raise SpecificationError(
-            "the restricted model must have fewer parameters: it has "
-            f"{_n_parameters(restricted)}, the full one {_n_parameters(full)}"
-        )
-    reml = full.reml
-    statistic = max(2.0 * (full.loglik[reml] - restricted.loglik[reml]), 0.0)
+    check_comparable(full, restricted)
+    _check_nested(full, restricted)
+    df = _n_parameters(full.fit) - _n_parameters(restricted.fit)
+    reml = full.fit.reml
+    statistic = max(2.0 * (full.fit.loglik[reml] - restricted.fit.loglik[reml]), 0.0)
     pvalue = float(stats.chi2.sf(statistic, df))
-    return LikelihoodRatio(statistic, pvalue, df, _boundary(full, restricted, statistic, pvalue))
+    held = not isinstance(full.fit.problem, BatchedProblem)
+    null = null_distribution(full.fit, restricted.fit, df) if held else None
+    if null is None:
+        return LikelihoodRatio(statistic, pvalue, df, np.nan, UNKNOWN)
+    return LikelihoodRatio(statistic, pvalue, df, null.sf(statistic), str(null))
 
 
 def _n_parameters(fit: Fit) -> int:
     return fit.problem.p + int(fit.estimated.sum())
 
 
-def _check(full: Fit, restricted: Fit) -> None:
-    a, b = full.problem, restricted.problem
-    if full.weights is not None or restricted.weights is not None:
+def _check_nested(full: Candidate, restricted: Candidate) -> None:
+    df = _n_parameters(full.fit) - _n_parameters(restricted.fit)
+    if df <= 0:
         raise SpecificationError(
-            "under user weights the coefficients do not maximise the likelihood: no ratio test"
+            f"the restricted model must have fewer parameters: {restricted.name} has "
+            f"{_n_parameters(restricted.fit)}, {full.name} has {_n_parameters(full.fit)}"
         )
-    if full.reml != restricted.reml:
-        raise SpecificationError("one fit is REML, the other ML: fit both by the same criterion")
-    if a.n != b.n or np.abs(a.y - b.y).max(initial=0.0) > SAME * np.abs(a.y).max(initial=0.0):
+    if isinstance(full.fit.problem, BatchedProblem):
+        return
+    extra = outside(full, restricted)
+    if extra:
         raise SpecificationError(
-            f"the fits have other data ({a.n} and {b.n} rows): rows may have been dropped for "
-            "missing values in one of them; fit both to the same rows"
+            f"{restricted.name} is not nested in {full.name}: {', '.join(extra)} of the first is "
+            "no combination of the fixed effects of the second; see mvmeta.compare()"
         )
-    difference = abs(a.v.tosparse() - b.v.tosparse())
-    if difference.nnz and difference.max() > SAME * a.v.variances.max():
-        raise SpecificationError("the fits have another V: their likelihoods are not comparable")
-    if full.reml and not _same_span(a.x, b.x):
-        raise SpecificationError(
-            "REML likelihoods of models with other fixed effects are not comparable; "
-            "fit both with reml=False"
-        )
-
-
-def _same_span(a: Floats, b: Floats) -> bool:
-    if a.shape != b.shape:
-        return False
-    q = np.linalg.qr(a)[0]
-    rest = np.linalg.norm(b - q @ (q.T @ b), axis=0)
-    return bool((rest <= SAME_SPAN * np.linalg.norm(b, axis=0)).all())
-
-
-def _boundary(full: Fit, restricted: Fit, statistic: float, pvalue: float) -> float:
-    extra = int(full.estimated.sum()) - int(restricted.estimated.sum())
-    if extra == 0:
-        return pvalue
-    # variances that are equal to others are not at 0: all count
-    variances = [int((f.problem.power[~f.problem.fixed] == 2).sum()) for f in (full, restricted)]
-    if full.problem.p == restricted.problem.p and extra == 1 and variances[0] > variances[1]:
-        return pvalue / 2 if statistic > 0 else 1.0
-    if variances[0] == variances[1] and not restricted.boundary.any():
-        return pvalue
-    return np.nan

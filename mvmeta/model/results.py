@@ -17,11 +17,11 @@ from mvmeta.errors import SpecificationError
 from mvmeta.inference.criteria import info_criteria
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import row_diagnostics
-from mvmeta.inference.lrt import LikelihoodRatio, likelihood_ratio
 from mvmeta.inference.profile import Profile
 from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
 from mvmeta.model import hypotheses
 from mvmeta.model.clustering import cluster_codes, cluster_labels
+from mvmeta.model.comparison import ComparisonMethods
 from mvmeta.model.components import component_labels, vcomp_frame
 from mvmeta.model.evidence_methods import EvidenceMethods
 from mvmeta.model.heterogeneity_methods import HeterogeneityMethods
@@ -52,6 +52,7 @@ class MetaMixedLMResults(
     EvidenceMethods,
     MetaforNames,
     PlotMethods,
+    ComparisonMethods,
     ResamplingMethods,
     LikelihoodModelResults,
 ):
@@ -593,32 +594,6 @@ class MetaMixedLMResults(
         return hypotheses.pairwise_test(
             self._inference.basis, levels, factor_labels or labels, term_name, method, alpha
         )
-
-    def compare_lr_test(self, restricted: MetaMixedLMResults) -> LikelihoodRatio:
-        """Likelihood-ratio test against a fit nested in this one.
-
-        Parameters
-        ----------
-        restricted : MetaMixedLMResults
-            Fit of fewer parameters to the same rows and V by the same criterion.
-
-        Returns
-        -------
-        LikelihoodRatio
-            statistic, pvalue, df_diff (it unpacks in that order), and pvalue_boundary, which
-            allows for a variance that the restricted model sets to its boundary 0.
-
-        Raises
-        ------
-        SpecificationError
-            If the fits cannot be compared: other rows or V, REML with other fixed effects, ...
-        """
-        if not isinstance(restricted, MetaMixedLMResults):
-            raise SpecificationError(
-                "compare_lr_test takes the results of the restricted model's fit(), got "
-                f"{type(restricted).__name__}"
-            )
-        return likelihood_ratio(self.fit_, restricted.fit_)
 
     # -- variance components -------------------------------------------------------------
 
