@@ -27,6 +27,10 @@ class Deletion:
         ``shift' inv(cov_beta) shift``, not divided by p.
     dfbetas : ndarray, shape (J, p)
         `shift` in standard errors of the full fit.
+    se : ndarray, shape (J, p)
+        Standard errors of beta_(S).
+    covratio : ndarray, shape (J,)
+        Determinant of the covariance of beta_(S) relative to that of beta.
     resid : ndarray, shape (n,)
         Deleted residuals y_i - x_i beta_(S), S the group of row i.
     resid_se : ndarray, shape (n,)
@@ -43,6 +47,8 @@ class Deletion:
     shift: Floats
     cooks_distance: Floats
     dfbetas: Floats
+    se: Floats
+    covratio: Floats
     resid: Floats
     resid_se: Floats
     studentized: Floats
@@ -82,6 +88,7 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
     scaled = fit.factor.solve(fit.resid[:, None])[:, 0]
     shift, statistic = np.full((count, p), np.nan), np.full(count, np.nan)
     resid, variance = np.full(n, np.nan), np.full(n, np.nan)
+    covs = np.full((count, p, p), np.nan)
     nested = is_nested(fit.problem.cluster, code)
     for rows in size_classes(code):
         m, q, nq = marginal_stack(fit, rows), projection.q[rows], projection.nq[rows]
@@ -91,15 +98,18 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
         cov = projection.c + pull @ nq @ projection.c
         v = m + q @ cov @ q.transpose(0, 2, 1)
         e = fit.resid[rows] + np.einsum("bmp,bp->bm", q, d)
-        shift[code[rows[:, 0]]] = d
+        shift[code[rows[:, 0]]], covs[code[rows[:, 0]]] = d, cov
         resid[rows], variance[rows] = e, np.diagonal(v, axis1=1, axis2=2)
         statistic[code[rows[:, 0]]] = _quadratic(v, e)
     gram = np.linalg.inv(projection.c)
     in_columns = np.linalg.solve(projection.r, shift.T).T
+    back = np.linalg.inv(projection.r)
     return Deletion(
         shift=in_columns,
         cooks_distance=np.einsum("jp,pq,jq->j", shift, gram, shift),
         dfbetas=in_columns / np.sqrt(np.diag(fit.cov_beta)),
+        se=np.sqrt(np.einsum("pa,jab,pb->jp", back, covs, back)),
+        covratio=np.linalg.det(gram @ covs),
         resid=resid,
         resid_se=np.sqrt(variance),
         studentized=resid / np.sqrt(variance),

@@ -6,15 +6,11 @@ import numpy as np
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import recode
-from mvmeta.errors import ConvergenceError, CovarianceError, SpecificationError
-from mvmeta.inference.estimate import estimate
+from mvmeta.errors import SpecificationError
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.fit_rows import fit_rows
 from mvmeta.inference.projection import Projection
 from mvmeta.marginal.base import MarginalCovariance
-from mvmeta.marginal.select import build_backend
-
-RANK_TOLERANCE = 1e-10
-"""Relative size of the smallest diagonal entry of R below which X has lost a column's rank."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +21,12 @@ class Reestimated:
     ----------
     shift : ndarray, shape (J, p)
         beta - beta_(S).
+    se : ndarray, shape (J, p)
+        Standard errors of beta_(S).
     theta : ndarray, shape (J, n_components)
         Components without the group.
+    covratio : ndarray, shape (J,)
+        Determinant of the covariance of beta_(S) relative to that of beta.
     cooks_distance : ndarray, shape (J,)
         ``shift' inv(cov_beta) shift``, not divided by p.
     dfbetas : ndarray, shape (J, p)
@@ -37,7 +37,9 @@ class Reestimated:
     """
 
     shift: Floats
+    se: Floats
     theta: Floats
+    covratio: Floats
     cooks_distance: Floats
     dfbetas: Floats
     studentized: Floats
@@ -63,40 +65,24 @@ def reestimate(fit: Fit, backend: MarginalCovariance, groups: Ints) -> Reestimat
     code, count = recode(groups)
     n, p = fit.problem.n, fit.problem.p
     shift, dfbetas = np.full((count, p), np.nan), np.full((count, p), np.nan)
+    se, covratio = np.full((count, p), np.nan), np.full(count, np.nan)
     theta = np.full((count, len(fit.theta)), np.nan)
     studentized = np.full(n, np.nan)
     for g in range(count):
         out, keep = np.flatnonzero(code == g), np.flatnonzero(code != g)
-        reduced = _without(fit, keep)
+        reduced = fit_rows(fit, keep)
         if reduced is None:
             continue
         shift[g], theta[g] = fit.beta - reduced.beta, reduced.theta
+        se[g] = np.sqrt(np.diag(reduced.cov_beta))
+        covratio[g] = np.linalg.det(np.linalg.solve(fit.cov_beta, reduced.cov_beta))
         at = _at(fit, backend, reduced.theta)
         dfbetas[g] = shift[g] / np.sqrt(np.diag(at.cov_beta))
         x = fit.problem.x[out]
         variance = at.marginal_diagonal[out] + np.einsum("rp,pq,rq->r", x, reduced.cov_beta, x)
         studentized[out] = (fit.problem.y[out] - x @ reduced.beta) / np.sqrt(variance)
     cooks = np.einsum("jp,jp->j", shift, np.linalg.solve(fit.cov_beta, shift.T).T)
-    return Reestimated(shift, theta, cooks, dfbetas, studentized)
-
-
-def _without(fit: Fit, keep: Ints) -> Fit | None:
-    """The fit to the rows `keep`; None where it does not exist."""
-    x = fit.problem.x[keep]
-    if len(keep) < x.shape[1] or not _full_rank(x):
-        return None
-    try:
-        backend = build_backend(fit.problem.take(keep))
-        return estimate(backend, reml=fit.reml, start=fit.theta)[0]
-    except (ConvergenceError, CovarianceError):
-        return None
-
-
-def _full_rank(x: Floats) -> bool:
-    length = np.linalg.norm(x, axis=0)
-    if not length.all():
-        return False
-    return bool(np.abs(np.diag(np.linalg.qr(x / length)[1])).min(initial=1.0) > RANK_TOLERANCE)
+    return Reestimated(shift, se, theta, covratio, cooks, dfbetas, studentized)
 
 
 def _at(fit: Fit, backend: MarginalCovariance, theta: Floats) -> Fit:

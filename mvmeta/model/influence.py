@@ -91,6 +91,14 @@ class MetaInfluence:
         return pd.DataFrame(self._deletion.dfbetas, index=self._labels, columns=self._names)
 
     @property
+    def cov_ratio(self) -> Floats:
+        """Determinant of the covariance of the coefficients without each group over that with it.
+
+        Shape (J,); above 1 where the group adds precision.
+        """
+        return self._deletion.covratio
+
+    @property
     def cluster_chi2(self) -> pd.DataFrame:
         """Chi-square of the deleted residuals of each group, jointly: statistic and df.
 

@@ -23,6 +23,7 @@ from mvmeta.model import hypotheses
 from mvmeta.model.clustering import cluster_codes, cluster_labels
 from mvmeta.model.comparison import ComparisonMethods
 from mvmeta.model.components import component_labels, vcomp_frame
+from mvmeta.model.deletion_methods import DeletionMethods
 from mvmeta.model.evidence_methods import EvidenceMethods
 from mvmeta.model.heterogeneity_methods import HeterogeneityMethods
 from mvmeta.model.inference import Inference, check_options, robust_inference
@@ -49,6 +50,7 @@ class MetaMixedLMResults(
     MarginalMeansMethods,
     RandomEffectMethods,
     HeterogeneityMethods,
+    DeletionMethods,
     EvidenceMethods,
     MetaforNames,
     PlotMethods,

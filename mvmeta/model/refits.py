@@ -1,0 +1,105 @@
+"""Fits to parts of the data, side by side."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Floats, Ints
+from mvmeta.inference.wald import check_alpha, critical_value
+from mvmeta.model.frames import shorten
+
+
+@dataclass(frozen=True, eq=False)
+class Refits:
+    """J fits to parts of the data.
+
+    Attributes
+    ----------
+    params, bse : DataFrame, shape (J, p)
+        Coefficients and standard errors; NaN where the rows do not determine them.
+    vcomp : DataFrame, shape (J, n_components)
+        Components, the same in all rows where they were held.
+    rows : Series of int, length J
+        Rows in each fit.
+    full : Series, length p
+        Coefficients of the fit to all rows.
+    use_t : bool
+        Whether intervals are by t with rows - p degrees of freedom, else by z.
+    """
+
+    params: pd.DataFrame
+    bse: pd.DataFrame
+    vcomp: pd.DataFrame
+    rows: pd.Series
+    full: pd.Series
+    use_t: bool
+
+    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """One row per fit and coefficient.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se, lower, upper, shift (from the fit to all rows), n_rows.
+
+        Raises
+        ------
+        SpecificationError
+            If `alpha` is not between 0 and 1.
+        """
+        check_alpha(alpha)
+        p = self.params.shape[1]
+        df: Floats = np.full(len(self.rows), np.inf)
+        if self.use_t:
+            df = np.maximum(self.rows.to_numpy() - p, 1).astype(float)
+        half = critical_value(df, alpha)[:, None] * self.bse
+        wide = {
+            "estimate": self.params,
+            "se": self.bse,
+            "lower": self.params - half,
+            "upper": self.params + half,
+            "shift": self.params - self.full,
+        }
+        columns = {name: frame.to_numpy().ravel() for name, frame in wide.items()}
+        index = pd.MultiIndex.from_product(
+            [self.params.index, self.params.columns], names=[self.params.index.name, "coefficient"]
+        )
+        return pd.DataFrame(columns | {"n_rows": np.repeat(self.rows.to_numpy(), p)}, index=index)
+
+    @property
+    def not_estimated(self) -> list[object]:
+        """Labels of fits that do not exist: X loses rank, or the likelihood has no maximum."""
+        return list(self.params.index[self.params.isna().any(axis=1)])
+
+    def __repr__(self) -> str:
+        lost = self.not_estimated
+        note = f"\nnot estimated: {shorten(lost)}" if lost else ""
+        return f"{self.summary_frame()}{note}"
+
+
+def refits(
+    beta: Floats,
+    se: Floats,
+    theta: Floats,
+    rows: Ints,
+    *,
+    labels: pd.Index,
+    components: list[str],
+    full: pd.Series,
+    use_t: bool,
+) -> Refits:
+    """Label arrays of J fits; see `Refits`."""
+    return Refits(
+        pd.DataFrame(beta, index=labels, columns=full.index),
+        pd.DataFrame(se, index=labels, columns=full.index),
+        pd.DataFrame(theta, index=labels, columns=components),
+        pd.Series(rows, index=labels, name="n_rows"),
+        full,
+        use_t,
+    )
