@@ -78,7 +78,7 @@ def test_loads_are_independent():
 
 
 def test_unknown_name_lists_what_exists():
-    with pytest.raises(DataError, match=r"'bcgg'.*assink2016, bcg, berkey1998"):
+    with pytest.raises(DataError, match=r"'bcgg'.*assink2016, bakdash2021, bcg, berkey1998"):
         datasets.load("bcgg")
     with pytest.raises(DataError, match="no data set"):
         datasets.load("../errors")
@@ -92,7 +92,7 @@ def test_describe_has_one_row_per_set():
     assert list(table.columns) == expected
     # Numbers of studies as the papers give them (districts for Konstantopoulos).
     studies = {"toy": 2, "konstantopoulos2011": 11, "assink2016": 17, "berkey1998": 5, "bcg": 13}
-    studies |= {"senn2013": 26, "ishak2007": 46}
+    studies |= {"senn2013": 26, "ishak2007": 46, "bakdash2021": 79}
     assert table.loc[list(studies), "studies"].to_dict() == studies
     assert table.loc["lim2014", "rows"] == 185
 
@@ -123,6 +123,8 @@ def test_effect_sizes_follow_from_the_raw_numbers():
     lim = datasets.load("lim2014")
     np.testing.assert_allclose(lim["yi"], np.arctanh(lim["ri"]), rtol=1e-13)
     np.testing.assert_allclose(lim["vi"], 1 / (lim["ni"] - 3), rtol=1e-14)
+    bakdash = datasets.load("bakdash2021")  # published with nine digits
+    np.testing.assert_allclose(bakdash["vi"], 1 / (bakdash["ni"] - 3), rtol=1e-7)
 
 
 def test_covariance_blocks_are_in_row_order():

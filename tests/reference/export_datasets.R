@@ -79,6 +79,11 @@ phylogeny <- ape::vcv(tree, corr = TRUE)
 used <- sort(unique(lim$species), method = "radix")
 save_correlation("lim2014", phylogeny[used, used])
 
+save_csv("bakdash2021", with(dat.bakdash2021, data.frame(
+  author = Author, year = Year, study = SampleID, measure = SA.measure.type, effect = Outcome,
+  ni = Sample.size.stats, yi = es.z, vi = vi.z
+)))
+
 versions <- lapply(c(metadat = "metadat", metafor = "metafor", ape = "ape"),
                    function(p) as.character(packageVersion(p)))
 write_json(list(versions = versions, r = as.character(getRversion()), datasets = sums),
