@@ -17,11 +17,11 @@ from mvmeta.errors import SpecificationError
 from mvmeta.inference.criteria import info_criteria
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import row_diagnostics
-from mvmeta.inference.profile import Profile
 from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
 from mvmeta.model import hypotheses
 from mvmeta.model.clustering import cluster_codes, cluster_labels
 from mvmeta.model.comparison import ComparisonMethods
+from mvmeta.model.component_methods import ComponentMethods
 from mvmeta.model.components import component_labels, vcomp_frame
 from mvmeta.model.deletion_methods import DeletionMethods
 from mvmeta.model.evidence_methods import EvidenceMethods
@@ -49,6 +49,7 @@ class MetaMixedLMResults(
     PredictionMethods,
     MarginalMeansMethods,
     RandomEffectMethods,
+    ComponentMethods,
     HeterogeneityMethods,
     DeletionMethods,
     EvidenceMethods,
@@ -596,70 +597,6 @@ class MetaMixedLMResults(
         return hypotheses.pairwise_test(
             self._inference.basis, levels, factor_labels or labels, term_name, method, alpha
         )
-
-    # -- variance components -------------------------------------------------------------
-
-    def profile(self, component: int | str) -> Profile:
-        """Profile likelihood of one variance component.
-
-        Parameters
-        ----------
-        component : int or str
-            Row of `vcomp`, or its name in `component_labels`, such as "study: sigma2".
-
-        Returns
-        -------
-        Profile
-            ``at(value)`` maximises over all other components; ``interval(alpha)`` gives limits.
-
-        Raises
-        ------
-        SpecificationError
-            If there is no such component, or it is fixed.
-        """
-        labels = list(self.component_labels)
-        known = (
-            component in labels if isinstance(component, str) else component in range(len(labels))
-        )
-        if not known:
-            raise SpecificationError(f"no component {component!r}; there are {', '.join(labels)}")
-        at = labels.index(component) if isinstance(component, str) else int(component)
-        if self.fit_.problem.fixed[at]:
-            raise SpecificationError(f"{labels[at]} is fixed: it has no profile")
-        return Profile(self.fit_, self.model.backend, at)
-
-    def vcomp_conf_int(self, alpha: float = 0.05, method: str = "profile") -> pd.DataFrame:
-        """Confidence intervals of the variance components.
-
-        Parameters
-        ----------
-        alpha : float
-            1 - coverage.
-        method : {"profile"}
-            Values at which the deviance, all other components estimated again, is within the
-            chi-square quantile of its minimum.
-
-        Returns
-        -------
-        DataFrame
-            Rows as `vcomp`, columns lower, upper, lower_at_edge, upper_at_edge (the edge of
-            the parameter space lies inside the interval); NaN for fixed components.
-
-        Raises
-        ------
-        SpecificationError
-            For another method.
-        """
-        if method != "profile":
-            raise SpecificationError(f"method= takes 'profile', got {method!r}")
-        out = pd.DataFrame(
-            {"lower": np.nan, "upper": np.nan, "lower_at_edge": False, "upper_at_edge": False},
-            index=self.vcomp.index,
-        )
-        for i in np.flatnonzero(~self.fit_.problem.fixed).tolist():
-            found = self.profile(i).interval(alpha)
-            out.iloc[i] = [found.lower, found.upper, found.lower_at_edge, found.upper_at_edge]
-        return out
 
     # -- output --------------------------------------------------------------------------
 

@@ -1,0 +1,62 @@
+"""Covariance of the components against metafor's inverse Hessian, and intervals made of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from dense_double import case_fit, load
+
+from mvmeta import MetaMixedLM, Random, SpecificationError, datasets
+from mvmeta.inference.component_wald import components_covariance, wald_limits
+from mvmeta.marginal.select import build_backend
+
+NUMERICAL_HESSIAN = 2e-3
+"""metafor's Hessian is by differences of the log-likelihood."""
+
+
+@pytest.mark.parametrize("name", ["b01_konst_3level_reml", "c01_berkey_un_reml"])
+def test_covariance_is_metafors(name):
+    fit, check = case_fit(name), load(name)["checks"]["components_vcov"]
+    ours = components_covariance(fit, build_backend(fit.problem))
+    want = np.array(check["matrix"], dtype=float)
+    scale = np.sqrt(np.outer(np.diag(want), np.diag(want)))
+    np.testing.assert_allclose(ours / scale, want / scale, atol=NUMERICAL_HESSIAN)
+
+
+def test_intervals_by_hand():
+    """Variance by its logarithm, correlation between its bounds by the logit."""
+    fit = case_fit("c01_berkey_un_reml")
+    cov = components_covariance(fit, build_backend(fit.problem))
+    lower, upper = wald_limits(fit, cov, alpha=0.1)
+    z, se = 1.6448536269514722, np.sqrt(np.diag(cov))
+    tau2, rho = fit.theta[0], fit.theta[2]
+    logs = np.log(tau2) + np.array([-z, z]) * se[0] / tau2
+    np.testing.assert_allclose([lower[0], upper[0]], np.exp(logs), rtol=1e-12)
+    place = (rho + 1) / 2
+    logits = np.log(place / (1 - place)) + np.array([-z, z]) * se[2] / 2 / (place * (1 - place))
+    np.testing.assert_allclose([lower[2], upper[2]], 2 / (1 + np.exp(-logits)) - 1, rtol=1e-12)
+
+
+def test_constants_are_nan_and_ties_share():
+    frame = datasets.load("konstantopoulos2011")
+    terms = [Random("1 | district/school", fixed={"sigma2": [None, 0.03]})]
+    res = MetaMixedLM.from_formula("yi ~ 1", frame, variance="vi", random=terms).fit()
+    table = res.vcomp_conf_int(method="wald")
+    assert table["lower"].isna().tolist() == [False, True]
+    tied = MetaMixedLM.from_formula(
+        "yi ~ 1",
+        frame.assign(wave=frame["year"]),
+        variance="vi",
+        random=["1 | district", "1 | wave"],
+        equal=["district", "wave"],
+    ).fit()
+    cov = tied.vcomp_cov()
+    assert cov.to_numpy().min() == cov.to_numpy().max() > 0
+    assert list(cov.index) == ["district: sigma2", "wave: sigma2"]
+
+
+def test_boundary_and_bad_input():
+    frame = pd.DataFrame({"y": [0.1, 0.3, -0.2, 0.25, 0.0, 0.1], "s": [1, 1, 2, 2, 3, 3]})
+    res = MetaMixedLM.from_formula("y ~ 1", frame, variance=0.05, groups="s").fit()
+    assert res.vcomp_conf_int(method="wald")[["lower", "upper"]].isna().all(axis=None)
+    with pytest.raises(SpecificationError, match="'profile' or 'wald'"):
+        res.vcomp_conf_int(method="exact")
