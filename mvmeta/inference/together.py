@@ -18,7 +18,7 @@ from mvmeta.likelihood.many import (
 from mvmeta.likelihood.orthonormal import orthonormal_basis
 from mvmeta.marginal.many import GROUP, ROW, ManyPlan, ManyRows, many_plan, many_sums
 from mvmeta.optimize.many import maximize_many
-from mvmeta.optimize.maximize import SMALL_START
+from mvmeta.optimize.starts import SMALL_START
 from mvmeta.optimize.status import Status
 
 PERFECT = 1e-20

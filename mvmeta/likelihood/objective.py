@@ -136,6 +136,17 @@ class Objective:
         sharing = problem.shared_working
         return at if sharing.trivial else at.shared(x, sharing)
 
+    def slopes(self, x: Floats, along: Sequence[Direction]) -> Floats:
+        """Derivatives of the log-likelihood at working `x` in the given directions of M, (m,)."""
+        self.n_evaluations += 1
+        pieces = self.problem.split_working(np.asarray(x, float))
+        charts = [t.structure.working for t in self.problem.terms]
+        gs = [c.matrix(w) for c, w in zip(charts, pieces, strict=True)]
+        sums = self.backend.factorize(gs).sums(self._a, (), along, pairs=False)
+        _, c, b = _generalized_least_squares(sums, self.problem.p)
+        projector = self._criteria[self.reml].projector(c)
+        return _gradient(sums.extra_trace, sums.extra_slope, projector, b)
+
     def _evaluate(
         self, x: Floats, charts: Sequence[Chart], pieces: Sequence[Floats], quick: bool = False
     ) -> Evaluation:
@@ -147,11 +158,7 @@ class Objective:
 
     def _finish(self, x: Floats, s: Sums, where: list[tuple[int, int]]) -> Evaluation:
         n, p = self.problem.n, self.problem.p
-        chol = _cholesky(s.gram[:p, :p])
-        half = _triangular_inverse(chol, lower=True)
-        c = half.T @ half
-        beta = c @ s.gram[:p, p]
-        b = np.append(-beta, 1.0)
+        chol, c, b = _generalized_least_squares(s, p)
         rss = float(b @ s.gram @ b)
         projector = self._criteria[self.reml].projector(c)
         expected = expected_information(s, projector)
@@ -165,7 +172,7 @@ class Objective:
             average=expected if s.slope_pairs is None else average_information(s, c, b),
             expected=expected,
             curvature=curvature_term(s, projector, b, where, len(s.trace)),
-            beta=self._r_inverse @ (self._ols + beta),
+            beta=self._r_inverse @ (self._ols - b[:p]),
             cov_beta=self._r_inverse @ c @ self._r_inverse.T,
         )
 
@@ -175,6 +182,14 @@ def least_squares(backend: MarginalCovariance) -> LeastSquares:
     found = Regression(backend.problem.x, backend.problem.y)
     arranged = backend.arrange_rows(found.rows)
     return LeastSquares(found.r, found.coefficients, found.residual_ss, arranged)
+
+
+def _generalized_least_squares(s: Sums, p: int) -> tuple[Floats, Floats, Floats]:
+    """Cholesky factor and inverse of X'NX, and b = (-beta, 1)."""
+    chol = _cholesky(s.gram[:p, :p])
+    half = _triangular_inverse(chol, lower=True)
+    c = half.T @ half
+    return chol, c, np.append(-(c @ s.gram[:p, p]), 1.0)
 
 
 def _cholesky(gram: Floats) -> Floats:

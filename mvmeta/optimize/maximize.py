@@ -1,30 +1,20 @@
 """The maximum of the likelihood: starts, ascents, and a certificate of what was reached."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from mvmeta._typing import Bools, Floats
-from mvmeta.errors import SpecificationError
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
-from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, Local, ascend
-from mvmeta.optimize.ridge import straightened
+from mvmeta.optimize.climb import climb
+from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, ascend
+from mvmeta.optimize.starts import BOUNDS_UP_TO, EXTRA_STARTS_UP_TO, alone, box_of, start_values
 from mvmeta.optimize.status import Status
-from mvmeta.structures.base import CovarianceStructure
+from mvmeta.optimize.sweep import axes, hills, revived
 
-EXTRA_STARTS_UP_TO = 2000
-"""Rows up to which every term is tried by itself: that costs milliseconds there. Larger data
-sets get further starts only for terms with correlations or ranges."""
-BOUNDS_UP_TO = 50
-"""Rows up to which starts near the bounds of correlations are tried as well: they double the
-work, and one small design in a hundred needs them."""
-NEAR = 0.9
-"""Share of the way from 0 to its bound at which a correlation starts."""
-SMALL_START = 1e-3
-"""Size, relative to the main start, of what an extra start makes small."""
 SAME_MAXIMUM = 1e-6
 """Log-likelihoods closer than this belong to the same maximum."""
 LEVEL = 1e-9
@@ -105,12 +95,10 @@ def maximize(
         If M is positive definite at none of the starts.
     """
     problem = objective.problem
-    box = _box(objective)
-    lead = problem.shared_working.lead
-    starts = [lead(x) for x in _starts(objective)] if start is None else [problem.to_working(start)]
+    box = box_of(objective)
     ascents: list[Ascent] = []
-    for x in starts:
-        known = max((a.at.loglik for a in ascents if a.done), default=np.inf)
+    for x in _starts(objective, box) if start is None else [problem.to_working(start)]:
+        known = [a.at for a in ascents if a.done]
         try:
             ascents.append(
                 climb(objective, x, box, maxiter=maxiter, tol=tol, report=report, known=known)
@@ -119,6 +107,12 @@ def maximize(
             continue
     if not ascents:
         raise NotPositiveDefiniteError
+    if start is None:
+        ascents += _revived(
+            objective,
+            _best(ascents),
+            partial(climb, box=box, maxiter=maxiter, tol=tol, report=report),
+        )
     best = _best(ascents)
     best = _drop_inert(objective, best, box, maxiter, tol)
     theta = problem.to_natural(best.at.x)
@@ -138,152 +132,33 @@ def maximize(
     )
 
 
+def _starts(objective: Objective, box: Box) -> Iterator[Floats]:
+    """The main start, one on every hill along a correlation or range, and corners."""
+    lead = objective.problem.shared_working.lead
+    starts = [lead(x) for x in start_values(objective)]
+    yield starts[0]
+    if objective.problem.n <= EXTRA_STARTS_UP_TO:
+        for axis in axes(objective):
+            bases = starts[:1]
+            if objective.problem.n <= BOUNDS_UP_TO:
+                bases.append(alone(objective, axis.index))
+            yield from hills(objective, bases, box, axis)
+    yield from starts[1:]
+
+
+def _revived(objective: Objective, best: Ascent, go: Callable[..., Ascent]) -> list[Ascent]:
+    """Ascents from a maximum with a variance of 0 that is none at another range."""
+    if objective.problem.n > EXTRA_STARTS_UP_TO:
+        return []
+    starts = [revived(objective, best.at.x, axis) for axis in axes(objective)]
+    return [go(objective, x) for x in starts if x is not None]
+
+
 def _best(ascents: Sequence[Ascent]) -> Ascent:
     """The highest, and of those that differ by rounding one that is a maximum."""
     top = max(a.at.loglik for a in ascents)
     level = [a for a in ascents if a.at.loglik > top - LEVEL * max(1.0, abs(top))]
     return max(level, key=lambda a: (a.done, a.at.loglik))
-
-
-def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
-    objective: Objective,
-    start: Floats,
-    box: Box,
-    *,
-    maxiter: int,
-    tol: float,
-    report: Callable[[Iteration], None] | None = None,
-    known: float = np.inf,
-) -> Ascent:
-    """`ascend` from one start; in large data sets by quick evaluations until the last one."""
-    go = partial(ascend, box=box, tol=tol, report=report)
-    if objective.problem.n <= QUICK_ABOVE:
-        first = go(objective.working, start, known=known, maxiter=min(maxiter, PATIENCE))
-        used = first.history[-1].evaluations
-        if first.done or first.stalled or not PATIENCE <= used < maxiter:
-            return first
-        last = _follow_ridge(objective, first, maxiter - used, tol)
-        if last is None:
-            last = go(objective.working, first.at.x, known=known, maxiter=maxiter - used)
-        return replace(last, history=[*first.history, *last.history])
-    quick = partial(objective.working, quick=True)
-    first = go(quick, start, polish=False, maxiter=maxiter, tol=max(tol, LAST_STEP))
-    # the evaluation that a last step needs anyway is the full one
-    x = first.at.x + first.local.step(0.0)[0] if first.done else first.at.x
-    last = go(objective.working, x, polish=False, maxiter=maxiter)
-    return replace(last, history=[*first.history, *last.history])
-
-
-def _follow_ridge(objective: Objective, first: Ascent, maxiter: int, tol: float) -> Ascent | None:
-    """Go on from `first` in coordinates in which ridges are straight; None without such."""
-    straight = straightened(objective)
-    if straight is None:
-        return None
-    problem, other = objective.problem, straight.problem
-    x = other.to_working(problem.to_natural(first.at.x))
-    far = ascend(straight.working, x, _box(straight), maxiter=maxiter, tol=tol)
-    objective.n_evaluations += straight.n_evaluations
-    at = objective.working(problem.to_working(other.to_natural(far.at.x)))
-    return Ascent(at, Local(at, _box(objective)), far.done, far.stalled, far.history)
-
-
-PATIENCE = 40
-"""Evaluations after which an ascent that has not ended may be on a ridge."""
-LAST_STEP = 1e-6
-"""Decrement from which one more step most likely leads to the maximum."""
-QUICK_ABOVE = 2000
-"""Rows above which the expected information without its O(p / n) correction is good enough to
-climb by."""
-
-
-def _box(objective: Objective) -> Box:
-    structures, join = (
-        [t.structure for t in objective.problem.terms],
-        objective.problem.join_working,
-    )
-    scale = np.sqrt(variance_scale(objective))
-    return Box(
-        lower=join([s.working.lower for s in structures]),
-        upper=join([s.working.upper for s in structures]),
-        unit=scale ** join([s.units() for s in structures]),
-    )
-
-
-def variance_scale(objective: Objective) -> float:
-    """A variance of the size of the data's: of residuals, else of the sampling errors, else 1."""
-    mean = objective.problem.mean_variance
-    residual = objective.residual_variance
-    if residual > ROUNDING * max(mean, objective.problem.mean_square):
-        return residual
-    return mean if mean > 0 else 1.0
-
-
-ROUNDING = 1e-20
-"""Residual variance, relative to y and V, that is rounding error of a perfect fit."""
-
-
-def _starts(objective: Objective) -> list[Floats]:
-    scale = variance_scale(objective)
-    structures = [t.structure for t in objective.problem.terms]
-    lists = [s.starts(scale) for s in structures]
-    out = [_join([x[0] for x in lists])]
-    if not len(out[0]):
-        return out
-    if objective.problem.n > EXTRA_STARTS_UP_TO:
-        return out + _few_more(structures, lists, scale)
-    if objective.problem.n <= BOUNDS_UP_TO:
-        pairs = zip(structures, lists, strict=True)
-        lists = [[*options, *_near_bounds(s, options)] for s, options in pairs]
-    small = [s.starts(scale * SMALL_START)[0] for s in structures]
-    main = [x[0] for x in lists]
-    for t, options in enumerate(lists):
-        others = small if len(structures) > 1 else main
-        picks = [options[0], *options[1:]] if len(structures) > 1 else options[1:]
-        out += [_join([*others[:t], x, *others[t + 1 :]]) for x in picks]
-    if len(structures) > 2:
-        out += [_join([*main[:t], small[t], *main[t + 1 :]]) for t in range(len(main))]
-    return [*out, _join(small)]
-
-
-def _few_more(
-    structures: Sequence[CovarianceStructure], lists: Sequence[list[Floats]], scale: float
-) -> list[Floats]:
-    """For large data sets: only where correlations or ranges can make several maxima.
-
-    Each such term by itself with all others small, and everything small.
-    """
-    curved = [t for t, s in enumerate(structures) if any(c.power == 0 for c in s.components)]
-    if not curved:
-        return []
-    small = [s.starts(scale * SMALL_START)[0] for s in structures]
-    alone = [[*small[:t], lists[t][0], *small[t + 1 :]] for t in curved]
-    others = [
-        [*(x[0] for x in lists[:t]), small[t], *(x[0] for x in lists[t + 1 :])] for t in curved
-    ]
-    return [_join(x) for x in [*alone, *others, small]]
-
-
-def _near_bounds(structure: CovarianceStructure, options: list[Floats]) -> list[Floats]:
-    """Starts with one correlation near a bound: where it is the only one, from all `options`."""
-    ends = [
-        (j, NEAR * bound)
-        for j, c in enumerate(structure.components)
-        for bound in (c.lower, c.upper)
-        if c.power == 0 and np.isfinite([c.lower, c.upper]).all() and bound != 0
-    ]
-    ends = [(j, value) for j, value in ends if not structure.fixed[j]]
-    out: list[Floats] = []
-    for x in options if len({j for j, _ in ends}) == 1 else options[:1]:
-        for j, value in ends:
-            theta = structure.to_natural(x).copy()
-            theta[j] = value
-            try:
-                start = structure.to_working(theta)
-            except SpecificationError:  # out of reach of the other correlations
-                continue
-            if not any(np.array_equal(start, other) for other in out):
-                out.append(start)
-    return out
 
 
 def _drop_inert(objective: Objective, best: Ascent, box: Box, maxiter: int, tol: float) -> Ascent:
@@ -303,7 +178,8 @@ def _drop_inert(objective: Objective, best: Ascent, box: Box, maxiter: int, tol:
 def _boundary(objective: Objective, theta: Floats) -> Bools:
     problem = objective.problem
     pieces = zip(problem.terms, problem.split(theta), strict=True)
-    return _join([t.structure.on_boundary(x) for t, x in pieces]).astype(bool)
+    edges = [t.structure.on_boundary(x) for t, x in pieces]
+    return np.concatenate(edges).astype(bool) if edges else np.empty(0, dtype=bool)
 
 
 def _flat_components(objective: Objective, best: Ascent, box: Box) -> Bools:
@@ -327,6 +203,10 @@ the relative change that counts as none."""
 def _status(best: Ascent, boundary: Bools, inert: Bools) -> Status:
     if not len(best.at.x):
         return Status.NOTHING_TO_ESTIMATE
+    if best.kink:
+        return Status.KINK
+    if best.endless:
+        return Status.AT_INFINITY
     if not best.done:
         return Status.NO_PROGRESS if best.stalled else Status.MAXIMUM_ITERATIONS
     if (inert & ~boundary).any():
@@ -342,7 +222,3 @@ def _others(objective: Objective, ascents: Sequence[Ascent], best: Ascent) -> li
         if a.done and not a.local.saddle and below > SAME_MAXIMUM and new:
             out.append(OtherMaximum(objective.problem.to_natural(a.at.x), below))
     return out
-
-
-def _join(pieces: Sequence[Floats] | Sequence[Bools]) -> Floats:
-    return np.concatenate([np.asarray(p, dtype=float) for p in pieces]) if pieces else np.empty(0)

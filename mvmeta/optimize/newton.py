@@ -9,8 +9,8 @@ where that term makes even the latter indefinite, as it does near saddles, the e
 the observed information are taken by their size.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ from mvmeta._typing import Bools, Floats
 from mvmeta.likelihood.objective import Evaluation
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.boxqp import box_step
+from mvmeta.optimize.uphill import rises
 
 DECREMENT = 1e-10
 """Newton decrement g'inv(I)g over the free parameters below which a point is a maximum."""
@@ -99,6 +100,12 @@ class Ascent:
     stalled : bool
         No step increased the likelihood any more.
     history : list of Iteration
+    known : bool
+        It was about to end at a maximum that was known before, and was cut short.
+    endless : bool
+        It ended on its way to infinity, close to the limit of the likelihood.
+    kink : bool
+        It ended at a kink, from which the likelihood falls on both sides.
     """
 
     at: Evaluation
@@ -106,6 +113,21 @@ class Ascent:
     done: bool
     stalled: bool
     history: list[Iteration] = field(default_factory=list)
+    known: bool = False
+    endless: bool = False
+    kink: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no reason to go on."""
+        return self.done or self.stalled or self.known
+
+
+def joined(first: Ascent, then: Ascent) -> Ascent:
+    """`then` with the history of `first` before its own."""
+    used = first.history[-1].evaluations
+    later = [replace(row, evaluations=used + row.evaluations) for row in then.history]
+    return replace(then, history=[*first.history, *later])
 
 
 def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
@@ -116,7 +138,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
     maxiter: int,
     tol: float = DECREMENT,
     report: Callable[[Iteration], None] | None = None,
-    known: float = np.inf,
+    known: Sequence[Evaluation] = (),
     polish: bool = True,
 ) -> Ascent:
     """Climb from `start` to a local maximum.
@@ -133,8 +155,8 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         Decrement at which to stop; Newton steps from there on polish the maximum.
     report : callable, optional
         Called with every iteration.
-    known : float
-        Log-likelihood of a maximum found before; an ascent that is about to end there stops.
+    known : sequence of Evaluation
+        Maxima found before; an ascent that is about to end at one of them stops.
     polish : bool
         Take further Newton steps at the maximum until they change nothing.
     """
@@ -147,8 +169,8 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         if report is not None:
             report(history[-1])
         close = local.decrement < tol
-        if _leads_to(known, at, local):
-            return Ascent(at, local, False, False, history)
+        if any(_leads_to(there, at, local) for there in known):
+            return Ascent(at, local, False, False, history, known=True)
         done = close and not local.saddle and (local.decrement < POLISH or not polish)
         if done or count >= maxiter:
             return Ascent(at, local, close and not local.saddle, False, history)
@@ -162,10 +184,16 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         at = new
 
 
-def _leads_to(known: float, at: Evaluation, local: "Local") -> bool:
-    """Whether the quadratic model has its maximum at the height of the one known already."""
-    ahead = at.loglik + local.decrement / 2
-    return local.decrement < CERTAIN and local.smallest > FLAT and abs(ahead - known) < SAME
+def _leads_to(known: Evaluation, at: Evaluation, local: "Local") -> bool:
+    """Whether the quadratic model has its maximum at the height of the one known already.
+
+    Where M is linear in the parameters, also whether the way there is uphill throughout.
+    """
+    if local.decrement < CERTAIN and local.smallest > FLAT:
+        ahead = at.loglik + local.decrement / 2
+        if abs(ahead - known.loglik) < SAME:
+            return True
+    return not at.curvature.any() and rises(at, known)
 
 
 def _advance(

@@ -1,20 +1,23 @@
-"""The same likelihood in coordinates in which endless ridges are straight.
+"""The same likelihood in coordinates in which ridges are straight.
 
 Where the data look like an intrinsic process, whose contrasts have variances that grow with
 the distance, REML has no finite maximum: it tends to a limit as variance and range grow in
-proportion.  Newton steps follow a bent ridge by small steps and a straight one by a constant
-factor each.
+proportion.  And where the first pivots of a triangular factor are nearly 0, its columns turn
+into each other along circles.  Newton steps follow a bent ridge by small steps and a straight
+one by a constant factor each.
 """
 
 from dataclasses import replace
 
+from mvmeta._typing import Floats
 from mvmeta.likelihood.objective import Objective
 
 
-def straightened(objective: Objective) -> Objective | None:
-    """Return `objective` in straight coordinates; None where no term has such a ridge."""
+def straightened(objective: Objective, theta: Floats) -> Objective | None:
+    """Return `objective` in coordinates that are straight at natural `theta`, if there are any."""
     problem = objective.problem
-    structures = [t.structure.straightened() for t in problem.terms]
+    pieces = zip(problem.terms, problem.split(theta), strict=True)
+    structures = [t.structure.straightened(x) for t, x in pieces]
     if all(s is None for s in structures):
         return None
     terms = tuple(

@@ -12,6 +12,14 @@ class Status(Enum):
         "others a zero gradient and positive curvature"
     )
     NOTHING_TO_ESTIMATE = "no components to estimate"
+    KINK = (
+        "maximum reached at a kink: a range equals a distance, and the likelihood falls on both "
+        "sides of it"
+    )
+    AT_INFINITY = (
+        "no finite maximum: the likelihood tends to a limit as a variance and a range grow "
+        "together without end; stopped close to the limit"
+    )
     NOT_IDENTIFIED = "maximum reached, but the likelihood is flat in some components"
     MAXIMUM_ITERATIONS = "stopped at the iteration limit before the maximum was reached"
     NO_PROGRESS = "stopped: no step increases the likelihood, yet the gradient is not zero"
@@ -19,4 +27,4 @@ class Status(Enum):
     @property
     def converged(self) -> bool:
         """Whether the point is a maximum."""
-        return self not in (Status.MAXIMUM_ITERATIONS, Status.NO_PROGRESS)
+        return self not in (Status.AT_INFINITY, Status.MAXIMUM_ITERATIONS, Status.NO_PROGRESS)

@@ -92,6 +92,13 @@ class GapCorrelation(PowerCorrelation):
     def to_natural(self, r: Floats) -> Floats:
         return np.asarray(r**self.h)
 
+    def sweep(self) -> tuple[Floats, Floats]:
+        # correlations of 1/2 over short and long gaps, and hardly any or nearly full ones
+        gaps = self._positive if self._positive.size else np.ones(1)
+        at = [(gap, 0.5) for gap in np.quantile(gaps, [0.0, 0.25, 0.5, 1.0])]
+        at += [(gaps.min(), 0.1), (gaps.max(), 0.8), (gaps.max(), 0.95)]
+        return np.unique([level ** (1.0 / (self.h * gap)) for gap, level in at]), np.empty(0)
+
     def starts(self) -> list[Floats]:
         gaps = self._positive if self._positive.size else np.ones(1)
         at = [(np.median(gaps), 0.5), (gaps.min(), 0.1), (gaps.max(), 0.9)]

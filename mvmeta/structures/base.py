@@ -55,6 +55,29 @@ class Component:
     power: int = 2
 
 
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A working parameter along which the likelihood may have several maxima.
+
+    Attributes
+    ----------
+    index : int
+        Which working parameter of the structure.
+    values : ndarray, shape (m,)
+        Where to look, rising; close enough to see every hill.
+    kinks : ndarray, shape (k,)
+        Where G is not differentiable, rising.
+    scale : int or None
+        The working parameter that G is proportional to: where it is 0, the swept one is
+        without effect.
+    """
+
+    index: int
+    values: Floats
+    kinks: Floats
+    scale: int | None = None
+
+
 class Chart(ABC):
     """A coordinate system for G: bounds, value and closed-form derivatives."""
 
@@ -159,6 +182,10 @@ class CovarianceStructure(Chart):
         """Power of the unit of y by which each *working* parameter scales, shape (J,)."""
         return np.array([float(c.power) for c in self.components])
 
+    def sweep(self) -> Sweep | None:
+        """Return the working parameter to sweep for several maxima; None without such."""
+        return None
+
     def separable(self) -> "CovarianceStructure":
         """Return the same natural chart with a working chart that moves one component each.
 
@@ -167,14 +194,18 @@ class CovarianceStructure(Chart):
         """
         return self
 
-    def straightened(self) -> "CovarianceStructure | None":
-        """Return the same natural chart with a working chart in which its ridge is straight.
+    def straightened(self, theta: Floats) -> "CovarianceStructure | None":
+        """Return the same natural chart with a working chart in which ridges are straight.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (n_components,)
+            Where an ascent in the working chart goes on and on by small steps.
 
         Returns
         -------
         CovarianceStructure or None
-            None where the likelihood has no ridge on which a variance and a correlation
-            parameter grow together without end.
+            None where the working chart is as good as any.
         """
         return None
 
@@ -199,6 +230,11 @@ class CovarianceStructure(Chart):
     @abstractmethod
     def starts(self, scale: float) -> list[Floats]:
         """Working start values, the main one first; `scale` is a variance of the size of y's."""
+
+    def like(self, g: Floats) -> list[Floats]:
+        """Working start values at which G is like a rough estimate `g` (q, q) of it."""
+        del g
+        return []
 
     def root(self, theta: Floats) -> Floats:
         """Return R with R R' = G(theta), shape (q, q), for natural `theta`; G may be singular."""

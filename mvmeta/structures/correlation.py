@@ -8,6 +8,9 @@ import numpy as np
 from mvmeta._typing import Floats
 from mvmeta.structures.base import Chart
 
+BETWEEN = np.array([0.0, 0.03, 0.15, 0.3, 0.5, 0.7, 0.85, 0.97, 1.0])
+"""Shares of the range of a correlation at which to look for maxima: closer near its ends."""
+
 
 class Correlation(Chart):
     """A correlation matrix R (q, q) as a function of m parameters; its own natural chart.
@@ -42,6 +45,11 @@ class Correlation(Chart):
     def separable(self) -> "Correlation":
         """Return the same R with a working chart that moves one parameter each."""
         return self
+
+    def sweep(self) -> tuple[Floats, Floats]:
+        """Values of a single working parameter at which to look for maxima, and its kinks."""
+        low, high = float(self.working.lower[0]), float(self.working.upper[0])
+        return low + (high - low) * BETWEEN, np.empty(0)
 
     @abstractmethod
     def starts(self) -> list[Floats]:

@@ -11,6 +11,9 @@ from mvmeta.structures.correlation import Correlation
 VANISHING = 1e-60
 """Working range taken as 0: below it powers of 1/w overflow and R has its limit anyway."""
 
+CLOSE = 96
+"""Ranges up to which a correlation that ends at its range is tried at each distance."""
+
 
 class Profile(ABC):
     """The shape f of a correlation function, in terms of ``s = (scale d / rho)^power``.
@@ -27,12 +30,15 @@ class Profile(ABC):
         Limit of s f(s) for large s: 0 unless f decays like tail / s.
     compact : bool
         Whether f is 0 from s = 1 on, where a derivative jumps.
+    kinked : bool
+        Whether the first derivative does.
     """
 
     power: float = 1.0
     scale: float = 1.0
     tail: float = 0.0
     compact: bool = False
+    kinked: bool = False
 
     @abstractmethod
     def evaluate(self, s: Floats) -> tuple[Floats, Floats, Floats]:
@@ -65,6 +71,7 @@ class LinearProfile(Profile):
     """``1 - d/rho`` up to rho, then 0; at d = rho the slope jumps, and 0 is given."""
 
     compact = True
+    kinked = True
 
     def evaluate(self, s: Floats) -> tuple[Floats, Floats, Floats]:
         near = s < 1
@@ -140,6 +147,18 @@ class RangeWeight(Chart):
         return np.divide(1.0, self.k, out=np.zeros_like(self.k), where=self.k > 0)
 
 
+def range_sweep(chart: RangeWeight, distances: Floats) -> Floats:
+    """W of ranges to look at: the smallest of the `distances` (rising), then ever fewer.
+
+    A single pair of close sites can make a maximum of its own, at a range of its distance; of
+    ranges many pairs respond to a few suffice.
+    """
+    rank = np.minimum(2 ** np.arange(len(distances).bit_length() + 1), len(distances)) - 1
+    beyond = np.array([1.4, 3.0, 15.0]) * distances[-1]
+    ranges = np.concatenate([[distances[0] / 2.0], distances[rank], beyond])
+    return np.unique(chart.weight(ranges))
+
+
 class RangeCorrelation(Correlation):
     """``R_ij = f(d_ij / rho)``, rho >= 0.
 
@@ -207,6 +226,17 @@ class RangeCorrelation(Correlation):
 
     def to_natural(self, r: Floats) -> Floats:
         return self._working.range(r)
+
+    def sweep(self) -> tuple[Floats, Floats]:
+        distances = np.unique(self.distance[self.distance > 0])
+        if not distances.size:
+            return np.array([0.5]), np.empty(0)
+        chart = self._working
+        if not self.profile.compact:
+            return range_sweep(chart, distances), np.empty(0)
+        kinks = chart.weight(distances) if self.profile.kinked else np.empty(0)
+        evenly = np.quantile(distances, np.linspace(0.0, 1.0, CLOSE), method="nearest")
+        return np.union1d(chart.weight(evenly), range_sweep(chart, distances)), kinks
 
     def starts(self) -> list[Floats]:
         positive = self.distance[self.distance > 0]

@@ -50,10 +50,20 @@ class FactorAnalytic(CovarianceStructure):
         return out
 
     def starts(self, scale: float) -> list[Floats]:
-        # Loadings of 0 are a stationary point; which levels oppose the others decides between
-        # local maxima.
+        # Loadings of 0 are a stationary point; which levels oppose the others, or dominate the
+        # factor, decides between local maxima.
         signs = [np.ones(self.q)]
         if self.q > 1:
             signs += [np.where(np.arange(self.q) == j, -1.0, 1.0) for j in range(self.q)]
+            signs += [np.where(np.arange(self.q) == j, 1.4, 0.1) for j in range(self.q)]
         psi = np.full(self.q, scale / 2.0)
         return [np.concatenate([np.sqrt(scale / 2.0) * s, psi]) for s in signs]
+
+    def like(self, g: Floats) -> list[Floats]:
+        # the principal axes of g as factors, what they leave as specific variances
+        values, vectors = np.linalg.eigh(g)
+        out = []
+        for j in (-1, -2):
+            loading = vectors[:, j] * np.sqrt(max(values[j], 0.0))
+            out.append(np.concatenate([loading, np.maximum(g.diagonal() - loading**2, 0.0)]))
+        return out

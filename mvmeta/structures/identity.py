@@ -62,6 +62,9 @@ class Diagonal(CovarianceStructure):
         out[index, index, index] = 1.0
         return out
 
+    def like(self, g: Floats) -> list[Floats]:
+        return [g.diagonal().copy()]
+
     def starts(self, scale: float) -> list[Floats]:
         axes = np.where(np.eye(self.q) > 0, 1.0, SMALL)
         return [scale * x for x in (np.ones(self.q), *(axes if self.q > 1 else []))]

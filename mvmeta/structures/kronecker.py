@@ -6,7 +6,7 @@ import numpy as np
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.structures.base import Chart, CovarianceStructure, matrix_root
+from mvmeta.structures.base import Chart, CovarianceStructure, Sweep, matrix_root
 
 MOST_ENTRIES = 2**27
 """Numbers (1 GiB of them) that the derivatives of one product may hold."""
@@ -99,6 +99,9 @@ class Kronecker(CovarianceStructure):
 
     def units(self) -> Floats:
         return self.structure.units()
+
+    def sweep(self) -> Sweep | None:
+        return self.structure.sweep()
 
     def separable(self) -> CovarianceStructure:
         return Kronecker(self.correlation, self.outer, self.structure.separable())

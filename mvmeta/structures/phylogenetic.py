@@ -8,7 +8,7 @@ from mvmeta._typing import Floats
 from mvmeta.structures.base import Chart, CovarianceStructure, register
 from mvmeta.structures.checks import known_matrix
 from mvmeta.structures.correlation import Correlation, LinearComponents, LinearCorrelation
-from mvmeta.structures.decay import ExponentialProfile, RangeWeight
+from mvmeta.structures.decay import ExponentialProfile, RangeWeight, range_sweep
 from mvmeta.structures.scaled import ScaledCorrelation, StraightRange
 
 
@@ -95,6 +95,12 @@ class DecayRate(Correlation):
         with np.errstate(divide="ignore"):
             return np.asarray((1.0 - r) / r / self._working.median)
 
+    def sweep(self) -> tuple[Floats, Floats]:
+        positive = self.distance[self.distance > 0]
+        if not positive.size:
+            return np.array([0.5]), np.empty(0)
+        return range_sweep(self._working, np.unique(positive)), np.empty(0)
+
     def starts(self) -> list[Floats]:
         return [np.array([w]) for w in (0.5, 0.1, 0.9)]
 
@@ -122,5 +128,6 @@ class OrnsteinUhlenbeck(ScaledCorrelation):
         np.fill_diagonal(distance, 0.0)
         super().__init__(labels, DecayRate(distance))
 
-    def straightened(self) -> CovarianceStructure:
+    def straightened(self, theta: Floats) -> CovarianceStructure:
+        del theta  # a ridge of variance and rate is straight everywhere
         return StraightRange(self.labels, self.correlation)

@@ -1,12 +1,13 @@
 """Any structure with some natural parameters held at given values."""
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.structures.base import Chart, CovarianceStructure, RestrictedChart
+from mvmeta.structures.base import Chart, CovarianceStructure, RestrictedChart, Sweep
 
 
 class _Restricted(RestrictedChart):
@@ -39,6 +40,16 @@ class _Restricted(RestrictedChart):
     def units(self) -> Floats:
         """Powers of the unit of y by which the free coordinates scale."""
         return self._separable.units()[self._free]
+
+    def sweep(self) -> Sweep | None:
+        """The sweep of the structure, if its parameter is free."""
+        sweep = self._separable.sweep()
+        if sweep is None or not self._free[sweep.index]:
+            return None
+        scale = sweep.scale
+        if scale is not None:
+            scale = int(self._free[:scale].sum()) if self._free[scale] else None
+        return replace(sweep, index=int(self._free[: sweep.index].sum()), scale=scale)
 
     def starts(self, scale: float) -> list[Floats]:
         """Start values of the structure, those that differ in pinned components alone once."""
@@ -112,6 +123,9 @@ class Pinned(CovarianceStructure):
 
     def units(self) -> Floats:
         return self._coordinates.units()
+
+    def sweep(self) -> Sweep | None:
+        return self._coordinates.sweep()
 
     def starts(self, scale: float) -> list[Floats]:
         return self._coordinates.starts(scale)

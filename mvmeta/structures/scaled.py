@@ -12,7 +12,7 @@ import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.structures.base import Chart, Component, CovarianceStructure
+from mvmeta.structures.base import Chart, Component, CovarianceStructure, Sweep
 from mvmeta.structures.checks import unique_labels
 from mvmeta.structures.correlation import Correlation
 
@@ -264,6 +264,12 @@ class ScaledCorrelation(CovarianceStructure):
         out[: self.n_scales] = 1.0 if self.heteroscedastic else 2.0
         return out
 
+    def sweep(self) -> Sweep | None:
+        if len(self.correlation.levels) != 1 or not isinstance(self.working, _Scaled):
+            return None
+        scale = 0 if self.n_scales == 1 else None
+        return Sweep(self.n_scales, *self.correlation.sweep(), scale=scale)
+
     def separable(self) -> CovarianceStructure:
         return ScaledCorrelation(
             self.labels, self.correlation.separable(), heteroscedastic=self.heteroscedastic
@@ -279,6 +285,11 @@ class ScaledCorrelation(CovarianceStructure):
             sizes = np.where(np.eye(self.q) > 0, 0.1, 1.0) * size
             out += [np.concatenate([row, shapes[0]]) for row in sizes]
         return out
+
+    def like(self, g: Floats) -> list[Floats]:
+        if self.n_scales == 1:
+            return []
+        return [np.concatenate([np.sqrt(g.diagonal()), r]) for r in self.correlation.starts()]
 
 
 class StraightRange(ScaledCorrelation):

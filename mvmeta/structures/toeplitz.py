@@ -128,8 +128,8 @@ class Autocorrelations(LagCorrelations):
 
     def starts(self) -> list[Floats]:
         m = self.q - 1
-        first = 0.5 * np.eye(m)[:1].sum(axis=0)
-        return [np.zeros(m), *([first, -first] if m else [])]
+        first = np.eye(m)[:1].sum(axis=0)
+        return [np.zeros(m), *(r * first for r in (0.5, -0.5) if m)]
 
 
 def partial_autocorrelations(rho: Floats) -> Floats:

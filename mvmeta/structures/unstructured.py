@@ -139,8 +139,33 @@ class Unstructured(ScaledCorrelation):
         at = (self._factor.row, self._factor.column)
         return [np.sqrt(scale) * np.diag(d)[at] for d in diagonals]
 
+    def like(self, g: Floats) -> list[Floats]:
+        sd = np.sqrt(g.diagonal())
+        r = g / np.outer(sd, sd)
+        np.fill_diagonal(r, 1.0)
+        column, row = np.triu_indices(self.q, 1)
+        return [self.to_working(np.concatenate([sd**2, np.clip(r[row, column], -1.0, 1.0)]))]
+
     def root(self, theta: Floats) -> Floats:
         return self._factor.factor(self.to_working(theta))
+
+    def straightened(self, theta: Floats) -> CovarianceStructure | None:
+        """Return UN with the levels of L in an order that has its large pivots first.
+
+        Where a pivot of L is near 0 but its column is not, that column can be turned into
+        later ones at hardly any change of G, along a circle.  With pivots in falling order the
+        column of a small pivot is small.
+
+        Returns
+        -------
+        CovarianceStructure or None
+            None if the levels are in such an order already.
+        """
+        order = pivot_order(self.matrix(theta))
+        if (order == np.arange(self.q)).all():
+            return None
+        everything = ~np.eye(self.q, dtype=bool)
+        return _ZeroPattern(self.labels, everything, np.ones(self.q, dtype=bool), order)
 
     def restricted(self, values: Floats) -> CovarianceStructure | None:
         """Return UN with the variances and correlations that are pinned at 0 left out of L.
@@ -187,6 +212,10 @@ class _ZeroPattern(Unstructured):
             self.q, support[:, order] & (np.arange(self.q) <= position[:, None])
         )
 
+    def straightened(self, theta: Floats) -> CovarianceStructure | None:
+        del theta  # the order of the levels is what keeps the zeros
+        return None
+
     def to_working(self, theta: Floats) -> Floats:
         theta = self.check(theta)
         order = self._order
@@ -202,6 +231,19 @@ class _ZeroPattern(Unstructured):
         axes = [np.where(levels == j, 1.0, 0.1) for j in np.unique(levels)]
         sizes = [np.ones(len(levels)), *(axes if len(axes) > 1 else [])]
         return [np.sqrt(scale) * np.where(diagonal, size, 0.0) for size in sizes]
+
+
+def pivot_order(g: Floats) -> Ints:
+    """Order of the rows of a positive semi-definite g (q, q) with the largest pivots first."""
+    rest, order = g.copy(), np.arange(len(g))
+    for k in range(len(g)):
+        best = k + int(np.argmax(rest[order[k:], order[k:]]))
+        order[[k, best]] = order[[best, k]]
+        pivot = order[k]
+        if rest[pivot, pivot] <= 0:
+            break
+        rest = rest - np.outer(rest[:, pivot], rest[pivot]) / rest[pivot, pivot]
+    return order
 
 
 def zero_preserving_order(linked: Bools) -> Ints | None:

@@ -11,7 +11,7 @@ from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.likelihood.criterion import criterion
 from mvmeta.likelihood.objective import Objective
-from mvmeta.marginal.base import NotPositiveDefiniteError
+from mvmeta.marginal.base import Direction, NotPositiveDefiniteError
 from mvmeta.marginal.select import build_backend
 from tests.problems import PROBLEMS, intercept, interior, make, matrices
 from tests.tolerances import ALGEBRA, DERIVATIVE, OBJECTIVE
@@ -138,6 +138,22 @@ def test_gradient_and_observed_information(name, reml, chart):
     size = np.abs(hessian).max(initial=0.1)
     assert_allclose(here.observed, -hessian, rtol=DERIVATIVE, atol=DERIVATIVE * size)
     assert_allclose(here.observed, here.observed.T, rtol=ALGEBRA, atol=ALGEBRA * size)
+
+
+@each_problem
+@each_criterion
+def test_slopes_in_given_directions_are_the_gradient(name, reml):
+    objective = objective_of(name, reml)
+    _, x = at_interior(objective, "working")
+    problem = objective.problem
+    pieces = zip(problem.terms, problem.split_working(x), strict=True)
+    along = [
+        Direction(t, k)
+        for t, (term, w) in enumerate(pieces)
+        for k in term.structure.working.jacobian(w)
+    ]
+    gradient = objective.working(x).gradient
+    assert_allclose(objective.slopes(x, along), gradient, rtol=OBJECTIVE, atol=1e-10)
 
 
 def test_expected_information_is_the_mean_of_the_observed():

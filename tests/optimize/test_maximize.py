@@ -13,8 +13,9 @@ from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.likelihood.objective import Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.marginal.select import build_backend
-from mvmeta.optimize.maximize import maximize, variance_scale
+from mvmeta.optimize.maximize import maximize
 from mvmeta.optimize.newton import DECREMENT, Box, ascend
+from mvmeta.optimize.starts import variance_scale
 from mvmeta.optimize.status import Status
 from mvmeta.structures import (
     Autoregressive,

@@ -1,4 +1,4 @@
-"""Spatial data without a finite REML estimate: the ascent goes on along a straight ridge."""
+"""Ridges: spatial data without a finite REML estimate, factors that turn along circles."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,16 @@ from mvmeta.likelihood.objective import Objective
 from mvmeta.marginal.select import build_backend
 from mvmeta.optimize.maximize import maximize
 from mvmeta.optimize.ridge import straightened
-from mvmeta.structures import OrnsteinUhlenbeck, SpatialExponential, SpatialGaussian, Unstructured
+from mvmeta.optimize.status import Status
+from mvmeta.structures import (
+    Identity,
+    OrnsteinUhlenbeck,
+    SpatialExponential,
+    SpatialGaussian,
+    Unstructured,
+)
 from mvmeta.structures.base import CovarianceStructure
+from mvmeta.structures.unstructured import pivot_order
 
 SITES = np.array([0.0, 0.7, 1.1, 2.0, 3.2, 3.9, 5.0, 6.4, 7.7, 9.0])
 DISTANCE = np.abs(SITES[:, None] - SITES)
@@ -31,7 +39,7 @@ STRUCTURES = [
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=lambda s: s.code)
 def test_straight_chart_is_the_same_family(structure):
-    straight = structure.straightened()
+    straight = structure.straightened(np.array([1.0, 2.0]))
     theta = np.array([1.7, 2.3])
     x = straight.to_working(theta)
     np.testing.assert_allclose(straight.to_natural(x), theta, rtol=1e-13)
@@ -40,7 +48,7 @@ def test_straight_chart_is_the_same_family(structure):
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=lambda s: s.code)
 def test_derivatives_of_the_straight_chart(structure):
-    chart, x, h = structure.straightened().working, np.array([0.6, 1.3]), 1e-5
+    chart, x, h = structure.straightened(np.array([1.0, 2.0])).working, np.array([0.6, 1.3]), 1e-5
     for j in range(2):
         step = h * np.eye(2)[j]
         slope = (chart.matrix(x + step) - chart.matrix(x - step)) / (2 * h)
@@ -50,7 +58,7 @@ def test_derivatives_of_the_straight_chart(structure):
 
 
 def test_no_variance_at_all_is_a_point_of_the_chart():
-    straight = STRUCTURES[0].straightened()
+    straight = STRUCTURES[0].straightened(np.array([1.0, 2.0]))
     nothing = straight.to_working(np.array([0.0, 2.0]))
     assert not straight.working.matrix(nothing).any()
     assert straight.to_natural(nothing)[0] == 0
@@ -80,11 +88,62 @@ def test_reaches_the_limit_of_an_endless_ridge():
     problem = drifting(STRUCTURES[0])
     found = maximize(Objective(build_backend(problem), reml=True))
     limit = max(intrinsic_loglik(s, problem) for s in np.exp(np.linspace(-3, 6, 20001)))
-    assert found.status.converged
+    assert found.status is Status.AT_INFINITY
+    assert not found.status.converged
     assert found.theta.min() > 1e3
     assert found.evaluation.loglik == pytest.approx(limit, abs=2e-6)
+    assert found.n_evaluations < 200
 
 
 def test_only_where_a_ridge_can_be():
-    flat = drifting(Unstructured(LABELS))
-    assert straightened(Objective(build_backend(flat), reml=True)) is None
+    flat = drifting(Identity(LABELS, "tau2"))
+    assert straightened(Objective(build_backend(flat), reml=True), np.ones(1)) is None
+
+
+# --- triangular factors with small leading pivots --------------------------------------------
+
+
+def test_pivots_in_falling_order():
+    g = np.array([[1e-8, 1e-5, 2e-5], [1e-5, 4.0, 1.0], [2e-5, 1.0, 9.0]])
+    order = pivot_order(g)
+    assert order.tolist() == [2, 1, 0]
+    factor = np.linalg.cholesky(g[np.ix_(order, order)])
+    assert (np.abs(factor) <= np.diag(factor) + 1e-12).all()
+
+
+def test_no_order_for_a_matrix_without_variance():
+    assert sorted(pivot_order(np.zeros((3, 3)))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("order", [[2, 1, 0], [1, 2, 0]])
+def test_factor_in_another_order_is_the_same_family(order):
+    structure = Unstructured(("a", "b", "c"))
+    size = np.empty(3)
+    size[order] = [9.0, 4.0, 1e-6]
+    theta = np.concatenate([size, [0.3, -0.4, 0.5]])
+    other = structure.straightened(theta)
+    x = other.to_working(theta)
+    np.testing.assert_allclose(other.to_natural(x), theta, rtol=1e-9)
+    np.testing.assert_allclose(other.working.matrix(x), structure.matrix(theta), rtol=1e-12)
+    assert other.straightened(theta) is None
+
+
+def test_levels_in_good_order_are_left_alone():
+    theta = np.array([4.0, 1.0, 0.3])
+    assert Unstructured(("a", "b")).straightened(theta) is None
+
+
+def test_a_first_level_without_variance_ends_soon():
+    """The second and the third column of L could turn into the first for ever."""
+    rng = np.random.default_rng(7)
+    study, outcome = np.divmod(np.arange(24), 3)
+    u = np.column_stack([np.zeros(8), rng.normal(size=(8, 2)) @ [[1.0, 0.2], [0.0, 0.9]]])
+    v = SamplingCovariance.from_variances(np.full(24, 0.3))
+    y = u[study, outcome] + 0.1 * rng.normal(size=24)
+    structure = Unstructured(("a", "b", "c"))
+    term = RandomTerm("o | s", study, tuple(range(8)), structure, inner=outcome)
+    problem = MetaProblem(y, np.ones((24, 1)), v, (term,))
+    start = np.array([1e-7, 1.0, 1.0, 0.9, 0.3, 0.5])
+    found = maximize(Objective(build_backend(problem), reml=True), start=start)
+    assert found.status.converged
+    assert found.n_evaluations < 80

@@ -166,6 +166,44 @@ def test_starts_are_within_bounds_and_scale(structure):
 
 
 @each
+def test_sweeps_stay_in_bounds(structure):
+    sweep = structure.sweep()
+    if sweep is None:
+        return
+    low, high = structure.working.lower[sweep.index], structure.working.upper[sweep.index]
+    for values in (sweep.values, sweep.kinks):
+        assert ((values >= low) & (values <= high)).all()
+        assert (np.diff(values) > 0).all()
+    if sweep.scale is not None:
+        x = structure.starts(1.0)[0]
+        x[sweep.scale] = 0.0
+        assert not structure.working.matrix(x).any()
+
+
+@each
+def test_starts_like_a_given_matrix(structure):
+    """Diagonal structures and the unstructured one reproduce it, others at least its size."""
+    root = np.random.default_rng(8).normal(size=(structure.q, structure.q + 2))
+    g = root @ root.T
+    for x in structure.like(g):
+        assert ((x >= structure.working.lower) & (x <= structure.working.upper)).all()
+        made = structure.working.matrix(x)
+        assert_allclose(np.diag(made), np.diag(g), rtol=1e-9)
+        if structure.code == "UN":
+            assert_allclose(made, g, rtol=1e-9)
+
+
+@each
+def test_straightened_is_the_same_family(structure):
+    for theta in natural_points(structure, 9):
+        other = structure.straightened(theta)
+        if other is not None:
+            x = other.to_working(theta)
+            assert_allclose(other.to_natural(x), theta, rtol=1e-8, atol=ROUNDING)
+            assert_allclose(other.working.matrix(x), structure.matrix(theta), atol=1e-10)
+
+
+@each
 def test_starts_are_no_stationary_points(structure):
     for x in structure.starts(1.0):
         moved = np.abs(structure.working.jacobian(x)).max(axis=(1, 2))
