@@ -50,9 +50,8 @@ CHUNK_ROWS = 2**14
 """Rows worked on at a time: with ten columns and their derivatives they fill a 2 MiB cache."""
 CHUNK_GROUPS = 2**12
 """Groups worked on at a time, at least."""
-ONE_CHUNK_UP_TO, MOST_PADDING = 3000, 3.0
-"""Rows up to which all groups are padded to the size of the largest one, unless that makes more
-than this many times as many: a Python loop over sizes would cost more than the empty cells."""
+CHUNK_OVERHEAD = 2000
+"""Cells that take as long as the calls one more chunk needs."""
 EXACT_SIZES, SIZE_STEP = (16, 2**12), 1.125
 """Groups up to the first size or above the second are not padded, others to the next size in a
 geometric sequence."""
@@ -251,16 +250,36 @@ class _Layout:
 
 
 def _padded_sizes(size: Ints) -> Ints:
-    n, largest = int(size.sum()), int(size.max())
-    if n <= ONE_CHUNK_UP_TO and largest * len(size) <= MOST_PADDING * n:
-        return np.full(len(size), largest)
+    """Size to which each group is padded: the cheapest choice of classes of adjacent sizes."""
+    largest = int(size.max())
+    if largest * len(size) - int(size.sum()) < CHUNK_OVERHEAD and largest <= CHUNK_ROWS:
+        return np.full(len(size), largest)  # no second class is worth a chunk of its own
+    rounded = _rounded(size)
+    ladder, members = np.unique(rounded, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(members)])
+    cost, first = np.zeros(len(below)), np.zeros(len(below), dtype=np.intp)
+    for j, r in enumerate(ladder.tolist(), start=1):
+        # the class of the sizes i..j has all groups between, padded to the largest
+        cells = r * (below[j] - below[:j])
+        total = cost[:j] + cells + CHUNK_OVERHEAD * np.ceil(cells / CHUNK_ROWS)
+        first[j] = int(total.argmin())
+        cost[j] = total[first[j]]
+    padded = ladder.copy()
+    j = len(ladder)
+    while j:
+        padded[first[j] : j] = ladder[j - 1]
+        j = first[j]
+    return padded[np.searchsorted(ladder, rounded)]
+
+
+def _rounded(size: Ints) -> Ints:
+    """Sizes rounded up where there might be very many of them."""
     few, many = EXACT_SIZES
-    sizes = list(range(1, few + 1))
-    while sizes[-1] < min(largest, many):
-        sizes.append(int(np.ceil(sizes[-1] * SIZE_STEP)))
-    ladder = np.array(sizes)
-    padded = ladder[np.searchsorted(ladder, np.minimum(size, many))]
-    return np.where(size > many, size, padded)
+    steps = [*range(few), float(few)]
+    while steps[-1] < min(size.max(), many):
+        steps.append(np.ceil(steps[-1] * SIZE_STEP))
+    ladder = np.array(steps, dtype=np.intp)
+    return np.where(size > many, size, ladder[np.searchsorted(ladder, np.minimum(size, many))])
 
 
 class NestedFactor(MarginalFactor):

@@ -46,6 +46,8 @@ class ParsedFormula:
         Columns that appear only as ``a`` or ``C(a, ...)``: text there can be made categories.
     coded : frozenset of str
         Columns that appear only as ``C(a, ...)``: numbers there can be made categories.
+    bare : frozenset of str
+        Columns that appear only as ``a``: numbers there are taken as they are.
     """
 
     text: str
@@ -55,6 +57,7 @@ class ParsedFormula:
     predictors: tuple[str, ...]
     factors: frozenset[str]
     coded: frozenset[str]
+    bare: frozenset[str]
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -161,8 +164,9 @@ def build(parsed: ParsedFormula, frame: pd.DataFrame) -> Design:
     missing = _Missing()
     has_response = bool(parsed.description.lhs_termlist)
     make = patsy.dmatrices if has_response else patsy.dmatrix
+    data = _for_patsy(ready, parsed.bare) if parsed.variables else ready
     made = _guarded(
-        lambda: make(parsed.description, ready, environment, NA_action=missing), parsed.text
+        lambda: make(parsed.description, data, environment, NA_action=missing), parsed.text
     )
     left, right = made if has_response else (None, made)
     endog, name = (None, "") if left is None else _response(left)
@@ -173,6 +177,22 @@ def build(parsed: ParsedFormula, frame: pd.DataFrame) -> Design:
         # Nothing in the formula has rows: "~ 1" without a response.
         exog = np.ones((len(frame), exog.shape[1]))
     return Design(endog, name, exog, missing.found, spec)
+
+
+def _for_patsy(frame: pd.DataFrame, bare: frozenset[str]) -> dict[str, Any]:
+    """Columns as patsy is fastest with them, where that makes no difference to the formula.
+
+    Numbers that are used as they are need no index; text in the hands of numpy is objects.
+    """
+    out: dict[str, Any] = {}
+    for name in frame:
+        column = frame[name]
+        if name in bare and column.dtype.kind in "iuf":
+            out[str(name)] = column.to_numpy()
+        else:
+            text = isinstance(column.dtype, pd.StringDtype)
+            out[str(name)] = column.astype(object).where(column.notna(), None) if text else column
+    return out
 
 
 def as_categories(frame: pd.DataFrame, names: Iterable[str], coded: Iterable[str]) -> pd.DataFrame:
@@ -451,8 +471,8 @@ def _check_names(
 
 def _plain_factors(
     description: Any, columns: Sequence[str]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Columns that occur only bare or as the first argument of C(), and those only in C()."""
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Columns only used bare or as first argument of C(), those only in C(), those only bare."""
     bare: set[str] = set()
     coded: set[str] = set()
     other: set[str] = set()
@@ -466,7 +486,7 @@ def _plain_factors(
             (bare if inside is None else coded).add(name)
         other |= {name for tree in rest for n in ast.walk(tree) if (name := column_name(n))}
     plain = {c for c in columns if c in bare | coded and c not in other}
-    return frozenset(plain), frozenset(plain - bare)
+    return frozenset(plain), frozenset(plain - bare), frozenset(plain - coded)
 
 
 def _fast_c(data: Any, contrast: Any = None, levels: Any = None) -> Any:

@@ -131,7 +131,7 @@ def normalise(series: pd.Series) -> pd.Series:
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
         return series.infer_objects() if dtype.kind == "O" else series
-    if isinstance(dtype, pd.CategoricalDtype):
+    if isinstance(dtype, (pd.CategoricalDtype, pd.StringDtype)):
         return series
     if pd.api.types.is_bool_dtype(dtype):
         return series.astype(object if series.hasnans else bool)

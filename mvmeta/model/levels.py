@@ -144,7 +144,9 @@ def code_column(series: pd.Series) -> CodedColumn:
     codes, levels = pd.factorize(series)
     _check_finite(series, codes, levels)
     try:
-        order = np.argsort(levels.to_numpy(), kind="stable")
+        # text of its own type has a sort of its own
+        text = isinstance(levels.dtype, pd.StringDtype)
+        order = levels.argsort() if text else np.argsort(levels.to_numpy(), kind="stable")
     except TypeError:
         # Mixed types have no order of their own.
         order = np.argsort(np.array([str(v) for v in levels]), kind="stable")

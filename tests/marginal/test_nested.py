@@ -85,7 +85,7 @@ def test_quick_sums_equal_the_dense_ones(depth):
 @pytest.mark.parametrize("rows", [1, 7, 64])
 @pytest.mark.parametrize("groups", [1, 5, 64])
 def test_the_cut_into_chunks_does_not_matter(monkeypatch, rows, groups):
-    monkeypatch.setattr(nested, "ONE_CHUNK_UP_TO", 0)
+    monkeypatch.setattr(nested, "CHUNK_OVERHEAD", 0)
     monkeypatch.setattr(nested, "CHUNK_ROWS", rows)
     monkeypatch.setattr(nested, "CHUNK_GROUPS", groups)
     for depth in DEPTHS:
