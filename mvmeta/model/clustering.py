@@ -230,8 +230,32 @@ def cluster_labels(prepared: Prepared, groups: Any) -> pd.Index:
     return pd.Index(_factorize(prepared, groups)[1])
 
 
+def row_values(prepared: Prepared, values: Any, argument: str = "groups") -> Any:
+    """Values of the fitted rows, from a column or from values over the data as given.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    values : str or array_like (n_given,)
+        A column the model uses, or values over the rows of the data as given (a Series is matched
+        by its index).
+    argument : str
+        What the user calls it, for errors.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, or the length does not fit.
+    """
+    return (
+        _column(prepared, values, argument)
+        if isinstance(values, str)
+        else _rows(prepared, values, argument)
+    )
+
+
 def _factorize(prepared: Prepared, groups: Any) -> tuple[Ints, Any]:
-    values = _column(prepared, groups) if isinstance(groups, str) else _rows(prepared, groups)
+    values = row_values(prepared, groups)
     codes, labels = pd.factorize(values)
     if (codes < 0).any():
         missing = prepared.index[codes < 0]
@@ -239,23 +263,24 @@ def _factorize(prepared: Prepared, groups: Any) -> tuple[Ints, Any]:
     return np.asarray(codes, dtype=np.intp), labels
 
 
-def _column(prepared: Prepared, name: str) -> pd.Series:
+def _column(prepared: Prepared, name: str, argument: str) -> pd.Series:
     if name not in prepared.frame:
         raise DataError(
-            f"groups={name!r} is no column the model uses ({', '.join(map(str, prepared.frame))}); "
-            f"pass the column itself: groups=data[{name!r}]"
+            f"{argument}={name!r} is no column the model uses "
+            f"({', '.join(map(str, prepared.frame))}); pass the column itself: "
+            f"{argument}=data[{name!r}]"
         )
     return prepared.frame[name]
 
 
-def _rows(prepared: Prepared, groups: Any) -> Any:
-    if isinstance(groups, pd.Series) and groups.index.is_unique and prepared.index.is_unique:
-        if prepared.index.isin(groups.index).all():
-            return groups.loc[prepared.index]
-    values = np.asarray(groups)
-    if values.ndim != 1 or len(values) != prepared.n_given:
+def _rows(prepared: Prepared, values: Any, argument: str) -> Any:
+    if isinstance(values, pd.Series) and values.index.is_unique and prepared.index.is_unique:
+        if prepared.index.isin(values.index).all():
+            return values.loc[prepared.index]
+    array = np.asarray(values)
+    if array.ndim != 1 or len(array) != prepared.n_given:
         raise DataError(
-            f"groups needs one value for each of the {prepared.n_given} rows of the data as given, "
-            f"got shape {values.shape}"
+            f"{argument} needs one value for each of the {prepared.n_given} rows of the data as "
+            f"given, got shape {array.shape}"
         )
-    return values[prepared.rows]
+    return array[prepared.rows]

@@ -32,6 +32,7 @@ from mvmeta.model.marginal_means_methods import MarginalMeansMethods
 from mvmeta.model.metafor_names import MetaforNames
 from mvmeta.model.plot_methods import PlotMethods
 from mvmeta.model.prediction_methods import PredictionMethods
+from mvmeta.model.publication_methods import PublicationMethods
 from mvmeta.model.random_effect_methods import RandomEffectMethods
 from mvmeta.model.resampling_methods import ResamplingMethods
 from mvmeta.model.summary import summarize
@@ -50,6 +51,7 @@ class MetaMixedLMResults(
     MarginalMeansMethods,
     RandomEffectMethods,
     ComponentMethods,
+    PublicationMethods,
     HeterogeneityMethods,
     DeletionMethods,
     EvidenceMethods,

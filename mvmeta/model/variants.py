@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mvmeta._typing import Bools, Ints
+from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.problem import MetaProblem
 from mvmeta.inference.robust import KINDS
 from mvmeta.model.records import TermRecord
@@ -36,6 +36,32 @@ def with_problem(
     """
     changes = {} if records is None else {"term_specs": records, "notes": []}
     return _with(model, problem=problem, **changes)
+
+
+def with_column(model: MetaMixedLM, name: str, values: Floats) -> MetaMixedLM:
+    """The model with one more column of X, last; it has no formula to apply to new data.
+
+    Parameters
+    ----------
+    model : MetaMixedLM
+    name : str
+    values : ndarray, shape (n,)
+        Linearly independent of X.
+
+    Returns
+    -------
+    MetaMixedLM
+    """
+    old = model.prepared
+    return _with(
+        model,
+        problem=replace(old.problem, x=np.column_stack([old.problem.x, values])),
+        exog_names=[*old.exog_names, name],
+        exog_columns=np.arange(old.problem.p + 1),
+        dropped_columns=[],
+        spec=None,
+        formula=None,
+    )
 
 
 def on_rows(model: MetaMixedLM, rows: Ints, columns: Bools) -> MetaMixedLM:
