@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.design.layout import is_nested, recode, size_classes
+from mvmeta.design.layout import recode, size_classes
 from mvmeta.design.problem import MetaProblem
 from mvmeta.marginal import lanes
 from mvmeta.marginal.base import (
@@ -35,25 +35,10 @@ from mvmeta.marginal.base import (
     RowsOf,
     Sums,
 )
+from mvmeta.marginal.joint import CHUNK_GROUPS, EffectTotals, JointTerm, joint_covariance
 
-CHUNK_GROUPS = 2048
-"""Groups worked on at a time, so that temporaries of a few dozen numbers each stay in cache."""
-CHUNK_ENTRIES = 2**17
-"""Numbers in the largest temporary of an evaluation (1 MiB): fewer groups at a time above it."""
 ONE_CLASS_UP_TO = 2048
 """Groups up to which all are padded to the largest r: a loop over classes would cost more."""
-
-
-def shared_groups(problem: MetaProblem) -> bool:
-    """Whether all terms have the same groups, and V links no rows of different ones."""
-    if not problem.terms:
-        return False
-    first = problem.terms[0].level
-    count = recode(first)[1]
-    for term in problem.terms[1:]:
-        if recode(term.level)[1] != count or not is_nested(term.level, first):
-            return False
-    return problem.v.is_diagonal or is_nested(problem.v.cluster, first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +98,8 @@ class CompressedMarginal(MarginalCovariance):
 
     def __init__(self, problem: MetaProblem) -> None:
         self.problem = problem
-        ends = np.cumsum([t.q for t in problem.terms])
-        self.slots = [slice(int(e) - t.q, int(e)) for t, e in zip(problem.terms, ends, strict=True)]
-        self.q = int(ends[-1])
+        self.joint = JointTerm(problem.terms, range(len(problem.terms)))
+        self.q = self.joint.q
         group, self.n_groups = recode(problem.terms[0].level)
         self._parts: list[_Part] = []
         self.stacks: list[Floats] = []  # R (r, q, g)
@@ -126,7 +110,7 @@ class CompressedMarginal(MarginalCovariance):
             self._first_row[part.stack][part.at] = part.rows[0]
 
     def _compress(self, group: Ints) -> None:
-        z = np.hstack([t.dense_z() for t in self.problem.terms])
+        z = self.joint.design()
         classes = size_classes(group)
         pad = self.n_groups <= ONE_CLASS_UP_TO
         most = min(classes[-1].shape[1], self.q)
@@ -183,26 +167,12 @@ class CompressedMarginal(MarginalCovariance):
                 rest += lanes.total(x[self.q :], x[self.q :])
         return Compressed(rest, scores)
 
-    def join(self, gs: Sequence[Floats]) -> Floats:
-        """G (q, q) of the joint term."""
-        out = np.zeros((self.q, self.q))
-        for slot, g in zip(self.slots, gs, strict=True):
-            out[slot, slot] = g
-        return out
-
-    def embed(self, directions: Sequence[Direction]) -> Floats:
-        """The directions as matrices of the joint term, shape (J, q, q)."""
-        out = np.zeros((len(directions), self.q, self.q))
-        for full, d in zip(out, directions, strict=True):
-            full[self.slots[d.term], self.slots[d.term]] = d.matrix
-        return out
-
     def levels(self, term: int, stack: int) -> Ints:
         """Level of `term` (g,) that each group of a stack is."""
         return self.problem.terms[term].level[self._first_row[stack]]
 
     def factorize(self, gs: Sequence[Floats]) -> "CompressedFactor":
-        return CompressedFactor(self, self.join(gs))
+        return CompressedFactor(self, self.joint.matrix(gs))
 
 
 class CompressedFactor(MarginalFactor):
@@ -215,7 +185,7 @@ class CompressedFactor(MarginalFactor):
         for stack in plan.stacks:
             root = np.empty((stack.shape[0], stack.shape[0], stack.shape[2]))
             for at in _chunks(stack, CHUNK_GROUPS):
-                root[:, :, at] = lanes.cholesky(_inner_covariance(stack[:, :, at], g))
+                root[:, :, at] = lanes.cholesky(joint_covariance(stack[:, :, at], g))
             self._roots.append(root)
             self._logdet += 2.0 * float(np.log(np.einsum("iig->ig", root)).sum())
 
@@ -229,8 +199,8 @@ class CompressedFactor(MarginalFactor):
     ) -> Sums:
         plan = self._plan
         columns = a if isinstance(a, Compressed) else plan.arrange(_raw(a))
-        first, second = plan.embed(directions), plan.embed(extra)
-        totals = _Totals(plan.q, len(columns.data), first, pairs)
+        first, second = plan.joint.embed(directions), plan.joint.embed(extra)
+        totals = EffectTotals(plan.q, len(columns.data), first, pairs)
         for stack, root, scores in zip(plan.stacks, self._roots, columns.scores, strict=True):
             for at in _chunks(stack, totals.chunk(len(stack))):
                 lower = root[:, :, at]
@@ -253,7 +223,7 @@ class CompressedFactor(MarginalFactor):
         plan, t = self._plan, self._plan.problem.terms[term]
         out = np.zeros((t.n_levels, t.q, t.q))
         for k, (stack, root) in enumerate(zip(plan.stacks, self._roots, strict=True)):
-            half = lanes.forward(root, np.ascontiguousarray(stack[:, plan.slots[term]]))
+            half = lanes.forward(root, np.ascontiguousarray(stack[:, plan.joint.slots[term]]))
             out[plan.levels(term, k)] = lanes.gram(half, half).transpose(2, 0, 1)
         return out
 
@@ -281,116 +251,3 @@ def _raw(a: Floats | Arranged) -> Floats:
 def _chunks(stack: Floats, size: int) -> list[slice]:
     g = stack.shape[2]
     return [slice(i, min(i + size, g)) for i in range(0, g, size)]
-
-
-def _inner_covariance(r: Floats, g: Floats) -> Floats:
-    """The lower triangle of ``B = I + R G R'`` for R (r, q, g)."""
-    rg = np.matmul(g, r)
-    out = np.zeros((len(r), len(r), r.shape[2]))
-    for i in range(len(r)):
-        np.einsum("kg,jkg->jg", rg[i], r[: i + 1], out=out[i, : i + 1])
-        out[i, i] += 1.0
-    return out
-
-
-class _Totals:
-    """Sums over groups of products of T = inv(B)^(1/2) R and u = inv(B)^(1/2) U.
-
-    With F = T'T = Z'NZ and h = T'u = Z'NA in each group, directions are contracted with
-    totals of h (x) h and F (x) F, so that their number matters little.
-
-    Parameters
-    ----------
-    q, width : int
-        Effects in a group; columns of A.
-    directions : ndarray, shape (J, q, q)
-    pairs : bool
-    """
-
-    def __init__(self, q: int, width: int, directions: Floats, pairs: bool) -> None:
-        self._d, self._pairs, self._q, self._width = directions, pairs, q, width
-        j = len(directions)
-        self._row, self._column = np.tril_indices(q)
-        packed = len(self._row)
-        self._gram, self._f = np.zeros((width, width)), np.zeros(packed)
-        self._hh = np.zeros((q * width, q * width))
-        # tr(F K_j F K_l) through F (x) F, or where q is large for J through T K_j T'
-        self._through_f = packed**2 <= 2 * j * (q * q + j * q) or j > packed
-        size = packed if self._through_f else j
-        self._ff = np.zeros((size, size))
-        self._slopes = np.zeros((j * width, j * width)) if pairs else None
-
-    def chunk(self, r: int) -> int:
-        """Groups to add at a time."""
-        j, q, a = len(self._d), self._q, self._width
-        widest = max(q * a, len(self._row), j * a * r if self._pairs else 0)
-        return max(16, min(CHUNK_GROUPS, CHUNK_ENTRIES // max(widest, 1)))
-
-    def add(self, t: Floats, u: Floats) -> None:
-        """Add groups with T (r, q, g) and u (r, a, g)."""
-        g = t.shape[2]
-        self._gram += lanes.total(u, u)
-        f = self._packed_gram(t)
-        self._f += f.sum(axis=1)
-        h = lanes.gram(t, u)
-        flat = h.reshape(-1, g)
-        self._hh += flat @ flat.T
-        if self._through_f:
-            self._ff += f @ f.T
-        elif len(self._d):
-            self._add_projected(t)
-        if self._slopes is not None and len(self._d):
-            y = np.matmul(self._d.reshape(-1, self._q), h.reshape(self._q, -1))
-            y = y.reshape(len(self._d), self._q, self._width, g).transpose(1, 0, 2, 3)
-            ty = lanes.gram(t.transpose(1, 0, 2), y.reshape(self._q, -1, g))
-            self._slopes += lanes.total(ty, ty)
-
-    def _packed_gram(self, t: Floats) -> Floats:
-        """Lower triangle of F = T'T, row by row, shape (q (q + 1) / 2, g)."""
-        out = np.empty((len(self._row), t.shape[2]))
-        for p in range(self._q):
-            start = p * (p + 1) // 2
-            np.einsum("kg,ksg->sg", t[:, p], t[:, : p + 1], out=out[start : start + p + 1])
-        return out
-
-    def _add_projected(self, t: Floats) -> None:
-        r, g = len(t), t.shape[2]
-        x = np.empty((len(self._d), r, r, g))
-        for d, out in zip(self._d, x, strict=True):
-            out[:] = lanes.gram(np.matmul(d, t).transpose(1, 0, 2), t.transpose(1, 0, 2))
-        flat = x.reshape(len(self._d), -1)
-        self._ff += flat @ flat.T
-
-    def finish(self, logdet: float, rest: Floats, extra: Floats) -> Sums:
-        """`Sums` from the totals, log|M|, U''U' (a, a) and the extra directions (E, q, q)."""
-        q, a = self._q, self._width
-        hh = self._hh.reshape(q, a, q, a)
-        f = np.empty((q, q))
-        f[self._row, self._column] = f[self._column, self._row] = self._f
-        return Sums(
-            logdet=logdet,
-            gram=rest + self._gram,
-            trace=np.einsum("jpr,pr->j", self._d, f),
-            slope=np.tensordot(self._d, hh, ((1, 2), (0, 2))),
-            trace_pairs=self._trace_pairs() if self._through_f else self._ff,
-            slope_pairs=self._slope_pairs(),
-            extra_trace=np.einsum("jpr,pr->j", extra, f),
-            extra_slope=np.tensordot(extra, hh, ((1, 2), (0, 2))),
-        )
-
-    def _trace_pairs(self) -> Floats:
-        q = self._q
-        index = np.empty((q, q), dtype=np.intp)
-        packed = np.arange(len(self._row))
-        index[self._row, self._column] = index[self._column, self._row] = packed
-        ff = self._ff[index.reshape(-1, 1), index.reshape(1, -1)].reshape(q, q, q, q)
-        # sum over p, r, s, t of D_pr D'_st F_tp F_rs
-        half = np.tensordot(self._d, ff, ((1, 2), (1, 2)))
-        return np.tensordot(half, self._d, ((1, 2), (2, 1)))
-
-    def _slope_pairs(self) -> Floats | None:
-        if self._slopes is None:
-            return None
-        j, a = len(self._d), self._width
-        full = self._slopes.reshape(j, a, j, a).transpose(0, 2, 1, 3)
-        return np.asarray((full + full.transpose(0, 1, 3, 2)) / 2)

@@ -71,6 +71,39 @@ def total(left: Floats, right: Floats) -> Floats:
     return np.asarray(np.matmul(left, right.transpose(0, 2, 1)).sum(axis=0))
 
 
+def orthonormal(x: Floats) -> tuple[Floats, Floats]:
+    """``x = Q R`` with orthonormal columns of Q, by the modified Gram-Schmidt process.
+
+    A column that depends on those before it, to rounding, is 0 in Q and has no row in R.
+
+    Parameters
+    ----------
+    x : ndarray, shape (m, q, g)
+
+    Returns
+    -------
+    q : ndarray, shape (m, q, g)
+    r : ndarray, shape (q, q, g)
+        Upper triangular.
+    """
+    out, r = x.copy(), np.zeros((x.shape[1], x.shape[1], x.shape[2]))
+    least = DEPENDENT * np.sqrt(np.einsum("iqg,iqg->qg", x, x))
+    for j in range(x.shape[1]):
+        norm = np.sqrt(np.einsum("ig,ig->g", out[:, j], out[:, j]))
+        norm[norm <= least[j]] = 0.0
+        r[j, j] = norm
+        out[:, j] *= np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
+        if j + 1 < x.shape[1]:
+            r[j, j + 1 :] = np.einsum("ig,ikg->kg", out[:, j], out[:, j + 1 :])
+            out[:, j + 1 :] -= out[:, j, None] * r[j, j + 1 :]
+    return out, r
+
+
+def product(left: Floats, right: Floats) -> Floats:
+    """``left right`` of each pair: (m, q, g), (q, k, g) -> (m, k, g)."""
+    return gram(left.transpose(1, 0, 2), right)
+
+
 DEPENDENT = 64 * np.finfo(float).eps
 """Length of what is left of a column, relative to the column, that is rounding error."""
 

@@ -8,16 +8,19 @@ import numpy as np
 
 from mvmeta.design.layout import connected, recode
 from mvmeta.design.problem import MetaProblem
+from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import SpecificationError
 from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.marginal.blocks import BlocksMarginal
-from mvmeta.marginal.compressed import CompressedMarginal, shared_groups
+from mvmeta.marginal.compressed import CompressedMarginal
 from mvmeta.marginal.dense import DenseMarginal
+from mvmeta.marginal.joint import shared_groups
 from mvmeta.marginal.linking import Slot, slots_of
 from mvmeta.marginal.nested import NestedMarginal, nested_order
+from mvmeta.marginal.rotated import RotatedMarginal, row_terms
 from mvmeta.marginal.woodbury import WoodburyMarginal
 
-BACKENDS = ("nested", "compressed", "blocks", "woodbury", "dense")
+BACKENDS = ("nested", "compressed", "rotated", "blocks", "woodbury", "dense")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Choice:
 
     Attributes
     ----------
-    name : {"nested", "compressed", "blocks", "woodbury", "dense"}
+    name : {"nested", "compressed", "rotated", "blocks", "woodbury", "dense"}
     reason : str
         One sentence.
     outer : tuple of int
@@ -52,7 +55,8 @@ def choose_backend(problem: MetaProblem) -> Choice:
         proportional to n), unless a sampling variance is 0, which it cannot divide by, and the
         clusters are small enough to be inverted; "compressed" where all terms have the same
         groups, V stays within them and is not singular (cost proportional to the number of
-        groups); otherwise whichever of "blocks" (sum of cubed
+        groups); "rotated" where the same holds but for a variance of every row (proportional to
+        n, whatever the size of the blocks of V); otherwise whichever of "blocks" (sum of cubed
         cluster sizes) and "woodbury" (the same without the terms that link clusters, plus the
         cubed number of those terms' effects and a constant) needs fewer operations.
     """
@@ -61,6 +65,10 @@ def choose_backend(problem: MetaProblem) -> Choice:
         return Choice("nested", "V is diagonal and the random intercepts nest")
     if _compressible(problem):
         return Choice("compressed", "all random terms have the same groups, within which V stays")
+    if _rotatable(problem):
+        return Choice(
+            "rotated", "the random terms have the same groups, but for one of single rows"
+        )
     outer, cost = _cheapest_split(problem)
     if nests and cost > DEAR:
         return Choice("nested", "the random intercepts nest, and the clusters are too large")
@@ -72,10 +80,36 @@ def choose_backend(problem: MetaProblem) -> Choice:
 
 def _compressible(problem: MetaProblem) -> bool:
     """Whether `CompressedMarginal` can hold the problem and has enough groups to loop over."""
-    if not shared_groups(problem) or problem.v.is_singular:
-        return False
-    q = sum(t.q for t in problem.terms)
-    return q <= FEW_EFFECTS or recode(problem.terms[0].level)[1] >= GROUPS_PER_EFFECT * q
+    return _worth_a_loop(problem.terms) and _can_be_compressed(problem)
+
+
+def _rotatable(problem: MetaProblem) -> bool:
+    """The same for `RotatedMarginal`."""
+    return _can_be_rotated(problem) and _worth_a_loop(_shared_terms(problem))
+
+
+def _can_be_compressed(problem: MetaProblem) -> bool:
+    return shared_groups(problem.terms, problem.v) and not problem.v.is_singular
+
+
+def _can_be_rotated(problem: MetaProblem) -> bool:
+    shared = _shared_terms(problem)
+    return (
+        len(shared) < len(problem.terms)
+        and shared_groups(shared, problem.v)
+        and not problem.v.is_singular
+    )
+
+
+def _shared_terms(problem: MetaProblem) -> list[RandomTerm]:
+    """Terms without those that have one level for every row."""
+    own = row_terms(problem.terms)
+    return [x for t, x in enumerate(problem.terms) if t not in own]
+
+
+def _worth_a_loop(terms: Sequence[RandomTerm]) -> bool:
+    q = sum(t.q for t in terms)
+    return q <= FEW_EFFECTS or recode(terms[0].level)[1] >= GROUPS_PER_EFFECT * q
 
 
 def _cheapest_split(problem: MetaProblem) -> tuple[tuple[int, ...], float]:
@@ -107,8 +141,8 @@ def _subsets(slots: Sequence[Slot], n: int) -> list[tuple[Slot, ...]]:
 ALL_SUBSETS_OF = 4
 """Slots up to which all of their subsets are looked at."""
 FEW_EFFECTS, GROUPS_PER_EFFECT = 16, 8
-"""Effects per group up to which "compressed" is always good; its loops over more of them need
-this many groups for each to be worth their overhead."""
+"""Effects per group up to which "compressed" and "rotated" are always good; their loops over
+more of them need this many groups for each to be worth their overhead."""
 DEAR = 1e10
 """Operations per evaluation beyond which zero sampling variances are no reason for blocks."""
 LOW_RANK_COST = 4.0
@@ -126,7 +160,7 @@ def _woodbury(problem: MetaProblem) -> MarginalCovariance:
 
 
 def _compressed(problem: MetaProblem) -> MarginalCovariance:
-    if not shared_groups(problem) or problem.v.is_singular:
+    if not _can_be_compressed(problem):
         raise SpecificationError(
             "backend 'compressed' needs random terms with the same outer groups, a V that links "
             "no two of them, and no sampling variance of 0; leave backend unset to have one chosen"
@@ -134,9 +168,20 @@ def _compressed(problem: MetaProblem) -> MarginalCovariance:
     return CompressedMarginal(problem)
 
 
+def _rotated(problem: MetaProblem) -> MarginalCovariance:
+    if not _can_be_rotated(problem):
+        raise SpecificationError(
+            "backend 'rotated' needs a random intercept with one level for every row, other "
+            "random terms with the same outer groups, a V that links no two of them, and no "
+            "sampling variance of 0; leave backend unset to have one chosen"
+        )
+    return RotatedMarginal(problem)
+
+
 _BUILD: dict[str, Callable[[MetaProblem], MarginalCovariance]] = {
     "nested": NestedMarginal,
     "compressed": _compressed,
+    "rotated": _rotated,
     "blocks": BlocksMarginal,
     "woodbury": _woodbury,
     "dense": DenseMarginal,
@@ -149,7 +194,7 @@ def build_backend(problem: MetaProblem, name: str | None = None) -> MarginalCova
     Parameters
     ----------
     problem : MetaProblem
-    name : {"nested", "compressed", "blocks", "woodbury", "dense"}, optional
+    name : {"nested", "compressed", "rotated", "blocks", "woodbury", "dense"}, optional
 
     Raises
     ------

@@ -66,7 +66,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         What to do with rows in which anything is missing.
     data : DataFrame, optional
         Where names are looked up.
-    backend : {"nested", "compressed", "blocks", "woodbury", "dense"}, optional
+    backend : {"nested", "compressed", "rotated", "blocks", "woodbury", "dense"}, optional
         How M is factored; chosen from the layout unless said (see `backend_choice`).
 
     Raises

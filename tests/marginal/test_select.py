@@ -30,7 +30,7 @@ CHOICES = {
     "multivariate_diag": "compressed",
     "multivariate_cs": "compressed",
     "multivariate_un": "compressed",
-    "repeated_cells": "blocks",
+    "repeated_cells": "rotated",
     "random_slopes": "blocks",
     "scattered_blocks": "blocks",
     "spatial_sites": "compressed",
@@ -80,7 +80,7 @@ def test_many_rows_in_few_linked_levels_are_for_woodbury(name):
 
 
 def test_blocks_says_how_much_work():
-    assert "independent clusters" in choose_backend(make("repeated_cells")).reason
+    assert "independent clusters" in choose_backend(make("scattered_blocks")).reason
 
 
 @pytest.mark.parametrize("name", ["crossed", "multivariate_un", "scattered_blocks"])
@@ -95,13 +95,31 @@ def test_woodbury_needs_a_term():
 
 
 def test_unknown_backend_lists_the_known_ones():
-    with pytest.raises(SpecificationError, match="nested, compressed, blocks, woodbury, dense"):
+    with pytest.raises(
+        SpecificationError, match="nested, compressed, rotated, blocks, woodbury, dense"
+    ):
         build_backend(make("no_terms"), "sparse")
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_named_backend_is_used(name):
-    assert build_backend(make("one_intercept"), name).name == name
+    problem = make("nested_two" if name == "rotated" else "one_intercept")
+    assert build_backend(problem, name).name == name
+
+
+@pytest.mark.parametrize("name", ["one_intercept", "crossed", "scattered_blocks", "zero_variances"])
+def test_rotated_must_be_possible(name):
+    with pytest.raises(SpecificationError, match="one level for every row"):
+        build_backend(make(name), "rotated")
+
+
+def test_correlated_errors_and_a_variance_of_every_row():
+    problem = make("nested_two")
+    v = SamplingCovariance.from_matrix(
+        np.diag(problem.v.variances)
+        + 0.05 * (problem.terms[0].level[:, None] == problem.terms[0].level)
+    )
+    assert choose_backend(replace(problem, v=v)).name == "rotated"
 
 
 @pytest.mark.parametrize("name", ["crossed", "nested_two", "scattered_blocks", "zero_variances"])

@@ -1,0 +1,191 @@
+"""Terms with the same outer groups as one term, and sums of products of its effects.
+
+What backends with such terms have in common: the joint covariance G (q, q), directions of it,
+and the statistics that need no more of a group than its F = Z'NZ and h = Z'NA.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mvmeta._typing import Floats
+from mvmeta.design.layout import is_nested, recode
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.terms import RandomTerm
+from mvmeta.marginal import lanes
+from mvmeta.marginal.base import Direction, Sums
+
+CHUNK_GROUPS = 2048
+"""Groups worked on at a time, so that temporaries of a few dozen numbers each stay in cache."""
+CHUNK_ENTRIES = 2**17
+"""Numbers in the largest temporary of an evaluation (1 MiB): fewer groups at a time above it."""
+
+
+def shared_groups(terms: Sequence[RandomTerm], v: SamplingCovariance) -> bool:
+    """Whether all terms have the same groups, and V links no rows of different ones."""
+    if not terms:
+        return False
+    first = terms[0].level
+    count = recode(first)[1]
+    for term in terms[1:]:
+        if recode(term.level)[1] != count or not is_nested(term.level, first):
+            return False
+    return v.is_diagonal or is_nested(v.cluster, first)
+
+
+class JointTerm:
+    """Some terms of a problem, joined.
+
+    Parameters
+    ----------
+    terms : sequence of RandomTerm
+        All terms of the problem.
+    which : sequence of int
+        Positions of those that are joined.
+
+    Attributes
+    ----------
+    q : int
+        Effects of all of them in one group.
+    slots : dict
+        Position of a term -> slice of its effects.
+    """
+
+    def __init__(self, terms: Sequence[RandomTerm], which: Sequence[int]) -> None:
+        self._terms = [terms[t] for t in which]
+        ends = np.cumsum([t.q for t in self._terms])
+        self.q = int(ends[-1])
+        self.slots = {
+            t: slice(int(e) - terms[t].q, int(e)) for t, e in zip(which, ends, strict=True)
+        }
+
+    def design(self) -> Floats:
+        """Rows of Z within groups, shape (n, q)."""
+        return np.hstack([t.dense_z() for t in self._terms])
+
+    def matrix(self, gs: Sequence[Floats]) -> Floats:
+        """G (q, q), given the matrices of all terms of the problem."""
+        out = np.zeros((self.q, self.q))
+        for t, slot in self.slots.items():
+            out[slot, slot] = gs[t]
+        return out
+
+    def embed(self, directions: Sequence[Direction]) -> Floats:
+        """Directions as matrices of the joint term, shape (J, q, q)."""
+        out = np.zeros((len(directions), self.q, self.q))
+        for full, d in zip(out, directions, strict=True):
+            full[self.slots[d.term], self.slots[d.term]] = d.matrix
+        return out
+
+
+def joint_covariance(r: Floats, g: Floats) -> Floats:
+    """The lower triangle of ``B = I + R G R'`` for R (r, q, g)."""
+    rg = np.matmul(g, r)
+    out = np.zeros((len(r), len(r), r.shape[2]))
+    for i in range(len(r)):
+        np.einsum("kg,jkg->jg", rg[i], r[: i + 1], out=out[i, : i + 1])
+        out[i, i] += 1.0
+    return out
+
+
+class EffectTotals:
+    """Sums over groups of products of T = inv(B)^(1/2) R and u = inv(B)^(1/2) U.
+
+    With F = T'T = Z'NZ and h = T'u = Z'NA in each group, directions are contracted with
+    totals of h (x) h and F (x) F, so that their number matters little.
+
+    Parameters
+    ----------
+    q, width : int
+        Effects in a group; columns of A.
+    directions : ndarray, shape (J, q, q)
+    pairs : bool
+    """
+
+    def __init__(self, q: int, width: int, directions: Floats, pairs: bool) -> None:
+        self._d, self._pairs, self._q, self._width = directions, pairs, q, width
+        j = len(directions)
+        self._row, self._column = np.tril_indices(q)
+        packed = len(self._row)
+        self._gram, self._f = np.zeros((width, width)), np.zeros(packed)
+        self._hh = np.zeros((q * width, q * width))
+        # tr(F K_j F K_l) through F (x) F, or where q is large for J through T K_j T'
+        self._through_f = packed**2 <= 2 * j * (q * q + j * q) or j > packed
+        size = packed if self._through_f else j
+        self._ff = np.zeros((size, size))
+        self._slopes = np.zeros((j * width, j * width)) if pairs else None
+
+    def chunk(self, r: int) -> int:
+        """Groups to add at a time."""
+        j, q, a = len(self._d), self._q, self._width
+        widest = max(q * a, len(self._row), j * a * r if self._pairs else 0)
+        return max(16, min(CHUNK_GROUPS, CHUNK_ENTRIES // max(widest, 1)))
+
+    def add(self, t: Floats, u: Floats) -> None:
+        """Add groups with T (r, q, g) and u (r, a, g)."""
+        g = t.shape[2]
+        self._gram += lanes.total(u, u)
+        f = self._packed_gram(t)
+        self._f += f.sum(axis=1)
+        h = lanes.gram(t, u)
+        flat = h.reshape(-1, g)
+        self._hh += flat @ flat.T
+        if self._through_f:
+            self._ff += f @ f.T
+        elif len(self._d):
+            self._add_projected(t)
+        if self._slopes is not None and len(self._d):
+            y = np.matmul(self._d.reshape(-1, self._q), h.reshape(self._q, -1))
+            y = y.reshape(len(self._d), self._q, self._width, g).transpose(1, 0, 2, 3)
+            ty = lanes.gram(t.transpose(1, 0, 2), y.reshape(self._q, -1, g))
+            self._slopes += lanes.total(ty, ty)
+
+    def _packed_gram(self, t: Floats) -> Floats:
+        """Lower triangle of F = T'T, row by row, shape (q (q + 1) / 2, g)."""
+        out = np.empty((len(self._row), t.shape[2]))
+        for p in range(self._q):
+            start = p * (p + 1) // 2
+            np.einsum("kg,ksg->sg", t[:, p], t[:, : p + 1], out=out[start : start + p + 1])
+        return out
+
+    def _add_projected(self, t: Floats) -> None:
+        r, g = len(t), t.shape[2]
+        x = np.empty((len(self._d), r, r, g))
+        for d, out in zip(self._d, x, strict=True):
+            out[:] = lanes.gram(np.matmul(d, t).transpose(1, 0, 2), t.transpose(1, 0, 2))
+        flat = x.reshape(len(self._d), -1)
+        self._ff += flat @ flat.T
+
+    def finish(self, logdet: float, rest: Floats, extra: Floats) -> Sums:
+        """`Sums` from the totals, log|M|, U''U' (a, a) and the extra directions (E, q, q)."""
+        q, a = self._q, self._width
+        hh = self._hh.reshape(q, a, q, a)
+        f = np.empty((q, q))
+        f[self._row, self._column] = f[self._column, self._row] = self._f
+        return Sums(
+            logdet=logdet,
+            gram=rest + self._gram,
+            trace=np.einsum("jpr,pr->j", self._d, f),
+            slope=np.tensordot(self._d, hh, ((1, 2), (0, 2))),
+            trace_pairs=self._trace_pairs() if self._through_f else self._ff,
+            slope_pairs=self._slope_pairs(),
+            extra_trace=np.einsum("jpr,pr->j", extra, f),
+            extra_slope=np.tensordot(extra, hh, ((1, 2), (0, 2))),
+        )
+
+    def _trace_pairs(self) -> Floats:
+        q = self._q
+        index = np.empty((q, q), dtype=np.intp)
+        packed = np.arange(len(self._row))
+        index[self._row, self._column] = index[self._column, self._row] = packed
+        ff = self._ff[index.reshape(-1, 1), index.reshape(1, -1)].reshape(q, q, q, q)
+        # sum over p, r, s, t of D_pr D'_st F_tp F_rs
+        half = np.tensordot(self._d, ff, ((1, 2), (1, 2)))
+        return np.tensordot(half, self._d, ((1, 2), (2, 1)))
+
+    def _slope_pairs(self) -> Floats | None:
+        if self._slopes is None:
+            return None
+        j, a = len(self._d), self._width
+        full = self._slopes.reshape(j, a, j, a).transpose(0, 2, 1, 3)
+        return np.asarray((full + full.transpose(0, 1, 3, 2)) / 2)
