@@ -148,15 +148,7 @@ def wald_test(basis: Basis, rows: Floats, rhs: Floats | float = 0.0) -> WaldTest
     """
     rows = _check_rows(basis, rows)
     m = len(rows)
-    # Units of the coefficients must decide nothing: rank is judged on rows times standard errors.
-    se = np.sqrt(np.diag(basis.cov))
-    if m == 0 or np.linalg.matrix_rank(rows * np.where(se == 0, 1.0, se)) < m:
-        raise SpecificationError(
-            "there is no hypothesis to test"
-            if m == 0
-            else f"the {m} hypotheses are linearly dependent; leave out those that follow from "
-            "others"
-        )
+    check_independent(rows, basis.cov)
     cov = rows @ basis.cov @ rows.T
     if _is_singular(cov):
         return WaldTest(np.nan, m, np.nan if basis.df.normal else basis.df.joint(rows), np.nan)
@@ -166,6 +158,30 @@ def wald_test(basis: Basis, rows: Floats, rhs: Floats | float = 0.0) -> WaldTest
         return WaldTest(statistic, m, np.nan, float(stats.chi2.sf(statistic, m)))
     f, denominator = basis.df.scale(rows) * statistic / m, basis.df.joint(rows)
     return WaldTest(f, m, denominator, f_pvalue(f, m, denominator))
+
+
+def check_independent(rows: Floats, cov: Floats) -> None:
+    """Refuse no hypotheses, or ones of which some follow from others.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (m, p)
+    cov : ndarray, shape (p, p)
+        Of the coefficients, whose units must decide nothing: rank is judged on rows times
+        standard errors.
+
+    Raises
+    ------
+    SpecificationError
+    """
+    m, se = len(rows), np.sqrt(np.diag(cov))
+    if m == 0 or np.linalg.matrix_rank(rows * np.where(se == 0, 1.0, se)) < m:
+        raise SpecificationError(
+            "there is no hypothesis to test"
+            if m == 0
+            else f"the {m} hypotheses are linearly dependent; leave out those that follow from "
+            "others"
+        )
 
 
 def _is_singular(cov: Floats) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from mvmeta.errors import SpecificationError
+from mvmeta.errors import MvmetaWarning, SpecificationError
 from mvmeta.inference.simulate import Simulator
+from mvmeta.inference.wald import check_independent
+from mvmeta.inference.wild import WildBootstrap, wild_bootstrap
 from mvmeta.model.bootstrap import (
     BootstrapResults,
     Statistic,
@@ -15,14 +19,19 @@ from mvmeta.model.bootstrap import (
     is_count,
     random_generator,
 )
+from mvmeta.model.clustering import read_clusters
 from mvmeta.model.fit_holder import FitHolder
+from mvmeta.model.hypotheses import restrictions
 
 
 class ResamplingMethods(FitHolder):
-    """Mixin: ``simulate, bootstrap``."""
+    """Mixin: ``simulate, bootstrap, wild_bootstrap_test``."""
 
     # What it reads is defined by the results class it is mixed into.
+    model: Any
+    params: Any
     _row_index: Any
+    _inference: Any
 
     def simulate(self, n: int = 1, seed: Any = None, *, conditional: bool = False) -> pd.DataFrame:
         """Draw new observations from the fitted model.
@@ -110,3 +119,99 @@ class ResamplingMethods(FitHolder):
         all starts.
         """
         return bootstrap(self, n, statistic, seed, n_jobs, disp)  # type: ignore[arg-type]
+
+    def wild_bootstrap_test(
+        self,
+        r_matrix: Any,
+        *,
+        n: int = 1999,
+        weights: str = "rademacher",
+        cov_type: str = "CR0",
+        groups: Any = None,
+        seed: Any = None,
+    ) -> WildBootstrap:
+        """Test linear hypotheses by the wild cluster bootstrap: for few clusters.
+
+        Residuals under the hypothesis are multiplied, cluster by cluster, by random signs, and
+        the cluster-robust t or F is computed again; no distribution of it is assumed.  The
+        variance components are held at their estimates.
+
+        Parameters
+        ----------
+        r_matrix : str, list of str, array_like, or tuple
+            As in `t_test`: one hypothesis gives a t test, several a joint F test.
+        n : int
+            Replicates.  Where there are no more than that many patterns of signs, 2^G for G
+            clusters, all are taken instead: the p-value has no Monte Carlo error then.
+        weights : {"rademacher", "webb", "mammen"}
+            Signs; six values, which make up for few patterns below 10 clusters; or two values
+            with a third moment of 1.
+        cov_type : {"CR0", "CR2", "CR3"}
+            Covariance that the statistics are studentised by.
+        groups : str or array_like (n_given,), optional
+            Clusters, as in `get_robustcov_results`; those of robust results, else the outermost
+            independent ones.
+        seed : int, numpy.random.Generator, SeedSequence or None
+            Of the weights.
+
+        Returns
+        -------
+        WildBootstrap
+            statistic (t or F), df, pvalue, pvalue_error, replicates, enumerated, ...
+
+        Raises
+        ------
+        SpecificationError
+            For options that do not exist, hypotheses that depend on each other, or fewer
+            clusters than they need.
+        DataError
+            If the groups do not fit the rows, or after `remove_data`.
+
+        Warns
+        -----
+        MvmetaWarning
+            If there are so few clusters that no p-value below 0.05 can come out.
+
+        Notes
+        -----
+        Cameron, Gelbach & Miller (2008, Review of Economics and Statistics 90:414), hypothesis
+        imposed ("WCR"); for meta-analysis Joshi, Pustejovsky & Beretvas (2022, Research Synthesis
+        Methods 13:457).  Webb's weights: Webb (2023, Canadian Journal of Economics 56:839).
+        """
+        rows, rhs = restrictions(r_matrix, list(self.params.index))
+        if not is_count(n, 1):
+            raise SpecificationError(f"n= is the number of replicates, at least 1; got {n!r}")
+        check_independent(rows, self._inference.basis.cov)
+        found = wild_bootstrap(
+            self.fit_,
+            self._test_clusters(groups),
+            rows,
+            rhs,
+            n=n,
+            weights=weights,
+            kind=cov_type,
+            rng=random_generator(seed),
+        )
+        if found.least_pvalue > FEW_PATTERNS:
+            warnings.warn(
+                f"with {found.n_clusters} clusters and {found.n_replicates} replicates of "
+                f"{weights} weights no p-value can be below {found.least_pvalue:.2g}"
+                + ("; take weights='webb'" if weights == "rademacher" else "; take a larger n"),
+                MvmetaWarning,
+                stacklevel=2,
+            )
+        return found
+
+    def _test_clusters(self, groups: Any) -> Any:
+        codes = self._inference.clusters if groups is None else None
+        if codes is None:
+            codes = read_clusters(self.model.prepared, groups).codes
+        if np.ndim(codes) != 1:
+            raise SpecificationError(
+                "the wild cluster bootstrap takes one grouping: the one with the fewest clusters"
+            )
+        return codes
+
+
+FEW_PATTERNS = 0.05
+"""Least possible p-value from which on it is worth a warning."""
