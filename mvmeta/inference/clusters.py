@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import sparse
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import is_nested, recode, size_classes
@@ -18,6 +17,9 @@ Adjustment = Literal["none", "CR2", "CR3"]
 
 NO_VARIANCE_TOLERANCE = 1e-10
 """Eigenvalue of a residual covariance, relative to the trace of the cluster's M, taken for zero."""
+
+MOST_ENTRIES = 2_000_000
+"""Entries of blocks of M that are made at a time: 16 MB for each matrix."""
 
 DETERMINED = (
     "CR3 leaves every group out in turn, but one of them determines a coefficient by itself; use "
@@ -101,15 +103,16 @@ class ClusterMoments(Moments):
         return own, np.concatenate(loadings, axis=2)
 
 
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """A class of b clusters of m rows: positions, M_j, W_j and Q_j."""
+class _Bread:
+    """What all clusters share: Q, W Q, and the two matrices the coefficients of Q are made of."""
 
-    index: Ints
-    rows: Ints
-    m: Floats
-    w: Floats
-    q: Floats
+    def __init__(self, fit: Fit) -> None:
+        self.q, self.r = orthonormal_basis(fit.problem.x)
+        weigh = fit.factor.solve if fit.weights is None else fit.weights.__matmul__
+        self.wq = np.asarray(weigh(self.q))
+        self.bread = np.asarray(np.linalg.inv(self.q.T @ self.wq))
+        mwq = self.q if fit.weights is None else fit.multiply(self.wq)
+        self.sandwich = self.bread @ (self.wq.T @ mwq) @ self.bread.T
 
 
 def cluster_scores(fit: Fit, groups: Ints, adjustment: Adjustment) -> ClusterScores:
@@ -127,34 +130,63 @@ def cluster_scores(fit: Fit, groups: Ints, adjustment: Adjustment) -> ClusterSco
         If a group determines a coefficient by itself and CR3 is asked for.
     """
     code, count = recode(groups)
-    q, r = orthonormal_basis(fit.problem.x)
-    blocks = list(_blocks(fit, code, q))
-    gram = sum((np.einsum("bmp,bmn,bnq->pq", b.q, b.w, b.q, optimize=True) for b in blocks), 0.0)
-    bread = np.linalg.inv(gram)
-    wq = [b.w.transpose(0, 2, 1) @ b.q for b in blocks]
-    middle = [
-        np.einsum("bmp,bmn,bnq->pq", a, b.m, a, optimize=True)
-        for a, b in zip(wq, blocks, strict=True)
-    ]
-    sandwich = bread @ sum(middle, np.zeros_like(bread)) @ bread.T
-    p = fit.problem.p
+    at = _Bread(fit)
+    if fit.weights is None and adjustment != "CR2":
+        return _by_grams(fit, at, code, count, adjustment)
+    return _by_blocks(fit, at, code, count, adjustment)
+
+
+def _by_grams(
+    fit: Fit, at: _Bread, code: Ints, count: int, adjustment: Adjustment
+) -> ClusterScores:
+    """Generalized least squares without CR2: T_j = W_j Q_j K_j needs no block of M.
+
+    All that is asked of a cluster is G_j = Q_j'W_j Q_j, as W_j M_j W_j = W_j.
+    """
+    order = np.argsort(code, kind="stable")
+    start = np.searchsorted(code[order], np.arange(count))
+    q, wq = at.q[order], at.wq[order]
+    columns = [np.add.reduceat(c[:, None] * wq, start, axis=0) for c in q.T]
+    gram = np.stack(columns, axis=1) if columns else np.zeros((count, 0, 0))
+    scores = np.add.reduceat(wq * fit.resid[order, None], start, axis=0)
+    if adjustment == "CR3":
+        k = _unleveraged(at.bread, gram)
+        scores = np.einsum("jqp,jq->jp", k, scores)
+        left = gram @ k
+        own = k.transpose(0, 2, 1) @ left
+    else:
+        left = own = gram
+    return ClusterScores(at.r, at.bread, at.sandwich, scores, own, left, left)
+
+
+def _by_blocks(
+    fit: Fit, at: _Bread, code: Ints, count: int, adjustment: Adjustment
+) -> ClusterScores:
+    """The general case: T_j from the block of M of every cluster, as many at a time as fit."""
+    p, resid = fit.problem.p, fit.resid
     scores = np.zeros((count, p))
     own, left, right = (np.zeros((count, p, p)) for _ in range(3))
-    for b in blocks:
-        t = _adjusted(b, bread, sandwich, adjustment)
-        flip = t.transpose(0, 2, 1)
-        scores[b.index] = np.einsum("bpm,bm->bp", flip, fit.resid[b.rows])
-        own[b.index] = flip @ b.m @ t
-        left[b.index] = b.q.transpose(0, 2, 1) @ t
-        right[b.index] = b.q.transpose(0, 2, 1) @ b.w @ b.m @ t
-    return ClusterScores(r, bread, sandwich, scores, own, left, right)
+    for rows in _chunks(code):
+        index = code[rows[:, 0]]
+        m, q, wq = marginal_stack(fit, rows), at.q[rows], at.wq[rows]
+        t = wq
+        if adjustment == "CR3":
+            t = wq @ _unleveraged(at.bread, q.transpose(0, 2, 1) @ wq)
+        elif adjustment == "CR2":
+            t = _bias_reduced(at, m, q, wq, fit.weights is None)
+        flip, mt = t.transpose(0, 2, 1), m @ t
+        scores[index] = np.einsum("bpm,bm->bp", flip, resid[rows])
+        own[index] = flip @ mt
+        left[index] = q.transpose(0, 2, 1) @ t
+        right[index] = wq.transpose(0, 2, 1) @ mt
+    return ClusterScores(at.r, at.bread, at.sandwich, scores, own, left, right)
 
 
-def _blocks(fit: Fit, code: Ints, q: Floats) -> Iterator[_Block]:
+def _chunks(code: Ints) -> Iterator[Ints]:
+    """Rows (b, m) of clusters of one size, no more than fill MOST_ENTRIES."""
     for rows in size_classes(code):
-        m = marginal_stack(fit, rows)
-        w = _inverse(m) if fit.weights is None else _weight_stack(fit.weights, rows)
-        yield _Block(code[rows[:, 0]], rows, m, w, q[rows])
+        step = max(1, MOST_ENTRIES // rows.shape[1] ** 2)
+        yield from (rows[i : i + step] for i in range(0, len(rows), step))
 
 
 def marginal_stack(fit: Fit, rows: Ints) -> Floats:
@@ -165,38 +197,28 @@ def marginal_stack(fit: Fit, rows: Ints) -> Floats:
     return m
 
 
-def _inverse(a: Floats) -> Floats:
-    return np.asarray(np.linalg.inv(a), dtype=float)
-
-
-def _weight_stack(weights: sparse.csr_array, rows: Ints) -> Floats:
-    return np.stack([weights[index][:, index].toarray() for index in rows])
-
-
-def _adjusted(b: _Block, bread: Floats, sandwich: Floats, adjustment: Adjustment) -> Floats:
-    """T_j = A_j' W_j Q_j, shape (b, m, p)."""
-    wq = b.w @ b.q
-    if adjustment == "none":
-        return wq
-    fitted = b.q @ bread @ b.q.transpose(0, 2, 1)
-    hat = fitted @ b.w
-    if adjustment == "CR3":
-        return _solve_leverage(np.eye(hat.shape[1]) - hat, wq)
-    flip = hat @ b.m
-    covariance = b.m - flip - flip.transpose(0, 2, 1) + b.q @ sandwich @ b.q.transpose(0, 2, 1)
-    upper = np.linalg.cholesky(b.m).transpose(0, 2, 1)
+def _bias_reduced(at: _Bread, m: Floats, q: Floats, wq: Floats, gls: bool) -> Floats:
+    """T_j = A_j'W_j Q_j (b, m, p) with A_j the CR2 adjustment for M_j as working model."""
+    covariance = m - q @ at.bread @ q.transpose(0, 2, 1)
+    if not gls:
+        flip = q @ at.bread @ wq.transpose(0, 2, 1) @ m
+        covariance = m - flip - flip.transpose(0, 2, 1)
+        covariance += q @ at.sandwich @ q.transpose(0, 2, 1)
+    upper = np.linalg.cholesky(m).transpose(0, 2, 1)
     values, vectors = np.linalg.eigh(upper @ covariance @ upper.transpose(0, 2, 1))
-    top = np.trace(b.m, axis1=1, axis2=2)[:, None] ** 2
+    top = np.trace(m, axis1=1, axis2=2)[:, None] ** 2
     keep = values > NO_VARIANCE_TOLERANCE * top
     power = np.where(keep, 1.0 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
-    root = (vectors * power[:, None, :]) @ vectors.transpose(0, 2, 1)
-    return upper.transpose(0, 2, 1) @ root @ upper @ wq
+    turned = vectors.transpose(0, 2, 1) @ (upper @ wq)
+    return upper.transpose(0, 2, 1) @ (vectors @ (power[:, :, None] * turned))
 
 
-def _solve_leverage(left: Floats, wq: Floats) -> Floats:
-    if (np.linalg.svd(left, compute_uv=False)[:, -1] < NO_VARIANCE_TOLERANCE).any():
+def _unleveraged(bread: Floats, gram: Floats) -> Floats:
+    """K_j (J, p, p) with ``inv(I - H_jj)' W_j Q_j = W_j Q_j K_j``: CR3 leaves cluster j out."""
+    left = np.eye(len(bread)) - bread.T @ gram
+    if (np.linalg.svd(left, compute_uv=False)[:, -1:] < NO_VARIANCE_TOLERANCE).any():
         raise SpecificationError(DETERMINED)
-    return np.asarray(np.linalg.solve(left.transpose(0, 2, 1), wq), dtype=float)
+    return np.asarray(np.linalg.inv(left), dtype=float)
 
 
 def are_independent(fit: Fit, groups: Ints) -> bool:

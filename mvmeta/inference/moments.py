@@ -6,15 +6,14 @@ covariances, and D has a known mean and variance: what a Satterthwaite approxima
 """
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 
 import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.inference.degrees import DegreesOfFreedom
 
-MOST_TABULATED = 12
-"""Most coefficients for which the moments of all pairs of pairs (p**4 numbers) are kept."""
+MOST_TABULATED = 8
+"""Most coefficients for which the spread of all pairs of pairs (p**4 numbers) is made at once."""
 
 
 class Moments(ABC):
@@ -41,6 +40,30 @@ class Moments(ABC):
         """
 
 
+class TabulatedMoments(Moments):
+    """Moments kept as p**4 numbers: nothing is left of the clusters, any contrast is cheap."""
+
+    def __init__(self, moments: Moments) -> None:
+        super().__init__(moments.r)
+        self._mean = moments.mean()
+        self._spread = moments.spread(np.eye(len(moments.r)))
+
+    def mean(self) -> Floats:
+        return self._mean
+
+    def spread(self, rows: Floats) -> Floats:
+        return np.einsum(
+            "abcd,sa,tb,uc,vd->stuv", self._spread, rows, rows, rows, rows, optimize=True
+        )
+
+    def of_each(self, rows: Floats) -> Floats:
+        """``K[m, m, m, m]`` for every row of rows (m, p), shape (m,)."""
+        # a quadratic form in the products c_a c_b
+        pairs = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+        k = self._spread.reshape(pairs.shape[1], -1)
+        return np.einsum("mi,ij,mj->m", pairs, k, pairs, optimize=True)
+
+
 class RobustSatterthwaite(DegreesOfFreedom):
     """Satterthwaite t tests and the HTZ test under the working model that M is as fitted.
 
@@ -57,10 +80,12 @@ class RobustSatterthwaite(DegreesOfFreedom):
     """
 
     def __init__(self, moments: Moments) -> None:
-        self._moments = moments
+        tabulate = len(moments.r) <= MOST_TABULATED
+        self._moments = TabulatedMoments(moments) if tabulate else moments
+        self._mean = self._moments.mean()
 
     def coefficients(self) -> Floats:
-        return self.contrasts(np.eye(len(self._moments.r)))
+        return self.contrasts(np.eye(len(self._mean)))
 
     def contrast(self, row: Floats) -> float:
         return float(self.contrasts(np.atleast_2d(row))[0])
@@ -68,11 +93,8 @@ class RobustSatterthwaite(DegreesOfFreedom):
     def contrasts(self, rows: Floats) -> Floats:
         inside = self._inside(rows)
         mean = np.einsum("ma,ab,mb->m", inside, self._mean, inside)
-        if len(self._moments.r) <= MOST_TABULATED:
-            # K[c, c, c, c] is a quadratic form in the products c_a c_b
-            pairs = (inside[:, :, None] * inside[:, None, :]).reshape(len(inside), -1)
-            k = self._table.reshape(pairs.shape[1], -1)
-            spread = np.einsum("mi,ij,mj->m", pairs, k, pairs, optimize=True)
+        if isinstance(self._moments, TabulatedMoments):
+            spread = self._moments.of_each(inside)
         else:
             spread = np.array([self._moments.spread(c[None]).item() for c in inside])
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -101,11 +123,3 @@ class RobustSatterthwaite(DegreesOfFreedom):
     def _inside(self, rows: Floats) -> Floats:
         """Rows (m, p) over the coefficients of X as rows over those of Q."""
         return np.asarray(np.linalg.solve(self._moments.r.T, np.atleast_2d(rows).T).T)
-
-    @cached_property
-    def _mean(self) -> Floats:
-        return self._moments.mean()
-
-    @cached_property
-    def _table(self) -> Floats:
-        return self._moments.spread(np.eye(len(self._moments.r)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -714,6 +714,7 @@ class MetaMixedLMResults(
             getattr(self, name)
         self.__dict__.pop("_diagnostics", None)
         self._fit = None
+        self._inference = replace(self._inference, clusters=None)
         self.model: MetaMixedLM = copy.copy(self.model)
         self.model.data = copy.copy(self.model.data)
         self.model.remove_data()
