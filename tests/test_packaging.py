@@ -72,7 +72,8 @@ class TestOneHomePerFact:
     def test_floors_are_the_lower_bounds(self):
         lines = (ROOT / "constraints" / "floors.txt").read_text(encoding="utf-8").splitlines()
         floors = dict(line.split("==") for line in lines if not line.startswith("#"))
-        wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["plot"]]
+        extras = PROJECT["optional-dependencies"]
+        wanted = [*PROJECT["dependencies"], *extras["plot"], *extras["progress"]]
         bounds = dict(entry.split(">=") for entry in wanted)
 
         def release(version: str) -> tuple[int, ...]:

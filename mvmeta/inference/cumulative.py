@@ -8,6 +8,7 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.fit_rows import fit_rows
+from mvmeta.progress import track
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ def cumulative(fit: Fit, order: Ints) -> Cumulative:
     count, p = int(order.max()) + 1, fit.problem.p
     beta, se = np.full((count, p), np.nan), np.full((count, p), np.nan)
     theta = np.full((count, len(fit.theta)), np.nan)
-    for g in range(count):
+    for g in track(range(count), "cumulative fits"):
         found = fit_rows(fit, np.flatnonzero(order <= g))
         if found is not None:
             beta[g], theta[g] = found.beta, found.theta

@@ -11,6 +11,7 @@ from mvmeta.inference.fit import Fit
 from mvmeta.inference.fit_rows import fit_rows
 from mvmeta.inference.projection import Projection
 from mvmeta.marginal.base import MarginalCovariance
+from mvmeta.progress import track
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ def reestimate(fit: Fit, backend: MarginalCovariance, groups: Ints) -> Reestimat
     se, covratio = np.full((count, p), np.nan), np.full(count, np.nan)
     theta = np.full((count, len(fit.theta)), np.nan)
     studentized = np.full(n, np.nan)
-    for g in range(count):
+    for g in track(range(count), "left out"):
         out, keep = np.flatnonzero(code == g), np.flatnonzero(code != g)
         reduced = fit_rows(fit, keep)
         if reduced is None:

@@ -21,6 +21,7 @@ from mvmeta.inference.one_by_one import run_jobs
 from mvmeta.inference.outcomes import ManySpec
 from mvmeta.inference.robust import KINDS
 from mvmeta.inference.simulate import Simulator
+from mvmeta.progress import Progress
 
 if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
@@ -186,13 +187,15 @@ def bootstrap(
     values = np.full((n, len(observed)), np.nan)
     failures: Counter[str] = Counter()
     done = 0
-    for y in draws:
-        part, reasons = refits.statistics(y, statistic, len(observed))
-        values[done : done + y.shape[1]] = part
-        failures.update(reasons)
-        done += y.shape[1]
-        if disp:
-            sys.stdout.write(f"{done} of {n} replicates\n")
+    with Progress("replicates", n) as progress:
+        for y in draws:
+            part, reasons = refits.statistics(y, statistic, len(observed))
+            values[done : done + y.shape[1]] = part
+            failures.update(reasons)
+            done += y.shape[1]
+            progress.step(y.shape[1])
+            if disp:
+                sys.stdout.write(f"{done} of {n} replicates\n")
     replicates = pd.DataFrame(values, columns=observed.index)
     _say_failures(failures, n)
     return BootstrapResults(observed, replicates, dict(failures))

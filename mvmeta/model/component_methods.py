@@ -9,6 +9,7 @@ from mvmeta.errors import SpecificationError
 from mvmeta.inference.component_wald import components_covariance, wald_limits
 from mvmeta.inference.profile import Profile
 from mvmeta.model.fit_holder import FitHolder
+from mvmeta.progress import track
 
 METHODS = ("profile", "wald")
 
@@ -87,7 +88,8 @@ class ComponentMethods(FitHolder):
             cov = components_covariance(self.fit_, self.model.backend)
             out["lower"], out["upper"] = wald_limits(self.fit_, cov, alpha)
             return out
-        for i in np.flatnonzero(~self.fit_.problem.fixed).tolist():
+        free = np.flatnonzero(~self.fit_.problem.fixed).tolist()
+        for i in track(free, "profiles"):
             found = self.profile(i).interval(alpha)
             out.iloc[i] = [found.lower, found.upper, found.lower_at_edge, found.upper_at_edge]
         return out

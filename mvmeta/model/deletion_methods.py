@@ -14,7 +14,7 @@ from mvmeta.inference.deletion import deletion
 from mvmeta.inference.reestimate import reestimate
 from mvmeta.model.clustering import cluster_codes, cluster_labels
 from mvmeta.model.fit_holder import FitHolder
-from mvmeta.model.refits import Refits, refits
+from mvmeta.model.subset_fits import SubsetFits, subset_fits
 
 
 class DeletionMethods(FitHolder):
@@ -37,7 +37,7 @@ class DeletionMethods(FitHolder):
         """
         return self._row_series(cholesky_residuals(self.fit_), "resid_cholesky")
 
-    def leave_one_out(self, by: Any = None, reestimate: bool = True) -> Refits:
+    def leave_one_out(self, by: Any = None, reestimate: bool = True) -> SubsetFits:
         """The coefficients without each row or group of rows.
 
         Parameters
@@ -51,7 +51,7 @@ class DeletionMethods(FitHolder):
 
         Returns
         -------
-        Refits
+        SubsetFits
             ``summary_frame()`` is the table; a fit that does not exist is NaN and listed in
             ``not_estimated``.
 
@@ -75,7 +75,7 @@ class DeletionMethods(FitHolder):
         labels = labels.rename("left out")
         fit = self.fit_
         found = _without(fit, self.model.backend if reestimate else None, codes)
-        return refits(
+        return subset_fits(
             fit.beta - found.shift,
             found.se,
             getattr(found, "theta", np.tile(fit.theta, (len(labels), 1))),
@@ -86,7 +86,7 @@ class DeletionMethods(FitHolder):
             use_t=bool(self.use_t),
         )
 
-    def cumulative(self, by: Any) -> Refits:
+    def cumulative(self, by: Any) -> SubsetFits:
         """The coefficients from the first studies, and how they change as more are added.
 
         Parameters
@@ -97,7 +97,7 @@ class DeletionMethods(FitHolder):
 
         Returns
         -------
-        Refits
+        SubsetFits
             One fit for each value, to the rows up to and including it, components estimated
             each time; NaN where the rows do not determine the coefficients yet.
 
@@ -113,7 +113,7 @@ class DeletionMethods(FitHolder):
         rank = np.empty(len(order), dtype=np.intp)
         rank[order] = np.arange(len(order))
         found = cumulative(self.fit_, rank[codes])
-        return refits(
+        return subset_fits(
             *(found.beta, found.se, found.theta, found.rows),
             labels=labels[order].rename("up to"),
             components=list(self.component_labels),

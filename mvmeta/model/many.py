@@ -24,6 +24,7 @@ from mvmeta.model.components import component_labels
 from mvmeta.model.frames import shorten
 from mvmeta.model.hypotheses import restrictions
 from mvmeta.optimize.newton import DECREMENT
+from mvmeta.progress import Progress
 
 if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
@@ -113,8 +114,9 @@ class ManyOutcomes:
         spec = ManySpec(prepared.problem, reml, prepared.weights, maxiter, tol)
         keep = np.flatnonzero(~skipped)
         part = v[:, keep] if v is not None and v.ndim == 2 else v
-        report = _printer(len(keep)) if disp else None
-        fits = fit_many(spec, y[:, keep], part, n_jobs=n_jobs, report=report)
+        with Progress("outcomes", len(keep)) as progress:
+            report = _printer(len(keep)) if disp else progress.step
+            fits = fit_many(spec, y[:, keep], part, n_jobs=n_jobs, report=report)
         if skipped.any():
             fits = _spread(fits, keep, y)
         return ManyOutcomesResults(self, fits, names, y, v, use_t, cov_type, spec)  # type: ignore[arg-type]

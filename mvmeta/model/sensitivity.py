@@ -27,6 +27,7 @@ from mvmeta.model.sensitivity_settings import (
 )
 from mvmeta.model.studies import studies
 from mvmeta.model.targets import contrast_targets, default_targets
+from mvmeta.progress import track
 
 if TYPE_CHECKING:
     from mvmeta.model.results import MetaMixedLMResults
@@ -184,7 +185,7 @@ def _tried(
     alpha: float,
     skipped: dict[str, str],
 ) -> Iterator[pd.DataFrame]:
-    for setting in settings:
+    for setting in track(settings, "settings"):
         try:
             found = setting.make()
             yield _rows(setting.aspect, setting.label, found, labels, rows, alpha)

@@ -11,7 +11,7 @@ from mvmeta.model.frames import shorten
 
 
 @dataclass(frozen=True, eq=False)
-class Refits:
+class SubsetFits:
     """J fits to parts of the data.
 
     Attributes
@@ -83,7 +83,7 @@ class Refits:
         return f"{self.summary_frame()}{note}"
 
 
-def refits(
+def subset_fits(
     beta: Floats,
     se: Floats,
     theta: Floats,
@@ -93,9 +93,9 @@ def refits(
     components: list[str],
     full: pd.Series,
     use_t: bool,
-) -> Refits:
-    """Label arrays of J fits; see `Refits`."""
-    return Refits(
+) -> SubsetFits:
+    """Label arrays of J fits; see `SubsetFits`."""
+    return SubsetFits(
         pd.DataFrame(beta, index=labels, columns=full.index),
         pd.DataFrame(se, index=labels, columns=full.index),
         pd.DataFrame(theta, index=labels, columns=components),
