@@ -15,22 +15,22 @@ FLATTENING = 1 / 298.257223563
 """Flattening of the WGS84 ellipsoid."""
 
 
-def euclidean(points: Floats) -> Floats:
-    """Straight-line distances (q, q) of points (q, d)."""
-    return np.asarray(np.sqrt((_differences(points) ** 2).sum(axis=2)))
+def euclidean(points: Floats, others: Floats | None = None) -> Floats:
+    """Straight-line distances (q, r) of points (q, d) from others (r, d), or from each other."""
+    return np.asarray(np.sqrt((_differences(points, others) ** 2).sum(axis=2)))
 
 
-def manhattan(points: Floats) -> Floats:
-    """Sums of coordinate differences (q, q) of points (q, d)."""
-    return np.asarray(_differences(points).sum(axis=2))
+def manhattan(points: Floats, others: Floats | None = None) -> Floats:
+    """Sums of coordinate differences (q, r); see `euclidean`."""
+    return np.asarray(_differences(points, others).sum(axis=2))
 
 
-def maximum(points: Floats) -> Floats:
-    """Largest coordinate differences (q, q) of points (q, d)."""
-    return np.asarray(_differences(points).max(axis=2))
+def maximum(points: Floats, others: Floats | None = None) -> Floats:
+    """Largest coordinate differences (q, r); see `euclidean`."""
+    return np.asarray(_differences(points, others).max(axis=2))
 
 
-def great_circle(points: Floats) -> Floats:
+def great_circle(points: Floats, others: Floats | None = None) -> Floats:
     """Distances in km along the WGS84 ellipsoid.
 
     Andoyer's formula as given by Meeus (1998), Astronomical Algorithms, 2nd ed., ch. 11; its
@@ -40,10 +40,12 @@ def great_circle(points: Floats) -> Floats:
     ----------
     points : ndarray, shape (q, 2)
         Longitude and latitude in degrees.
+    others : ndarray, shape (r, 2), optional
+        Where the distances are from; `points` themselves unless given.
 
     Returns
     -------
-    ndarray, shape (q, q)
+    ndarray, shape (q, r)
 
     Raises
     ------
@@ -54,14 +56,16 @@ def great_circle(points: Floats) -> Floats:
         raise DataError(
             f"distance='gcd' needs 'longitude + latitude', got {points.shape[1]} coordinates"
         )
-    if np.abs(points[:, 1]).max() > 90:
+    others = points if others is None else others
+    if max(np.abs(points[:, 1]).max(), np.abs(others[:, 1]).max()) > 90:
         raise DataError(
             "distance='gcd' needs 'longitude + latitude' in degrees; a latitude is beyond 90"
         )
     longitude, latitude = np.radians(points).T
-    f = (latitude[:, None] + latitude) / 2
-    g = (latitude[:, None] - latitude) / 2
-    h = (longitude[:, None] - longitude) / 2
+    east, north = np.radians(others).T
+    f = (latitude[:, None] + north) / 2
+    g = (latitude[:, None] - north) / 2
+    h = (longitude[:, None] - east) / 2
     s = np.sin(g) ** 2 * np.cos(h) ** 2 + np.cos(f) ** 2 * np.sin(h) ** 2
     c = np.cos(g) ** 2 * np.cos(h) ** 2 + np.sin(f) ** 2 * np.sin(h) ** 2
     omega = np.arctan2(np.sqrt(s), np.sqrt(c))
@@ -75,11 +79,11 @@ def great_circle(points: Floats) -> Floats:
     return np.asarray(2 * omega * EQUATOR_KM * correction)
 
 
-METRICS: MappingProxyType[str, Callable[[Floats], Floats]] = MappingProxyType(
+METRICS: MappingProxyType[str, Callable[..., Floats]] = MappingProxyType(
     {"euclidean": euclidean, "manhattan": manhattan, "maximum": maximum, "gcd": great_circle}
 )
 """The names `Random(distance=)` takes."""
 
 
-def _differences(points: Floats) -> Floats:
-    return np.abs(points[:, None, :] - points[None, :, :])
+def _differences(points: Floats, others: Floats | None) -> Floats:
+    return np.abs(points[:, None, :] - (points if others is None else others)[None, :, :])

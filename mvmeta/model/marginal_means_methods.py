@@ -108,12 +108,13 @@ class MarginalMeansMethods(FitHolder):
                 constant_within(variance, found.member, found.weight, k),
                 within,
                 list(prepared.exog_names),
-                self._notes(found, estimable, [*within, *compared]),
+                self._notes(found, estimable, _averaged_over(grid.frame, [*within, *compared])),
             )
         )
 
-    def _notes(self, found: Averages, estimable: Bools, over: list[str]) -> list[str]:
+    def _notes(self, found: Averages, estimable: Bools, averaged: set[str]) -> list[str]:
         prepared = self.model.prepared
+        over = list(found.levels.columns)
         notes = []
         if not estimable.all():
             names = [_named(row) for _, row in found.levels[~estimable].iterrows()]
@@ -124,7 +125,7 @@ class MarginalMeansMethods(FitHolder):
                 else ""
             )
             notes.append(f"The data do not determine the means of {shorten(names)}{reason}.")
-        averaged = {v for v in prepared.spec.factor_levels() if v not in over}
+        averaged = averaged & set(prepared.spec.factor_levels())
         for variables in prepared.spec.interacting():
             hidden = sorted(variables & averaged)
             if hidden and variables & set(over):
@@ -134,6 +135,11 @@ class MarginalMeansMethods(FitHolder):
                     f"{others} may hide that they are not the same for all its levels."
                 )
         return list(dict.fromkeys(notes))
+
+
+def _averaged_over(grid: pd.DataFrame, over: list[str]) -> set[str]:
+    """Moderators of which an average holds several values."""
+    return {str(v) for v in grid if v not in over and len(grid[v].unique()) > 1}
 
 
 def _named(row: pd.Series) -> str:

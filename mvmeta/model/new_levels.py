@@ -22,6 +22,7 @@ from mvmeta.model.levels import level_texts
 from mvmeta.model.records import TermRecord, find_levels
 from mvmeta.model.terms import check_degrees, uncategorised
 from mvmeta.structures import CovarianceStructure, Known, Kronecker, Pinned, Tied
+from mvmeta.structures.decay import RangeCorrelation
 
 ALIKE = frozenset({"ID", "CS"})
 """Structures in which a further level is like any other."""
@@ -244,37 +245,44 @@ def _sites(fitted: FittedTerm, asked: Asked) -> Extension:
     structure, theta = fitted.inner_structure()
     spec = fitted.record.spec
     assert spec is not None
-    options = {} if spec.smoothness is None else {"smoothness": spec.smoothness}
-    between = _between_sites(fitted, asked)
-
-    def build(at: slice) -> CovarianceStructure:
-        return type(structure)(asked.labels(at), distance=between(at), **options)
-
-    return _extended(fitted, build, theta, len(asked.new))
-
-
-def _between_sites(fitted: FittedTerm, asked: Asked) -> Callable[[slice], Floats]:
-    """Distances among the fitted sites and some of the new ones."""
-    record = fitted.record
-    matrix = asked.given.distance.get(fitted.name)
-    if matrix is not None:
-        what = f"distance= of {fitted.name!r}"
-        return lambda at: select_labelled(matrix, asked.labels(at), what)
-    assert record.spec is not None
-    metric = str(record.spec.distance or "euclidean")
-    if metric not in METRICS:
-        raise DataError(
-            f"the sites {shorten(map(repr, asked.new))} of {fitted.name!r} are new and the model "
-            "was fitted with a matrix of distances: pass one that has them too, "
-            f"distance={{{fitted.name!r}: matrix}}"
-        )
+    metric = str(spec.distance or "euclidean")
+    if metric not in METRICS or fitted.name in asked.given.distance:
+        return _sites_of_a_matrix(fitted, asked)
     points = np.column_stack([numeric(c, f"the coordinate {c.name!r}") for c in asked.rows])
     if metric == "gcd":
         check_degrees(points, asked.rows)
     assert fitted.term.inner is not None
     first = np.unique(fitted.term.inner % len(asked.known), return_index=True)[1]
-    old = np.column_stack([numeric(fitted.frame[c], str(c))[first] for c in record.inner])
-    return lambda at: METRICS[metric](np.concatenate([old, points[at]]))
+    old = np.column_stack([numeric(fitted.frame[c], str(c))[first] for c in fitted.record.inner])
+    tau2, rho = theta
+    covariance = np.empty((len(points), len(old)))
+    for start in range(0, len(points), STEP):
+        at = slice(start, start + STEP)
+        distance = METRICS[metric](points[at], old)
+        r = RangeCorrelation(distance, structure.correlation.profile)
+        covariance[at] = tau2 * r.matrix(np.array([rho]))
+    return covariance, np.full(len(points), tau2)
+
+
+def _sites_of_a_matrix(fitted: FittedTerm, asked: Asked) -> Extension:
+    structure: Any
+    structure, theta = fitted.inner_structure()
+    spec, matrix = fitted.record.spec, asked.given.distance.get(fitted.name)
+    if matrix is None:
+        raise DataError(
+            f"the sites {shorten(map(repr, asked.new))} of {fitted.name!r} are new and the model "
+            "was fitted with a matrix of distances: pass one that has them too, "
+            f"distance={{{fitted.name!r}: matrix}}"
+        )
+    smooth = None if spec is None else spec.smoothness
+    options = {} if smooth is None else {"smoothness": smooth}
+
+    def build(at: slice) -> CovarianceStructure:
+        labels = asked.labels(at)
+        distance = select_labelled(matrix, labels, f"distance= of {fitted.name!r}")
+        return type(structure)(labels, distance=distance, **options)
+
+    return _extended(fitted, build, theta, len(asked.new))
 
 
 def _species(fitted: FittedTerm, asked: Asked) -> Extension:

@@ -159,9 +159,10 @@ class PredictionResults:
             )
         p = self._prediction
         inside = p.probability_below(high) - p.probability_below(low)
-        left = "" if above is None else f"{low:g} < "
-        right = "" if below is None else f" < {high:g}"
-        return pd.Series(inside, index=self._index, name=f"P({left}effect{right})")
+        name = f"P({low:g} < effect < {high:g})"
+        if above is None or below is None:
+            name = f"P(effect < {high:g})" if above is None else f"P(effect > {low:g})"
+        return pd.Series(inside, index=self._index, name=name)
 
     def __repr__(self) -> str:
         return repr(self.summary_frame())

@@ -190,11 +190,12 @@ def averages(grid: ReferenceGrid, over: Sequence[str], weights: str) -> Averages
 
 
 def _combinations(frame: pd.DataFrame, names: list[str]) -> tuple[Ints, pd.DataFrame]:
-    """Code (m,) of the combination of `names` in each row, and the combinations in their order."""
+    """Combination of `names` in each row (m,), and the combinations, the last name fastest."""
     if not names:
         return np.zeros(len(frame), dtype=np.intp), pd.DataFrame(index=range(1))
-    code = np.asarray(frame.groupby(names, sort=False, observed=True).ngroup(), dtype=np.intp)
-    return code, frame[names].drop_duplicates().reset_index(drop=True)
+    place = np.stack([pd.factorize(frame[name])[0] for name in names])
+    _, first, code = np.unique(place, axis=1, return_index=True, return_inverse=True)
+    return code.ravel().astype(np.intp), frame[names].iloc[first].reset_index(drop=True)
 
 
 def resolve_names(specs: Any, prepared: Prepared, argument: str) -> list[str]:

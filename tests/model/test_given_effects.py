@@ -87,6 +87,17 @@ MODELS = {
     "ar": [pinned("time | study", "AR")],
     "car": [pinned("time | study", "CAR")],
     "spexp": [pinned("px + py | const", "SPEXP"), pinned("1 | study")],
+    "gcd": [pinned("px + py | lab", "SPEXP", distance="gcd")],
+    "manhattan": [pinned("px + py | const", "SPEXP", distance="manhattan")],
+    "maximum": [pinned("px + py | const", "SPEXP", distance="maximum")],
+    "tied": [
+        Random(
+            "outcome | study",
+            "DIAG",
+            equal={"tau2": ["a", "a", "b"]},
+            fixed={"tau2": [0.2, 0.2, 0.4]},
+        )
+    ],
     "matern": [pinned("px + py | lab", "MATERN", smoothness=0.8)],
     "species": [pinned("1 | study"), pinned("1 | species", corr=tree())],
     "cor0": [pinned("1 | species", corr=tree(), corr_scale="cor0")],
@@ -180,6 +191,10 @@ KNOWN = pd.DataFrame(
         ("spexp", "px + py | const"),
         ("spexp", ["px + py | const", "study"]),
         ("matern", "px + py | lab"),
+        ("gcd", "px + py | lab"),
+        ("manhattan", "px + py | const"),
+        ("maximum", "px + py | const"),
+        ("tied", "outcome | study"),
         ("species", ["study", "species (corr)"]),
         ("species", "species (corr)"),
         ("cor0", "species (corr)"),
@@ -224,6 +239,33 @@ NEW_LEVELS = {
 def test_new_levels_that_are_correlated_with_fitted_ones(name):
     given, changed, options = NEW_LEVELS[name]
     assert_same(name, KNOWN.assign(**changed), given, **options)
+
+
+def test_sites_by_a_matrix_of_distances():
+    """The same as by coordinates, once the new sites are in the matrix as well."""
+    data, new = frame().iloc[:30], KNOWN.assign(site=["n1", "n2", "n1", "a3"])
+    sites = pd.DataFrame({"px": data["px"], "py": data["py"]}).set_axis(
+        [f"a{i}" for i in range(30)]
+    )
+    more = new.set_index("site")[["px", "py"]].iloc[:2].rename(index={"n1": "n1", "n2": "n2"})
+    new = new.assign(px=[0.5, 3.0, 0.5, sites.loc["a3", "px"]])
+    new = new.assign(py=[2.0, 2.5, 2.0, sites.loc["a3", "py"]])
+    points = pd.concat([sites, more])
+    gap = points.to_numpy()[:, None] - points.to_numpy()
+    full = pd.DataFrame(np.sqrt((gap**2).sum(-1)), index=points.index, columns=points.index)
+    data = data.assign(site=sites.index)
+    term = pinned("site | const", "SPEXP", distance=full.iloc[:30, :30])
+    res = MetaMixedLM.from_formula("yi ~ x", data, variance="vi", random=term).fit()
+    by_place = MetaMixedLM.from_formula(
+        "yi ~ x", data, variance="vi", random=pinned("px + py | const", "SPEXP")
+    ).fit()
+    got = res.get_prediction(new, given=True, distance=full).summary_frame()
+    want = by_place.get_prediction(new, given=True).summary_frame()
+    np.testing.assert_allclose(got, want, rtol=1e-9)
+    with pytest.raises(DataError, match="fitted with a matrix of distances: pass one"):
+        res.get_prediction(new, given=True)
+    with pytest.raises(DataError, match="not the one the model was fitted with"):
+        res.get_prediction(new, given=True, distance=2 * full)
 
 
 def test_evenly_spaced_levels_of_ar_are_continued():
