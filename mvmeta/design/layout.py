@@ -94,9 +94,23 @@ def is_nested(fine: Ints, coarse: Ints) -> bool:
     return bool((owner[code] == coarse).all())
 
 
+def _by_appearance(code: Ints, count: int) -> Ints:
+    """Codes 0..count-1 relabelled in the order in which they come up in the rows (n,)."""
+    if (code[1:] >= code[:-1]).all():
+        return code
+    first = np.empty(count, dtype=np.intp)
+    first[code[::-1]] = np.arange(len(code))[::-1]
+    rank = np.empty(count, dtype=np.intp)
+    rank[np.argsort(first)] = np.arange(count)
+    return rank[code]
+
+
 def connected(partitions: Sequence[Ints]) -> Ints:
     """Cluster code (n,) of the rows linked, directly or through others, by any partition (n,)."""
     n = len(partitions[0])
+    coarsest, count = min((recode(codes) for codes in partitions), key=lambda found: found[1])
+    if count == n or all(is_nested(codes, coarsest) for codes in partitions):
+        return _by_appearance(coarsest, count)
     rows, cols, offset = [], [], n
     for codes in partitions:
         level, count = recode(codes)

@@ -198,11 +198,7 @@ class SamplingCovariance:
     def logdet(self) -> float:
         """log|V|; raises CovarianceError if V is singular."""
         self._refuse_singular()
-        out = np.log(self.variances)
-        for rows, stack in self._blocks():
-            root = np.linalg.cholesky(stack)
-            out[rows] = 2.0 * np.log(np.diagonal(root, axis1=1, axis2=2))
-        return float(out.sum())
+        return float(self._pivots[0].sum())
 
     def _refuse_singular(self) -> None:
         if self.is_singular:
@@ -271,15 +267,33 @@ class SamplingCovariance:
         return [block for _, block in sorted(pairs, key=lambda pair: pair[0])]
 
     @cached_property
+    def _pivots(self) -> tuple[Floats, list[tuple[Ints, Floats]]]:
+        """One factorisation of every block, for all that is asked of V by itself.
+
+        Returns
+        -------
+        logs : ndarray, shape (n,)
+            Logarithms of squared pivots, which add up to log|V| where V is not singular.
+        doubtful : list of (rows (b, m), eigenvalues (b, m))
+            Blocks that may be singular, or worse.
+        """
+        logs = np.log(self.variances, out=np.full(self.n, -np.inf), where=self.variances > 0)
+        doubtful: list[tuple[Ints, Floats]] = []
+        for rows, stack in self._blocks():
+            pivots = _squared_pivots(stack)
+            logs[rows] = np.log(pivots)
+            unclear = ~_clearly_definite(stack, pivots)
+            if unclear.any():
+                values: Floats = np.linalg.eigvalsh(stack[unclear]).astype(float, copy=False)
+                doubtful.append((rows[unclear], values))
+        return logs, doubtful
+
+    @cached_property
     def singular_rows(self) -> Ints:
         """Rows of the blocks that are only semi-definite (a zero variance or eigenvalue)."""
         bad = self.variances <= 0
-        for rows, stack in self._blocks():
-            doubtful = ~_clearly_definite(stack)
-            if doubtful.any():
-                values = np.linalg.eigvalsh(stack[doubtful])
-                singular = values[:, 0] <= DEFINITE_TOLERANCE * values[:, -1]
-                bad[rows[doubtful][singular]] = True
+        for rows, values in self._pivots[1]:
+            bad[rows[values[:, 0] <= DEFINITE_TOLERANCE * values[:, -1]]] = True
         return np.flatnonzero(bad)
 
     @property
@@ -294,12 +308,7 @@ class SamplingCovariance:
         return SamplingCovariance(variances, self.covariances)
 
     def _check_definite(self, names: Sequence[object] | None) -> None:
-        for rows, stack in self._blocks():
-            try:
-                np.linalg.cholesky(stack)
-                continue
-            except np.linalg.LinAlgError:
-                values = np.linalg.eigvalsh(stack)
+        for rows, values in self._pivots[1]:
             bad = np.flatnonzero(values[:, 0] < -DEFINITE_TOLERANCE * np.abs(values[:, -1]))
             if len(bad):
                 first = bad[np.argmin(values[bad, 0])]
@@ -387,20 +396,25 @@ def _fill(block: Floats, rows: Ints, off: sparse.csr_array, group: Ints, positio
     block[group[row] - group[rows[0, 0]], position[row], position[column]] = value
 
 
-def _clearly_definite(stack: Floats) -> Bools:
+def _squared_pivots(stack: Floats) -> Floats:
+    """Squared diagonals (b, m) of Cholesky factors; NaN where one of the blocks has none."""
+    try:
+        lower = np.linalg.cholesky(stack)
+    except np.linalg.LinAlgError:
+        return np.full(stack.shape[:2], np.nan)
+    return np.asarray(np.diagonal(lower, axis1=1, axis2=2) ** 2)
+
+
+def _clearly_definite(stack: Floats, pivots: Floats) -> Bools:
     """Blocks (b,) whose smallest eigenvalue is far from 0, by the cheapest of all bounds.
 
     The determinant of a correlation matrix is at most e times its smallest eigenvalue.
     """
-    try:
-        lower = np.linalg.cholesky(stack)
-    except np.linalg.LinAlgError:
-        return np.zeros(len(stack), dtype=bool)
-    pivots = np.diagonal(lower, axis1=1, axis2=2) ** 2
     variances = np.diagonal(stack, axis1=1, axis2=2)
-    spread = variances.max(axis=1) / variances.min(axis=1)
-    least = CLEARLY_DEFINITE * stack.shape[1] * spread
-    return np.asarray((pivots / variances).prod(axis=1) > least)
+    largest = variances.max(axis=1)
+    determinant = np.divide(pivots, variances, out=np.zeros_like(pivots), where=variances > 0)
+    least = CLEARLY_DEFINITE * stack.shape[1] * largest
+    return np.asarray(determinant.prod(axis=1) * variances.min(axis=1) > least)
 
 
 def _block_diagonal(blocks: Sequence[Floats]) -> sparse.csr_array:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import is_nested, recode
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
@@ -92,7 +92,8 @@ class EffectTotals:
     """Sums over groups of products of T = inv(B)^(1/2) R and u = inv(B)^(1/2) U.
 
     With F = T'T = Z'NZ and h = T'u = Z'NA in each group, directions are contracted with
-    totals of h (x) h and F (x) F, so that their number matters little.
+    totals of h (x) h, F (x) F and h (x) F (x) h, so that their number matters little.  Where q
+    is large and directions are few, pairs are summed direction by direction instead.
 
     Parameters
     ----------
@@ -109,16 +110,20 @@ class EffectTotals:
         packed = len(self._row)
         self._gram, self._f = np.zeros((width, width)), np.zeros(packed)
         self._hh = np.zeros((q * width, q * width))
-        # tr(F K_j F K_l) through F (x) F, or where q is large for J through T K_j T'
+        # tr(F K_j F K_l) through F (x) F or through T K_j T', whichever takes fewer operations
         self._through_f = packed**2 <= 2 * j * (q * q + j * q) or j > packed
         size = packed if self._through_f else j
         self._ff = np.zeros((size, size))
-        self._slopes = np.zeros((j * width, j * width)) if pairs else None
+        # likewise h'K_j F K_l h
+        self._through_hfh = packed * q <= j * j or j >= packed
+        shape = (q * width * packed, q * width) if self._through_hfh else (j * width, j * width)
+        self._slopes = np.zeros(shape) if pairs and j else None
 
     def chunk(self, r: int) -> int:
         """Groups to add at a time."""
         j, q, a = len(self._d), self._q, self._width
-        widest = max(q * a, len(self._row), j * a * r if self._pairs else 0)
+        pairs = q * a * len(self._row) if self._through_hfh else j * a * r
+        widest = max(q * a, len(self._row), pairs if self._pairs else 0)
         return max(16, min(CHUNK_GROUPS, CHUNK_ENTRIES // max(widest, 1)))
 
     def add(self, t: Floats, u: Floats) -> None:
@@ -134,11 +139,12 @@ class EffectTotals:
             self._ff += f @ f.T
         elif len(self._d):
             self._add_projected(t)
-        if self._slopes is not None and len(self._d):
-            y = np.matmul(self._d.reshape(-1, self._q), h.reshape(self._q, -1))
-            y = y.reshape(len(self._d), self._q, self._width, g).transpose(1, 0, 2, 3)
-            ty = lanes.gram(t.transpose(1, 0, 2), y.reshape(self._q, -1, g))
-            self._slopes += lanes.total(ty, ty)
+        if self._slopes is None:
+            return
+        if self._through_hfh:
+            self._slopes += (flat[:, None] * f).reshape(-1, g) @ flat.T
+        else:
+            self._slopes += self._projected_slopes(t, h)
 
     def _packed_gram(self, t: Floats) -> Floats:
         """Lower triangle of F = T'T, row by row, shape (q (q + 1) / 2, g)."""
@@ -155,6 +161,12 @@ class EffectTotals:
             out[:] = lanes.gram(np.matmul(d, t).transpose(1, 0, 2), t.transpose(1, 0, 2))
         flat = x.reshape(len(self._d), -1)
         self._ff += flat @ flat.T
+
+    def _projected_slopes(self, t: Floats, h: Floats) -> Floats:
+        y = np.matmul(self._d.reshape(-1, self._q), h.reshape(self._q, -1))
+        y = y.reshape(len(self._d), self._q, self._width, -1).transpose(1, 0, 2, 3)
+        ty = lanes.gram(t.transpose(1, 0, 2), y.reshape(self._q, -1, t.shape[2]))
+        return lanes.total(ty, ty)
 
     def finish(self, logdet: float, rest: Floats, extra: Floats) -> Sums:
         """`Sums` from the totals, log|M|, U''U' (a, a) and the extra directions (E, q, q)."""
@@ -173,19 +185,30 @@ class EffectTotals:
             extra_slope=np.tensordot(extra, hh, ((1, 2), (0, 2))),
         )
 
+    @property
+    def _index(self) -> Ints:
+        """Place (q, q) of an entry of a symmetric matrix among the packed ones."""
+        out = np.empty((self._q, self._q), dtype=np.intp)
+        out[self._row, self._column] = out[self._column, self._row] = np.arange(len(self._row))
+        return out
+
     def _trace_pairs(self) -> Floats:
-        q = self._q
-        index = np.empty((q, q), dtype=np.intp)
-        packed = np.arange(len(self._row))
-        index[self._row, self._column] = index[self._column, self._row] = packed
+        q, index = self._q, self._index
         ff = self._ff[index.reshape(-1, 1), index.reshape(1, -1)].reshape(q, q, q, q)
         # sum over p, r, s, t of D_pr D'_st F_tp F_rs
         half = np.tensordot(self._d, ff, ((1, 2), (1, 2)))
         return np.tensordot(half, self._d, ((1, 2), (2, 1)))
 
     def _slope_pairs(self) -> Floats | None:
-        if self._slopes is None:
-            return None
-        j, a = len(self._d), self._width
-        full = self._slopes.reshape(j, a, j, a).transpose(0, 2, 1, 3)
+        j, q, a = len(self._d), self._q, self._width
+        if not self._pairs or not j:
+            return np.zeros((0, 0, a, a)) if self._pairs else None
+        assert self._slopes is not None  # there are pairs of directions
+        if self._through_hfh:
+            # sum over p, r, s, t of h_pa D_pr F_rs D'_st h_tb
+            hfh = self._slopes.reshape(q, a, len(self._row), q, a)[:, :, self._index]
+            half = np.tensordot(self._d, hfh, ((1, 2), (0, 2)))
+            full = np.tensordot(half, self._d, ((2, 3), (1, 2))).transpose(0, 3, 1, 2)
+        else:
+            full = self._slopes.reshape(j, a, j, a).transpose(0, 2, 1, 3)
         return np.asarray((full + full.transpose(0, 1, 3, 2)) / 2)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.design.layout import recode
 from mvmeta.errors import SpecificationError
 from mvmeta.model.frames import shorten
 from mvmeta.model.grammar import SPATIAL
@@ -58,7 +59,7 @@ class Occurrence:
     @property
     def one_row_each(self) -> bool:
         """True where no two rows share an outer level or have correlated ones."""
-        alone = len(np.unique(self.outer)) == len(self.outer)
+        alone = recode(self.outer)[1] == len(self.outer)
         if self.linked is None:
             return alone
         return alone and bool((self.linked.sum(axis=1) <= 1).all())

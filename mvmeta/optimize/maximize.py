@@ -13,6 +13,7 @@ from mvmeta.optimize.climb import climb
 from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, ascend
 from mvmeta.optimize.starts import BOUNDS_UP_TO, EXTRA_STARTS_UP_TO, alone, box_of, start_values
 from mvmeta.optimize.status import Status
+from mvmeta.optimize.survey import promising
 from mvmeta.optimize.sweep import axes, hills, revived
 
 SAME_MAXIMUM = 1e-6
@@ -97,7 +98,8 @@ def maximize(
     problem = objective.problem
     box = box_of(objective)
     ascents: list[Ascent] = []
-    for x in _starts(objective, box) if start is None else [problem.to_working(start)]:
+    quietly = partial(climb, box=box, maxiter=maxiter, tol=tol)
+    for x in _starts(objective, box, quietly) if start is None else [problem.to_working(start)]:
         known = [a.at for a in ascents if a.done]
         try:
             ascents.append(
@@ -132,10 +134,10 @@ def maximize(
     )
 
 
-def _starts(objective: Objective, box: Box) -> Iterator[Floats]:
+def _starts(objective: Objective, box: Box, go: Callable[..., Ascent]) -> Iterator[Floats]:
     """The main start, one on every hill along a correlation or range, and corners."""
     lead = objective.problem.shared_working.lead
-    starts = [lead(x) for x in start_values(objective)]
+    starts = _distinct([lead(x) for x in start_values(objective)])
     yield starts[0]
     if objective.problem.n <= EXTRA_STARTS_UP_TO:
         for axis in axes(objective):
@@ -143,7 +145,12 @@ def _starts(objective: Objective, box: Box) -> Iterator[Floats]:
             if objective.problem.n <= BOUNDS_UP_TO:
                 bases.append(alone(objective, axis.index))
             yield from hills(objective, bases, box, axis)
-    yield from starts[1:]
+    yield from promising(objective, starts, go)
+
+
+def _distinct(starts: Sequence[Floats]) -> list[Floats]:
+    """Every start once, in their order."""
+    return list({x.tobytes(): x for x in starts}.values())
 
 
 def _revived(objective: Objective, best: Ascent, go: Callable[..., Ascent]) -> list[Ascent]:

@@ -109,3 +109,13 @@ def test_grouped_order_keeps_the_order_within_groups(ordered):
     order, size = grouped_order(codes, 12)
     np.testing.assert_array_equal(order, np.argsort(codes, kind="stable"))
     np.testing.assert_array_equal(size, np.bincount(codes, minlength=12))
+
+
+def test_nested_partitions_are_joined_by_the_coarsest_one():
+    rng = np.random.default_rng(5)
+    fine = rng.permutation(np.repeat(np.arange(40), 3))
+    coarse = fine // 4
+    found = connected([fine, np.arange(120), coarse])
+    first = {}
+    expected = [first.setdefault(int(c), len(first)) for c in coarse]
+    assert found.tolist() == expected
