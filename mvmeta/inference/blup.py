@@ -128,11 +128,13 @@ def effects_cov(fit: Fit, terms: Sequence[int]) -> Floats:
             "terms, or take the covariances within levels from random_effects_cov"
         )
     projection = _projection(fit)
+    if not count:
+        return np.empty((0, 0))
     pieces = [
         sparse.kron(sparse.eye_array(fit.problem.terms[t].n_levels), fit.gs[t], format="csr")
         for t in terms
     ]
-    prior = sparse.block_diag(pieces, format="csr") if pieces else sparse.csr_array((0, 0))
+    prior = sparse.block_diag(pieces, format="csr")
     z = sparse.hstack([fit.problem.terms[t].sparse_z() for t in terms], format="csr")
     c = (z @ prior).tocsc()
     out = prior.toarray()

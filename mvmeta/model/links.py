@@ -147,11 +147,11 @@ def _outer_levels(fitted: FittedTerm, source: Source) -> Ints:
     code, new = _find(fitted, labels, source)
     unknown = code >= len(labels)
     if unknown.any():
-        where = ", ".join(record.outer)
         raise DataError(
             f"{shorten(map(repr, new))} in {row_names(source.index, unknown)} are no levels of the "
             f"random term {record.name!r} in the fitted data; known levels: "
-            f"{shorten(map(repr, labels))}. For a level that is new leave {where} missing (None)"
+            f"{shorten(map(repr, labels))}. For a level that is new leave {record.outer[-1]!r} "
+            "missing (None)"
         )
     return code
 

@@ -90,7 +90,8 @@ class PredictionMethods(FitHolder):
             of CS and ID, and, with `corr`, species of a tree.
         corr : DataFrame or dict of str to DataFrame, optional
             Known correlations that hold new levels besides the fitted ones, by term; the
-            matrix the model was fitted with, plus rows and columns.
+            matrix the model was fitted with, plus rows and columns.  Without `given` it says
+            the variances of new levels, where the diagonal is not constant.
         distance : DataFrame or dict of str to DataFrame, optional
             Distances that hold new sites, where the model was fitted with such a matrix.
         new_variance : float or ndarray, shape (m,)
@@ -138,12 +139,12 @@ class PredictionMethods(FitHolder):
             raise DataError("the new data have no rows; one row for each prediction is needed")
         basis = self._inference.basis
         if given is None or given is False:
-            if corr is not None or distance is not None:
+            if distance is not None:
                 raise SpecificationError(
-                    "corr= and distance= tell how new levels are related to fitted ones; say of "
-                    "which terms with given="
+                    "distance= tells where new sites are among the fitted ones; say of which terms "
+                    "with given="
                 )
-            added = self._new_heterogeneity(newdata, len(x), transform)
+            added = self._new_heterogeneity(newdata, len(x), transform, corr)
             return PredictionResults(predict(basis, x, added, new_variance), index)
         names, links, added = self._given(newdata, given, (corr, distance))
         found = predict_given(self.fit_, basis, x, links, added, new_variance)
@@ -191,7 +192,7 @@ class PredictionMethods(FitHolder):
         )
         return [FittedTerm(r, term, theta, g, prepared.frame) for r, term, theta, g in parts]
 
-    def _new_heterogeneity(self, newdata: Any, m: int, transform: bool) -> Floats:
+    def _new_heterogeneity(self, newdata: Any, m: int, transform: bool, corr: Any = None) -> Floats:
         """Variance of a true effect about its mean in new rows, shape (m,)."""
         if newdata is None:
             return self.fit_.marginal_diagonal - self.fit_.problem.v.variances
@@ -200,7 +201,15 @@ class PredictionMethods(FitHolder):
             newdata if named or isinstance(newdata, pd.DataFrame) else pd.DataFrame(index=range(m))
         )
         pairs = zip(self.model.prepared.term_specs, self._gs, strict=True)
-        return sum((r.variance(g, frame) for r, g in pairs), np.zeros(m))
+        variances = {r.name: r.variance(g, frame) for r, g in pairs}
+        if corr is not None:
+            terms = self._fitted_terms()
+            extra = matrices(corr, None, terms)
+            for t in (t for t in terms if t.name in extra.corr):
+                link = link_of(t, Source(frame), extra)
+                known = link.variance[link.pattern]
+                variances[t.name] = np.where(link.level == NO_LEVEL, variances[t.name], known)
+        return sum(variances.values(), np.zeros(m))
 
 
 def _check_transform(transform: object) -> None:

@@ -211,6 +211,27 @@ def test_known_levels(name, given):
     assert np.isfinite(got.summary_frame()).all(axis=None)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_new_study_gets_the_variance_of_its_levels(name):
+    """With nothing given: x'Gx for slopes, the variance of the row's inner level elsewhere."""
+    res = fitted(name)
+    got = res.get_prediction(KNOWN)
+    mean, se, new_se = oracle(res, MODELS[name], KNOWN, ())
+    np.testing.assert_allclose(got.predicted_mean, mean, rtol=1e-9)
+    np.testing.assert_allclose(got.se_mean, se, rtol=1e-9)
+    np.testing.assert_allclose(got.se_obs, new_se, rtol=1e-9)
+    assert got.given == []
+
+
+@pytest.mark.parametrize("name", ["nested", "species", "product", "spexp"])
+def test_the_order_of_the_data_does_not_matter(name):
+    new = KNOWN.assign(es=[0, np.nan, np.nan, np.nan])
+    data = frame().sample(frac=1.0, random_state=3)
+    again = build(data, random=MODELS[name]).fit().get_prediction(new, given=True)
+    want = fitted(name).get_prediction(new, given=True).summary_frame()
+    np.testing.assert_allclose(again.summary_frame(), want, rtol=1e-9)
+
+
 NEW_LEVELS = {
     "cs": ("outcome | study", {"outcome": ["D", "A", "E", "D"]}, {}),
     "car": ("time | study", {"time": [2.5, 5.0, 2.5, 1.0]}, {}),
@@ -295,6 +316,45 @@ def test_the_smallest_correlation_is_that_of_the_fitted_species():
     got = res.get_prediction(new, given=True, corr=tree()).summary_frame()
     want = build(frame(), random=by_hand).fit().get_prediction(new, given=True, corr=scaled)
     np.testing.assert_allclose(got, want.summary_frame(), rtol=1e-9)
+
+
+def test_variance_of_a_new_species_whose_matrix_has_no_constant_diagonal():
+    random = pinned("1 | species", corr=tree(), corr_scale="none")
+    res = build(frame(), random=random).fit()
+    new = KNOWN.assign(species=["sp8", "sp0", "sp7", None])
+    plain = res.get_prediction(new)
+    assert list(plain.se_obs.isna()) == [True, False, True, True]
+    told = res.get_prediction(new, corr=tree())
+    variance = 0.3 * np.array([tree().loc[s, s] for s in ("sp8", "sp0", "sp7")])
+    want = np.sqrt(plain.se_mean.iloc[:3] ** 2 + variance)
+    np.testing.assert_allclose(told.se_obs.iloc[:3], want, rtol=1e-12)
+    assert np.isnan(told.se_obs.iloc[3])
+
+
+def test_no_random_terms():
+    res = MetaMixedLM.from_formula("yi ~ x", frame(), variance="vi").fit()
+    assert res.ranef_cov().shape == (0, 0)
+    assert len(res.random_effects) == 0
+    np.testing.assert_allclose(res.blup()["estimate"], res.fittedvalues, rtol=1e-12)
+    with pytest.raises(SpecificationError, match=r"none of the random terms \(there are none"):
+        res.get_prediction(KNOWN, given=True)
+
+
+def test_tables_by_level_are_made_when_asked_for():
+    res = fitted("nested")
+    effects, table = res.random_effects, res.ranef()
+    assert len(effects) == 60
+    assert effects["study", "s03"].item() == table["study"].loc["s03", "estimate"]
+    assert effects["study/es", "s00/1"].item() == table["study/es"].loc["s00/1", "estimate"]
+    assert ("study", "s99") not in effects
+    assert "60 levels" in repr(effects)
+    cov = res.random_effects_cov["study", "s03"].iloc[0, 0]
+    assert cov == pytest.approx(table["study"].loc["s03", "se"] ** 2, rel=1e-12)
+    slopes = fitted("slopes")
+    level = slopes.random_effects["s03"]
+    assert list(level.index) == ["Intercept", "x"]
+    want = slopes.ranef()["1 + x | study"].loc["s03", "estimate"]
+    np.testing.assert_allclose(level, want, rtol=1e-12)
 
 
 @pytest.mark.parametrize("given", ["study", ["study", "study/es"], True])
@@ -387,7 +447,7 @@ def test_a_missing_moderator_leaves_the_other_rows_alone():
             "nested",
             "study",
             {"study": "s77"},
-            r"'s77' in rows a, b, c, d are no levels.*leave study",
+            r"'s77' in rows a, b, c, d are no levels.*leave 'study'",
         ),
         ("crossed", "lab", {"lab": ["l1", "zz", "l2", "l1"]}, "'zz' in row b are no levels"),
         ("species", True, {"species": "sp8"}, r"'sp8' of 'species \(corr\)'.*pass a matrix"),
@@ -434,7 +494,7 @@ def test_terms_that_do_not_exist(given, match):
 def test_options_that_contradict_each_other():
     res = fitted("species")
     with pytest.raises(SpecificationError, match="say of which terms with given="):
-        res.get_prediction(KNOWN, corr=tree())
+        res.get_prediction(KNOWN, distance=tree())
     with pytest.raises(SpecificationError, match=r"terms that have one: 'species \(corr\)'"):
         res.get_prediction(KNOWN, given=True, corr={"study": tree()})
     with pytest.raises(SpecificationError, match="the grouping of none of the random terms"):
