@@ -18,7 +18,11 @@ def ranks(values: Ints) -> tuple[Ints, Ints]:
     if (values[1:] >= values[:-1]).all():
         new = np.ones(n, dtype=bool)
         np.not_equal(values[1:], values[:-1], out=new[1:])
-        return np.cumsum(new) - 1, values[new]
+        if new.all():
+            return np.arange(n), values
+        codes = np.cumsum(new)
+        codes -= 1
+        return codes, values[new]
     low, high = int(values.min()), int(values.max())
     if high - low <= TABLE_PER_ROW * n:
         offset = (values if values.itemsize == 8 else values.astype(np.int64)) - low

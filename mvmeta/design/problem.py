@@ -56,7 +56,7 @@ class MetaProblem:
     @property
     def mean_square(self) -> float:
         """Mean of y^2."""
-        return float(np.mean(self.y**2))
+        return float(self.y @ self.y) / max(self.n, 1)
 
     @property
     def zero_variances(self) -> Ints:

@@ -44,7 +44,7 @@ class SamplingCovariance:
 
     @classmethod
     def from_variances(
-        cls, variances: Floats, rows: Sequence[object] | None = None
+        cls, variances: Floats, rows: Sequence[object] | None = None, *, copy: bool = True
     ) -> "SamplingCovariance":
         """V = diag(variances).
 
@@ -54,13 +54,15 @@ class SamplingCovariance:
             Non-negative and finite; 0 is legal as long as M turns out positive definite.
         rows : sequence, optional
             Names of the rows for error messages.
+        copy : bool
+            Whether floats are copied; without that nobody may change them afterwards.
 
         Raises
         ------
         CovarianceError
             For a negative or non-finite variance; names the rows.
         """
-        v = np.array(variances, dtype=float)
+        v = np.array(variances, dtype=float, copy=copy or None)
         _check_variances(v, rows)
         return cls(v)
 

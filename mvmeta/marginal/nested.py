@@ -195,23 +195,23 @@ class _Layout:
     """
 
     def __init__(self, n: int, lowest: _Level | None) -> None:
-        self._cells: list[Ints] = []
         self._groups: list[Ints] = []
         self._used = 0
         self.chunks: list[_Chunk] = []
         if lowest is None:
+            self.cells = _positions(n, n)
             for i in range(0, n, CHUNK_ROWS):
                 rows = np.arange(i, min(i + CHUNK_ROWS, n))
                 self._add(rows[None], np.ones_like(rows), rows)
         else:
             self._by_size(lowest)
-        self.cells = np.concatenate(self._cells)
         self.groups = np.concatenate(self._groups)
 
     def _by_size(self, level: _Level) -> None:
         order, size = grouped_order(level.code, level.count)
         start = np.cumsum(size) - size
         padded = _padded_sizes(size)
+        self.cells = _positions(np.where(padded > CHUNK_ROWS, size, padded).sum(), len(order))
         by_class, members = grouped_order(padded, int(padded.max()) + 1)
         end = np.cumsum(members)
         for r in np.flatnonzero(members).tolist():
@@ -243,10 +243,15 @@ class _Layout:
         empty = np.flatnonzero(flat < 0)
         cells = slice(self._used, self._used + r * g)
         self.chunks.append(_Chunk(cells, fold, empty if len(empty) else None, continues))
-        self._cells.append(flat)
+        self.cells[cells] = flat
         if not continues:
             self._groups.append(groups)
         self._used += r * g
+
+
+def _positions(count: int, n: int) -> Ints:
+    """Room for positions among n rows, in half the memory where that is enough."""
+    return np.empty(count, dtype=np.int32 if n <= np.iinfo(np.int32).max else np.int64)
 
 
 def _padded_sizes(size: Ints) -> Ints:

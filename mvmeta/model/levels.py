@@ -140,7 +140,7 @@ def code_column(series: pd.Series) -> CodedColumn:
         return code, series.cat.categories[kept]
     if series.dtype.kind in "iu":
         codes, distinct = ranks(series.to_numpy())
-        return codes, pd.Index(distinct)
+        return codes, _integers(distinct)
     codes, levels = pd.factorize(series)
     _check_finite(series, codes, levels)
     try:
@@ -171,6 +171,15 @@ def _compress(key: np.ndarray) -> tuple[Ints, np.ndarray]:
     """Codes 0..m-1 of the sorted values of `key` that occur (-1 stays), and these values."""
     codes, kept = ranks(key)
     return (codes - 1, kept[1:]) if len(kept) and kept[0] < 0 else (codes, kept)
+
+
+def _integers(distinct: np.ndarray) -> pd.Index:
+    """Sorted integers (m,); numbers without a gap take no memory."""
+    if len(distinct) and distinct.dtype == np.int64:
+        first, last = int(distinct[0]), int(distinct[-1])
+        if last - first == len(distinct) - 1:
+            return pd.RangeIndex(first, last + 1)
+    return pd.Index(distinct)
 
 
 def _whole(levels: pd.Index) -> pd.Index:

@@ -76,8 +76,9 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
 
     Notes
     -----
-    As in statsmodels, `endog` and `exog` given as arrays of floats are used as they are, not
-    copied; do not change them as long as the model is in use.  Frames and series are copied.
+    As in statsmodels, `endog`, `exog` and variances given as arrays of floats are used as they
+    are, not copied; do not change them as long as the model is in use.  Frames and series are
+    copied.
 
     See Also
     --------

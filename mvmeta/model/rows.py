@@ -93,7 +93,8 @@ def subset_rows(subset: Any, source: Source) -> Ints:
         If it is none of these, has missing values, or selects a row twice or one that is not there.
     """
     if subset is None:
-        return np.arange(source.n)
+        small = source.n <= np.iinfo(np.int32).max  # half the memory
+        return np.arange(source.n, dtype=np.int32 if small else np.int64)
     chosen = source.column(subset, "subset") if isinstance(subset, str) else subset
     kind = np.asarray(chosen)
     if kind.dtype == object and kind.size and not isinstance(chosen, str):

@@ -28,12 +28,15 @@ class GivenVariance:
         All of V; None where it is diagonal.
     checked : SamplingCovariance or None
         V where the user gave one: it was checked when it was made.
+    shared : bool
+        The variances are an array of the user's and are used as they are.
     """
 
     name: str
     variances: Floats
     matrix: Floats | sparse.csr_array | None = None
     checked: SamplingCovariance | None = None
+    shared: bool = False
 
     @property
     def missing(self) -> Bools:
@@ -54,7 +57,8 @@ class GivenVariance:
         names = _LazyNames(labels)
         if self.matrix is None:
             kept = self.variances if len(rows) == len(self.variances) else self.variances[rows]
-            return SamplingCovariance.from_variances(kept, names)  # type: ignore[arg-type]
+            copy = not self.shared
+            return SamplingCovariance.from_variances(kept, names, copy=copy)  # type: ignore[arg-type]
         if len(rows) == self.matrix.shape[0]:
             return SamplingCovariance.from_matrix(self.matrix, names)  # type: ignore[arg-type]
         if isinstance(self.matrix, np.ndarray):
@@ -137,7 +141,8 @@ def _from_array(variance: Any, source: Source) -> GivenVariance:
         array = array[:, 0]
     if array.ndim == 2:
         return _from_matrix(_floats(array), source)
-    return GivenVariance("variance", numeric(aligned(array, source.index, "variance"), "variance"))
+    values = numeric(aligned(array, source.index, "variance"), "variance")
+    return GivenVariance("variance", values, shared=array is variance)
 
 
 def _from_matrix(matrix: Floats | sparse.csr_array, source: Source) -> GivenVariance:

@@ -223,12 +223,12 @@ def test_frames_are_not_changed_or_shared(data):
 
 def test_arrays_of_floats_are_shared_and_never_written_to(data):
     y, x = data["yi"].to_numpy(copy=True), np.ascontiguousarray(data[["x", "w"]])
-    p = prepare_arrays(y, x, data["vi"])
-    assert np.shares_memory(p.problem.y, y)
-    assert np.shares_memory(p.problem.x, x)
-    assert not p.problem.y.flags.writeable
-    assert not p.problem.x.flags.writeable
-    assert y.flags.writeable
+    v = data["vi"].to_numpy(copy=True)
+    p = prepare_arrays(y, x, v).problem
+    for ours, given in ((p.y, y), (p.x, x), (p.v.variances, v)):
+        assert np.shares_memory(ours, given)
+        assert not ours.flags.writeable
+        assert given.flags.writeable
 
 
 def test_redundant_columns_go_from_the_right_and_are_named(data):
