@@ -104,12 +104,14 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
     gram = np.linalg.inv(projection.c)
     in_columns = np.linalg.solve(projection.r, shift.T).T
     back = np.linalg.inv(projection.r)
+    with np.errstate(invalid="ignore"):  # NaN for a cluster that determines a coefficient
+        covratio = np.linalg.det(gram @ covs)
     return Deletion(
         shift=in_columns,
         cooks_distance=np.einsum("jp,pq,jq->j", shift, gram, shift),
         dfbetas=in_columns / np.sqrt(np.diag(fit.cov_beta)),
         se=np.sqrt(np.einsum("pa,jab,pb->jp", back, covs, back)),
-        covratio=np.linalg.det(gram @ covs),
+        covratio=covratio,
         resid=resid,
         resid_se=np.sqrt(variance),
         studentized=resid / np.sqrt(variance),
