@@ -89,7 +89,7 @@ def random_effects(fit: Fit) -> list[RandomEffects]:
     SpecificationError
         Under user weights: b is not the best estimate and u_hat not the best prediction then.
     """
-    projection = _projection(fit)
+    projection = unweighted_projection(fit)
     scaled = fit.factor.solve(fit.resid[:, None])
     return [_term_effects(fit, t, projection, scaled) for t in range(len(fit.problem.terms))]
 
@@ -127,7 +127,7 @@ def effects_cov(fit: Fit, terms: Sequence[int]) -> Floats:
             f"{count**2 * 8 / 2**30:.3g} GiB (the limit is {MOST_EFFECTS} effects): name fewer "
             "terms, or take the covariances within levels from random_effects_cov"
         )
-    projection = _projection(fit)
+    projection = unweighted_projection(fit)
     if not count:
         return np.empty((0, 0))
     pieces = [
@@ -160,7 +160,7 @@ def true_effects(fit: Fit) -> TrueEffects:
     SpecificationError
         Under user weights.
     """
-    projection = _projection(fit)
+    projection = unweighted_projection(fit)
     v = fit.problem.v
     py = fit.factor.solve(fit.resid[:, None])
     vnq = v.multiply(projection.nq)
@@ -170,7 +170,14 @@ def true_effects(fit: Fit) -> TrueEffects:
     return TrueEffects(estimate, np.sqrt(np.clip(variance, 0.0, None)))
 
 
-def _projection(fit: Fit) -> Projection:
+def unweighted_projection(fit: Fit) -> Projection:
+    """P of a fit whose random effects can be predicted.
+
+    Raises
+    ------
+    SpecificationError
+        Under user weights.
+    """
     if fit.weights is not None:
         raise SpecificationError(
             "random effects cannot be predicted under user weights: with them the fixed effects "

@@ -13,6 +13,7 @@ from scipy import sparse
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import SpecificationError
+from mvmeta.inference.blup import unweighted_projection
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.predict import Prediction, with_new_effect
 from mvmeta.inference.probing import BATCH, quadratic_forms
@@ -109,17 +110,12 @@ def conditional_moments(
     fit: Fit, cov_beta: Floats, x: Floats, links: Sequence[Link | None]
 ) -> tuple[Floats, Floats]:
     """Prediction (m,) of x b + a and the variance (m,) of its error; see `predict_given`."""
-    if fit.weights is not None:
-        raise SpecificationError(
-            "random effects cannot be predicted under user weights: with them the fixed effects "
-            "are not the generalized least squares estimates; fit without weights="
-        )
+    projection = unweighted_projection(fit)
     usable = np.asarray(np.isfinite(x).all(axis=1))
     for link in links:
         usable &= _finite(link, len(x))
     targets, of = _distinct(links, usable)
-    known = _Known(fit, targets)
-    projection = known.projection
+    known = _Known(fit, projection, targets)
     rest = np.linalg.solve(projection.r.T, x.T).T - known.h[of]
     cov = projection.r @ cov_beta @ projection.r.T
     variance = np.einsum("mp,pq,mq->m", rest, cov, rest, optimize=True) + known.remaining[of]
@@ -157,10 +153,9 @@ def _distinct(links: Sequence[Link | None], usable: Bools) -> tuple[list[Link | 
 class _Known:
     """What the data say of d targets: shift (d,), Q'N c (d, p), var(a) - c'N c (d,)."""
 
-    def __init__(self, fit: Fit, links: Sequence[Link | None]) -> None:
+    def __init__(self, fit: Fit, projection: Projection, links: Sequence[Link | None]) -> None:
         self._fit, self._links = fit, [(t, k) for t, k in enumerate(links) if k is not None]
-        self.projection = Projection(fit.problem.x, fit.factor.solve)
-        self._scaled = np.column_stack([fit.factor.solve(fit.resid[:, None]), self.projection.nq])
+        self._scaled = np.column_stack([fit.factor.solve(fit.resid[:, None]), projection.nq])
         count = max((len(k.level) for _, k in self._links), default=1)
         self.shift, self.remaining = np.zeros(count), np.zeros(count)
         self.h = np.zeros((count, fit.problem.p))

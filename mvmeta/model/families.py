@@ -1,6 +1,5 @@
 """Level means of the factors of a formula, as combinations of its coefficients."""
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -10,10 +9,7 @@ import pandas as pd
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.model.build import Prepared
-from mvmeta.model.names import c_arguments, column_name
-
-DEPENDENCE_TOLERANCE = 1e-8
-"""Relative residual up to which a dropped column is the combination of kept ones it was."""
+from mvmeta.model.names import factor_column
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +93,14 @@ class _AverageDesign:
         self.info = info = prepared.spec.design_info
         kinds = {f: i.type == "categorical" for f, i in info.factor_infos.items()}
         self.columns: dict[Any, Column] = {
-            f: (_factor_name(f.code), tuple(info.factor_infos[f].categories))
+            f: (factor_column(f.code) or f.code, tuple(info.factor_infos[f].categories))
             for f, factor in kinds.items()
             if factor
         }
         self.codes = {column: _codes(f, info, frame) for f, column in self.columns.items()}
         self._numbers = {f: _numbers(f, info, frame) for f, factor in kinds.items() if not factor}
         self.seen = {column: np.unique(code) for column, code in self.codes.items()}
-        self._kept = prepared.exog_columns
-        self._lost = np.setdiff1d(np.arange(len(prepared.spec.column_names)), self._kept)
-        self._ties = self._dependence(prepared) if len(self._lost) else None
+        self._prepared = prepared
 
     def row(self, levels: Mapping[Column, int]) -> Floats | None:
         """Combination (p,) of the kept coefficients; None where the data do not determine it."""
@@ -117,19 +111,9 @@ class _AverageDesign:
                 for part in self.info.term_codings[term]
             ]
         )
-        kept = full[self._kept]
-        if self._ties is not None:
-            gap = np.abs(full[self._lost] - kept @ self._ties).max()
-            if gap > DEPENDENCE_TOLERANCE * max(np.abs(full).max(), 1.0):
-                return None
-        return kept
-
-    def _dependence(self, prepared: Prepared) -> Floats:
-        """The columns that were dropped as combinations (p, k) of those that were kept."""
-        assert prepared.spec is not None
-        full = prepared.spec.design(prepared.frame)
-        ties = np.linalg.lstsq(full[:, self._kept], full[:, self._lost], rcond=None)[0]
-        return np.asarray(ties, dtype=float)
+        if not self._prepared.estimable(full[None])[0]:
+            return None
+        return np.asarray(full[self._prepared.exog_columns], dtype=float)
 
     def _columns(self, part: Any, levels: Mapping[Column, int]) -> Floats:
         """Columns of one of patsy's subterms; its leftmost factor varies fastest."""
@@ -175,9 +159,3 @@ def _family(design: _AverageDesign, factors: list[Column]) -> Family:
         place[code.ravel()],
         len(factors),
     )
-
-
-def _factor_name(code: str) -> str:
-    """The column of ``C(column, ...)``: a name that does not depend on the coding."""
-    node = ast.parse(code.strip(), mode="eval").body
-    return column_name(c_arguments(node)[0] or node) or code
