@@ -14,7 +14,7 @@ from mvmeta.errors import (
 )
 
 if TYPE_CHECKING:
-    from mvmeta import datasets, plots, transf
+    from mvmeta import batches, datasets, plots, transf
     from mvmeta.design.sampling import SamplingCovariance
     from mvmeta.effects import escalc
     from mvmeta.model.bootstrap import BootstrapResults
@@ -40,6 +40,7 @@ __all__ = [
     "SamplingCovariance",
     "SpecificationError",
     "__version__",
+    "batches",
     "compare",
     "datasets",
     "escalc",
@@ -66,7 +67,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("datasets", "plots", "transf"):
+    if name in ("batches", "datasets", "plots", "transf"):
         return import_module(f"mvmeta.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'mvmeta' has no attribute {name!r}")

@@ -53,6 +53,8 @@ class BatchedProblem(MetaProblem):
         Mean sampling variance and mean of y^2.
     zeros : int
         Rows whose sampling variance is 0.
+    singular : bool
+        Whether V is only positive semi-definite.
     """
 
     rows: int = 0
@@ -60,6 +62,7 @@ class BatchedProblem(MetaProblem):
     variance: float = 0.0
     square: float = 0.0
     zeros: int = 0
+    singular: bool = False
 
     @property
     def n(self) -> int:

@@ -76,8 +76,14 @@ class TrueEffects:
     se: Floats
 
 
-def random_effects(fit: Fit) -> list[RandomEffects]:
+def random_effects(fit: Fit, projection: Projection | None = None) -> list[RandomEffects]:
     """Predict the random effects of every term.
+
+    Parameters
+    ----------
+    fit : Fit
+    projection : Projection, optional
+        Where the rows of the fit are some of those the fixed effects come from.
 
     Notes
     -----
@@ -89,7 +95,7 @@ def random_effects(fit: Fit) -> list[RandomEffects]:
     SpecificationError
         Under user weights: b is not the best estimate and u_hat not the best prediction then.
     """
-    projection = unweighted_projection(fit)
+    projection = projection or unweighted_projection(fit)
     scaled = fit.factor.solve(fit.resid[:, None])
     return [_term_effects(fit, t, projection, scaled) for t in range(len(fit.problem.terms))]
 
@@ -147,8 +153,14 @@ def effects_cov(fit: Fit, terms: Sequence[int]) -> Floats:
     return np.asarray((out + out.T) / 2.0)
 
 
-def true_effects(fit: Fit) -> TrueEffects:
+def true_effects(fit: Fit, projection: Projection | None = None) -> TrueEffects:
     """Predict the true effect of every row: its mean plus all its random effects.
+
+    Parameters
+    ----------
+    fit : Fit
+    projection : Projection, optional
+        As in `random_effects`.
 
     Notes
     -----
@@ -160,7 +172,7 @@ def true_effects(fit: Fit) -> TrueEffects:
     SpecificationError
         Under user weights.
     """
-    projection = unweighted_projection(fit)
+    projection = projection or unweighted_projection(fit)
     v = fit.problem.v
     py = fit.factor.solve(fit.resid[:, None])
     vnq = v.multiply(projection.nq)

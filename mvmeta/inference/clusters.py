@@ -60,6 +60,41 @@ class ClusterScores:
     right: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class MomentSums:
+    """Sums over clusters j, with own_j and f_j as in `ClusterMoments`, shared_j = f_j kernel f_j'.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (q, q)
+        Of own_j + shared_j.
+    diagonal : ndarray, shape (q, q, q, q)
+        Of own_j (x) own_j + own_j (x) shared_j + shared_j (x) own_j.
+    loadings : ndarray, shape (q, q, 2p, 2p)
+        Of f_sj' f_uj.
+    """
+
+    mean: Floats
+    diagonal: Floats
+    loadings: Floats
+
+    def __add__(self, other: "MomentSums") -> "MomentSums":
+        return MomentSums(
+            self.mean + other.mean,
+            self.diagonal + other.diagonal,
+            self.loadings + other.loadings,
+        )
+
+    def spread(self, kernel: Floats) -> Floats:
+        """`Moments.spread`, shape (q, q, q, q)."""
+        g, q = self.loadings, len(self.mean)
+        # sum_j f_sj' f_uj for all pairs: the two sums over clusters come apart
+        turned = kernel @ g @ kernel.T
+        size = kernel.size
+        pairs = g.reshape(q * q, size) @ turned.reshape(q * q, size).T
+        return np.asarray(self.diagonal + pairs.reshape(q, q, q, q).transpose(0, 2, 1, 3))
+
+
 class ClusterMoments(Moments):
     """Moments of the sandwich of independent clusters, in time linear in their number.
 
@@ -70,29 +105,27 @@ class ClusterMoments(Moments):
     def __init__(self, scores: ClusterScores) -> None:
         super().__init__(scores.r)
         self._s = scores
-        zero = np.zeros_like(scores.bread)
-        self._kernel = np.block([[scores.sandwich, -scores.bread], [-scores.bread.T, zero]])
+        self._kernel = kernel(scores)
 
     def mean(self) -> Floats:
-        own, f = self._contributions(np.eye(len(self.r)))
-        shared = np.einsum("jsc,cd,jtd->st", f, self._kernel, f, optimize=True)
-        return own.sum(axis=0) + shared
+        return self.sums(np.eye(len(self.r))).mean
 
     def spread(self, rows: Floats) -> Floats:
+        return self.sums(rows).spread(self._kernel)
+
+    def sums(self, rows: Floats) -> "MomentSums":
+        """What the moments of `rows` (q, p) are made of, a sum over clusters."""
         own, f = self._contributions(rows)
         count, q, width = f.shape
-        k = self._kernel
-        d = own.reshape(count, q * q)
-        e = (f @ k @ f.transpose(0, 2, 1)).reshape(count, q * q)
+        shared = f @ self._kernel @ f.transpose(0, 2, 1)
+        d, e = own.reshape(count, q * q), shared.reshape(count, q * q)
         cross = d.T @ e
-        diagonal = (d.T @ d + cross + cross.T).reshape(q, q, q, q)
-        # sum_j f_sj' f_uj for all pairs: the two sums over clusters come apart
         flat = f.reshape(count, q * width)
-        g = (flat.T @ flat).reshape(q, width, q, width).transpose(0, 2, 1, 3)
-        turned = k @ g @ k.T
-        size = width * width
-        pairs = g.reshape(q * q, size) @ turned.reshape(q * q, size).T
-        return diagonal + pairs.reshape(q, q, q, q).transpose(0, 2, 1, 3)
+        return MomentSums(
+            own.sum(axis=0) + shared.sum(axis=0),
+            (d.T @ d + cross + cross.T).reshape(q, q, q, q),
+            (flat.T @ flat).reshape(q, width, q, width).transpose(0, 2, 1, 3),
+        )
 
     def _contributions(self, rows: Floats) -> tuple[Floats, Floats]:
         """Own covariances (J, q, q) and loadings (J, q, 2p) of the contributions to `rows`."""
@@ -103,19 +136,44 @@ class ClusterMoments(Moments):
         return own, np.concatenate(loadings, axis=2)
 
 
-class _Bread:
-    """What all clusters share: Q, W Q, and the two matrices the coefficients of Q are made of."""
+def kernel(at: "ClusterScores | Bread") -> Floats:
+    """The kernel (2p, 2p) of `ClusterMoments`."""
+    zero = np.zeros_like(at.bread)
+    return np.block([[at.sandwich, -at.bread], [-at.bread.T, zero]])
 
-    def __init__(self, fit: Fit) -> None:
-        self.q, self.r = orthonormal_basis(fit.problem.x)
+
+@dataclass(frozen=True, eq=False)
+class Bread:
+    """What all clusters share, seen from n rows.
+
+    Attributes
+    ----------
+    q, wq : ndarray, shape (n, p)
+        Q and W Q, of these rows.
+    r, bread, sandwich : ndarray, shape (p, p)
+        As in `ClusterScores`, of all rows.
+    """
+
+    q: Floats
+    wq: Floats
+    r: Floats
+    bread: Floats
+    sandwich: Floats
+
+    @classmethod
+    def of(cls, fit: Fit) -> "Bread":
+        """That of all rows of a fit."""
+        q, r = orthonormal_basis(fit.problem.x)
         weigh = fit.factor.solve if fit.weights is None else fit.weights.__matmul__
-        self.wq = np.asarray(weigh(self.q))
-        self.bread = np.asarray(np.linalg.inv(self.q.T @ self.wq))
-        mwq = self.q if fit.weights is None else fit.multiply(self.wq)
-        self.sandwich = self.bread @ (self.wq.T @ mwq) @ self.bread.T
+        wq = np.asarray(weigh(q))
+        bread = np.asarray(np.linalg.inv(q.T @ wq))
+        mwq = q if fit.weights is None else fit.multiply(wq)
+        return cls(q, wq, r, bread, bread @ (wq.T @ mwq) @ bread.T)
 
 
-def cluster_scores(fit: Fit, groups: Ints, adjustment: Adjustment) -> ClusterScores:
+def cluster_scores(
+    fit: Fit, groups: Ints, adjustment: Adjustment, at: Bread | None = None
+) -> ClusterScores:
     """Scores of independent clusters (`are_independent`) under the working model, M as fitted.
 
     Parameters
@@ -123,6 +181,8 @@ def cluster_scores(fit: Fit, groups: Ints, adjustment: Adjustment) -> ClusterSco
     fit : Fit
     groups : ndarray of int, shape (n,)
     adjustment : {"none", "CR2", "CR3"}
+    at : Bread, optional
+        Where the rows of the fit are some of those its estimates come from.
 
     Raises
     ------
@@ -130,15 +190,13 @@ def cluster_scores(fit: Fit, groups: Ints, adjustment: Adjustment) -> ClusterSco
         If a group determines a coefficient by itself and CR3 is asked for.
     """
     code, count = recode(groups)
-    at = _Bread(fit)
+    at = at or Bread.of(fit)
     if fit.weights is None and adjustment != "CR2":
         return _by_grams(fit, at, code, count, adjustment)
     return _by_blocks(fit, at, code, count, adjustment)
 
 
-def _by_grams(
-    fit: Fit, at: _Bread, code: Ints, count: int, adjustment: Adjustment
-) -> ClusterScores:
+def _by_grams(fit: Fit, at: Bread, code: Ints, count: int, adjustment: Adjustment) -> ClusterScores:
     """Generalized least squares without CR2: T_j = W_j Q_j K_j needs no block of M.
 
     All that is asked of a cluster is G_j = Q_j'W_j Q_j, as W_j M_j W_j = W_j.
@@ -160,7 +218,7 @@ def _by_grams(
 
 
 def _by_blocks(
-    fit: Fit, at: _Bread, code: Ints, count: int, adjustment: Adjustment
+    fit: Fit, at: Bread, code: Ints, count: int, adjustment: Adjustment
 ) -> ClusterScores:
     """The general case: T_j from the block of M of every cluster, as many at a time as fit."""
     p, resid = fit.problem.p, fit.resid
@@ -197,7 +255,7 @@ def marginal_stack(fit: Fit, rows: Ints) -> Floats:
     return m
 
 
-def _bias_reduced(at: _Bread, m: Floats, q: Floats, wq: Floats, gls: bool) -> Floats:
+def _bias_reduced(at: Bread, m: Floats, q: Floats, wq: Floats, gls: bool) -> Floats:
     """T_j = A_j'W_j Q_j (b, m, p) with A_j the CR2 adjustment for M_j as working model."""
     covariance = m - q @ at.bread @ q.transpose(0, 2, 1)
     if not gls:

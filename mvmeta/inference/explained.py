@@ -71,8 +71,8 @@ def explained(fit: Fit, variance: Floats) -> Explained:
     variance : ndarray, shape (T,)
         Variance that each term adds to a row on average.
     """
-    fixed = float(np.var(fit.fitted, ddof=1)) if fit.problem.n > 1 else 0.0
-    fixed = fixed if fixed > ROUNDING * float(np.mean(fit.fitted**2)) else 0.0
+    _, fixed, square = fit.fitted_moments
+    fixed = fixed if fixed > ROUNDING * square else 0.0
     whole = fixed + float(variance.sum())
     if whole == 0.0:
         return Explained(np.nan, np.nan)

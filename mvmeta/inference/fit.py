@@ -9,6 +9,7 @@ from scipy import sparse
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.design.problem import MetaProblem
+from mvmeta.inference.constancy import constancy
 from mvmeta.likelihood.orthonormal import orthonormal_basis
 from mvmeta.marginal.base import Direction, MarginalFactor, Sums, diagonal, multiply
 
@@ -71,6 +72,18 @@ class Fit:
         """Sums of [Q e], X = Q R with Q'Q = I and e residuals of some coefficients, and R."""
         q, r = orthonormal_basis(self.problem.x)
         return self.factor.sums(np.column_stack([q, self.resid]), directions, extra), r
+
+    @property
+    def constancy(self) -> list[tuple[int, Bools]]:
+        """For each grouping factor its levels, and which columns of X are constant within them."""
+        return list(constancy(self.problem))
+
+    @property
+    def fitted_moments(self) -> tuple[float, float, float]:
+        """Mean of X b, its variance (over n - 1; 0 for one row), and its mean square."""
+        fitted = self.fitted
+        spread = float(np.var(fitted, ddof=1)) if len(fitted) > 1 else 0.0
+        return float(fitted.mean()), spread, float(np.mean(fitted**2))
 
     @property
     def residual_quadratic(self) -> float:

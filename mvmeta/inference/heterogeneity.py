@@ -91,10 +91,11 @@ def typical_sampling_variance(fit: Fit) -> float:
     if problem.v.is_singular or problem.n == problem.p:
         return np.nan
     removed = Projection(problem.x, problem.v.solve).removed_diagonal
-    return (problem.n - problem.p) / (_trace_inverse(problem.v) - float(removed.sum()))
+    return (problem.n - problem.p) / (trace_inverse(problem.v) - float(removed.sum()))
 
 
-def _trace_inverse(v: SamplingCovariance) -> float:
+def trace_inverse(v: SamplingCovariance) -> float:
+    """tr(inv(V))."""
     if v.is_diagonal:
         return float((1.0 / v.variances).sum())
     inverses = (np.linalg.inv(v.stack(rows)) for rows in size_classes(v.cluster))

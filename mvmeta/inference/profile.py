@@ -211,7 +211,7 @@ class Profile:
         return None
 
     def _scale(self) -> float:
-        return float(np.mean(self._fit.problem.v.variances)) if self._is_variance else 1.0
+        return self._fit.problem.mean_variance if self._is_variance else 1.0
 
     def _solve(self, target: float, inner: ProfilePoint, outer: ProfilePoint) -> float:
         """Root of ``drop = target`` by Newton steps on the signed root, kept in the bracket."""

@@ -31,6 +31,24 @@ class Projection:
         gram = self.q.T @ self.nq
         self.c = np.asarray(np.linalg.inv((gram + gram.T) / 2.0), dtype=float)
 
+    @classmethod
+    def among(cls, q: Floats, c: Floats, solve: Callable[[Floats], Floats]) -> "Projection":
+        """That of all rows, seen from some of them, which hold whole clusters.
+
+        Parameters
+        ----------
+        q : ndarray, shape (n, p)
+            These rows of the basis of all rows.
+        c : ndarray, shape (p, p)
+            inv(Q'N Q) of all rows.
+        solve : callable
+            ``b (n, k) -> N b`` on these rows.
+        """
+        out = cls.__new__(cls)
+        out._solve, out.q, out.r, out.c = solve, q, np.eye(len(c)), c
+        out.nq = solve(q)
+        return out
+
     def quadratic(self, y: Floats) -> float:
         """``y'P y`` for y (n,): the weighted residual sum of squares."""
         # Residuals first: y'N y - y'N X b would cancel where y is far from 0.

@@ -97,10 +97,7 @@ def robust(
         For another kind or df, too few clusters, clusters the adjustment cannot handle, or a
         covariance with negative eigenvalues that may not be repaired.
     """
-    if kind not in KINDS:
-        raise SpecificationError(f"unknown cov_type {kind!r}; takes one of {', '.join(KINDS)}")
-    if df not in DF_RULES:
-        raise SpecificationError(f"unknown df {df!r}; takes one of {', '.join(DF_RULES)}")
+    check_robust(kind, df)
     groupings = list(np.asarray(groups).T) if np.ndim(groups) == 2 else [np.asarray(groups)]
     if len(groupings) > MOST_WAYS:
         raise SpecificationError(
@@ -129,20 +126,19 @@ def _no_cr2(one: bool) -> str:
 
 def _independent(fit: Fit, groups: Ints, kind: str, df: str) -> Robust:
     part = intersections([groups])[0]
-    factor = _factor(fit, part.count, kind)
+    factor = small_sample_factor(fit, part.count, kind)
     if df != "satterthwaite" and kind not in ("CR2", "CR3"):
         sandwich = Sandwich(fit)
         scores = sandwich.contributions(part)
-        cov = _in_columns(sandwich.r, factor * scores.T @ scores)
+        cov = in_columns(sandwich.r, factor * scores.T @ scores)
         unknown = np.full(fit.problem.p, np.nan)
-        return Robust(cov, _simple_df(fit, part.count, df), (part.count,), True, unknown)
-    adjustment: Adjustment = "CR2" if kind == "CR2" else "CR3" if kind == "CR3" else "none"
-    at = cluster_scores(fit, groups, adjustment)
+        return Robust(cov, simple_df(fit, part.count, df), (part.count,), True, unknown)
+    at = cluster_scores(fit, groups, adjustment_of(kind))
     half = at.scores @ at.bread.T
     rule = RobustSatterthwaite(ClusterMoments(at))
     expected = factor * _ratio(fit, rule)
-    chosen = rule if df == "satterthwaite" else _simple_df(fit, part.count, df)
-    cov = _in_columns(at.r, factor * half.T @ half)
+    chosen = rule if df == "satterthwaite" else simple_df(fit, part.count, df)
+    cov = in_columns(at.r, factor * half.T @ half)
     return Robust(cov, chosen, (part.count,), True, expected)
 
 
@@ -152,23 +148,23 @@ def _linked(fit: Fit, groupings: list[Ints], kind: str, df: str, repair: bool) -
     counts = tuple(k.groups.count for k in parts[: len(groupings)])
     half = [k.contributions(source.residuals) for k in parts]
     inside = sum((k.weight * h.T @ h for k, h in zip(parts, half, strict=True)), 0.0)
-    cov, repaired = _checked(_in_columns(source.r, np.asarray(inside)), repair)
+    cov, repaired = _checked(in_columns(source.r, np.asarray(inside)), repair)
     mean = sum((k.weight * k.mean for k in parts), np.zeros_like(source.r))
-    expected = np.diag(_in_columns(source.r, mean)) / np.diag(fit.cov_beta)
+    expected = np.diag(in_columns(source.r, mean)) / np.diag(fit.cov_beta)
     rule = (
         RobustSatterthwaite(LinkedMoments(source.r, parts, source.cov_residuals))
         if df == "satterthwaite"
-        else _simple_df(fit, min(counts), df)
+        else simple_df(fit, min(counts), df)
     )
     return Robust(cov, rule, counts, False, expected, repaired)
 
 
 def _part(fit: Fit, source: Sandwich | Jackknife, cell: Intersection, kind: str) -> Loadings:
-    return source.loadings(cell, cell.sign * _factor(fit, cell.count, kind))
+    return source.loadings(cell, cell.sign * small_sample_factor(fit, cell.count, kind))
 
 
-def _in_columns(r: Floats, inside: Floats) -> Floats:
-    """A covariance of the coefficients of Q as one of those of X = Q R."""
+def in_columns(r: Floats, inside: Floats) -> Floats:
+    """Return a covariance of the coefficients of Q as one of those of X = Q R."""
     half = np.linalg.solve(r, inside)
     cov = np.linalg.solve(r, half.T)
     return np.asarray((cov + cov.T) / 2.0)
@@ -197,7 +193,27 @@ def _checked(cov: Floats, repair: bool) -> tuple[Floats, bool]:
     return (vectors * np.maximum(values, 0.0)) @ vectors.T, True
 
 
-def _factor(fit: Fit, clusters: int, kind: str) -> float:
+def check_robust(kind: str, df: str) -> None:
+    """Raise a SpecificationError for a kind or a rule of df that does not exist."""
+    if kind not in KINDS:
+        raise SpecificationError(f"unknown cov_type {kind!r}; takes one of {', '.join(KINDS)}")
+    if df not in DF_RULES:
+        raise SpecificationError(f"unknown df {df!r}; takes one of {', '.join(DF_RULES)}")
+
+
+def adjustment_of(kind: str) -> Adjustment:
+    """How the scores of a cluster are adjusted under `kind`."""
+    return "CR2" if kind == "CR2" else "CR3" if kind == "CR3" else "none"
+
+
+def small_sample_factor(fit: Fit, clusters: int, kind: str) -> float:
+    """Factor of the sandwich under CR1, CR1p and CR1S; 1 for the others.
+
+    Raises
+    ------
+    SpecificationError
+        For too few clusters.
+    """
     n, p, j = fit.problem.n, fit.problem.p, clusters
     if j < 2 or (kind == "CR1p" and j <= p) or (kind == "CR1S" and n <= p):
         raise SpecificationError(
@@ -211,7 +227,14 @@ def _factor(fit: Fit, clusters: int, kind: str) -> float:
     }.get(kind, lambda: 1.0)()
 
 
-def _simple_df(fit: Fit, clusters: int, rule: str) -> PerCoefficient:
+def simple_df(fit: Fit, clusters: int, rule: str) -> PerCoefficient:
+    """Give every test clusters - p ("cluster") or k - p ("residual") degrees of freedom.
+
+    Raises
+    ------
+    SpecificationError
+        If none are left.
+    """
     if rule == "residual":
         return residual_df(fit)
     left = clusters - fit.problem.p

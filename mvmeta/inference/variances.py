@@ -1,6 +1,6 @@
 """Variances that random terms add to a row, and shares of them, as functions of the components."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,11 +29,15 @@ class AddedVariances:
     problem : MetaProblem
     typical : float
         Typical sampling variance, the rest of the total in I2.
+    weights : sequence of ndarray (q, q), optional
+        `mean_outer` of every term, where the rows it is made from are not held.
     """
 
-    def __init__(self, problem: MetaProblem, typical: float) -> None:
+    def __init__(
+        self, problem: MetaProblem, typical: float, weights: Sequence[Floats] | None = None
+    ) -> None:
         self._problem, self._typical = problem, typical
-        self._weights = [mean_outer(t) for t in problem.terms]
+        self._weights = weights or [mean_outer(t) for t in problem.terms]
 
     def at(self, x: Floats) -> tuple[Floats, Floats]:
         """Variances (T,) and their derivatives (T, J)."""

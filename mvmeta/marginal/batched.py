@@ -51,11 +51,10 @@ class PieceSource(Protocol):
 
 
 def total(answers: Iterable[Any]) -> Any:
-    """Sum of answers that know `+`."""
-    iterator = iter(answers)
-    out = next(iterator)
-    for answer in iterator:
-        out = out + answer
+    """Sum of answers that know `+`; None, which a batch without rows answers, adds nothing."""
+    out = None
+    for answer in answers:
+        out = answer if out is None else out if answer is None else out + answer
     return out
 
 

@@ -90,6 +90,11 @@ class Prepared:
             return self.spec.has_intercept
         return bool((self.problem.x == 1).all(axis=0).any())
 
+    @property
+    def n_dropped(self) -> int:
+        """Rows dropped for missing values."""
+        return len(self.dropped)
+
     @cached_property
     def term_columns(self) -> dict[str, list[int]]:
         """Positions of each formula term's kept columns in X; one term per column for arrays."""
@@ -343,7 +348,7 @@ def _assemble(
     v = given.variance.take(chosen.rows, index)
     keep = independent_columns(fixed.exog)
     redundant = [name for name, kept in zip(fixed.names, keep, strict=True) if not kept]
-    _say_redundant(redundant)
+    say_redundant(redundant)
     x = fixed.exog if keep.all() else np.ascontiguousarray(fixed.exog[:, keep])
     selection = Selection(chosen.rows, chosen.candidates, saturated=len(x) == x.shape[1])
     bound = [bind(term, selection) for term in given.terms]
@@ -376,7 +381,8 @@ def _dependence(kept: Floats, lost: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(kept, lost, rcond=None)[0], dtype=float)
 
 
-def _say_redundant(names: Sequence[str]) -> None:
+def say_redundant(names: Sequence[str]) -> None:
+    """Warn of columns of the design that were left out."""
     if names:
         what = "a column" if len(names) == 1 else f"{len(names)} columns"
         masks.warn(

@@ -5,7 +5,7 @@ import builtins
 import io
 import pickle
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ import pandas as pd
 import patsy
 import patsy.builtins
 
-from mvmeta._typing import Bools, Floats
+from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model.frames import Source, shorten, suggest
 from mvmeta.model.names import (
@@ -195,6 +195,73 @@ def _for_patsy(frame: pd.DataFrame, bare: frozenset[str]) -> dict[str, Any]:
     return out
 
 
+def learn(
+    parsed: ParsedFormula, witness: pd.DataFrame, frames: Callable[[], Iterator[pd.DataFrame]]
+) -> tuple["FormulaSpec | None", str, "FormulaSpec"]:
+    """Learn a formula from rows that come in batches.
+
+    Parameters
+    ----------
+    parsed : ParsedFormula
+    witness : DataFrame
+        Some of the rows, in which every level of `parsed.factors` occurs.
+    frames : callable
+        Returns an iterator over all rows, batch by batch.  It is called only if the formula
+        has transforms that depend on all rows, such as center(), or levels that are computed.
+
+    Returns
+    -------
+    left : FormulaSpec or None
+        Left side; None for a formula without one.
+    endog_name : str
+    right : FormulaSpec
+
+    Raises
+    ------
+    SpecificationError, DataError
+        As `build`.
+    """
+    ready = as_categories(witness, parsed.factors, parsed.coded)
+    levels = {c: ready[c].cat.categories for c in parsed.variables if _is_categorical(ready[c])}
+    environment = parsed.environment.with_outer_namespace({"C": _fast_c})
+    sides = [s for s in (parsed.description.lhs_termlist, parsed.description.rhs_termlist) if s]
+    factors = {f for terms in sides for t in terms for f in t.factors}
+    of_all_rows = any(f.memorize_passes_needed({}, environment) for f in factors)
+
+    def batches() -> Iterator[pd.DataFrame]:
+        if not of_all_rows:
+            yield ready
+        for frame in frames():
+            yield frame.assign(**{c: with_levels(frame[c], levels[c]) for c in levels})
+
+    infos = _guarded(
+        lambda: patsy.design_matrix_builders(sides, batches, environment, NA_action=_Missing()),
+        parsed.text,
+    )
+    known = {c: levels[c] for c in parsed.predictors if c in levels}
+    right = FormulaSpec(parsed.text, infos[-1], parsed.predictors, known)
+    if len(infos) == 1:
+        return None, "", right
+    left = FormulaSpec(parsed.text, infos[0], parsed.response, {})
+    return left, _response_name(infos[0]), right
+
+
+def with_levels(column: pd.Series, levels: pd.Index) -> pd.Series:
+    """A column as categories with the given levels; missing where it has another value."""
+    if _is_categorical(column) and column.cat.categories.equals(levels):
+        return column
+    code = _level_codes(column, levels)
+    return pd.Series(pd.Categorical.from_codes(code, levels), index=column.index)
+
+
+def _level_codes(column: pd.Series, levels: pd.Index) -> Ints:
+    """Position (n,) of every value among `levels`, -1 where it is none of them."""
+    if _is_categorical(column):
+        place = levels.get_indexer(column.cat.categories)
+        return np.append(place, -1)[column.cat.codes]
+    return levels.get_indexer(pd.Index(column))
+
+
 def as_categories(frame: pd.DataFrame, names: Iterable[str], coded: Iterable[str]) -> pd.DataFrame:
     """A frame whose factors among `names` are categories with exactly the levels that occur.
 
@@ -306,12 +373,11 @@ class FormulaSpec:
         return out
 
     def _with_known_levels(self, name: str, column: pd.Series) -> pd.Series:
-        values = column.astype(object)
-        levels = self._levels[name]
-        unknown = values[values.notna() & ~values.isin(levels)]
+        out = with_levels(column, self._levels[name])
+        unknown = column[(out.isna() & column.notna()).to_numpy()]
         if len(unknown):
-            raise _unknown_level(name, unknown.iloc[0], levels)
-        return pd.Series(pd.Categorical(values, categories=levels), index=column.index)
+            raise _unknown_level(name, unknown.iloc[0], self._levels[name])
+        return out
 
     def _explain_levels(self, frame: pd.DataFrame) -> None:
         """Raise for a level no category of the fitted rows knows (numbers in ``C(year)``)."""
@@ -505,14 +571,18 @@ def _is_categorical(column: Any) -> bool:
 
 
 def _response(left: Any) -> tuple[Floats, str]:
-    names = left.design_info.column_names
-    kinds = {i.type for i in left.design_info.factor_infos.values()}
+    return np.array(left, dtype=float).ravel(), _response_name(left.design_info)
+
+
+def _response_name(info: Any) -> str:
+    names = info.column_names
+    kinds = {i.type for i in info.factor_infos.values()}
     if len(names) != 1 or "categorical" in kinds:
         raise DataError(
             f"the response of the formula must be one numeric column, got {shorten(names)}; "
             "is it stored as text or as true/false?"
         )
-    return np.array(left, dtype=float).ravel(), str(names[0])
+    return str(names[0])
 
 
 def _unknown_level(column: str, level: object, known: Iterable[object]) -> DataError:

@@ -109,7 +109,7 @@ class HeterogeneityMethods(FitHolder):
 
     def _with_intervals(self, table: pd.DataFrame, alpha: float) -> pd.DataFrame:
         region = LikelihoodRegion(self.fit_, self.model.backend, alpha)
-        quantities = AddedVariances(self.fit_.problem, self._heterogeneity.typical)
+        quantities = self._added_variances
         last = len(table) - 1
         for kind in QUANTITIES:
             limits = [
@@ -141,6 +141,10 @@ class HeterogeneityMethods(FitHolder):
         at = explained(self.fit_, self._heterogeneity.variance)
         return pd.Series({"marginal": at.marginal, "conditional": at.conditional}, name="r2")
 
+    @property
+    def _added_variances(self) -> AddedVariances:
+        return AddedVariances(self.fit_.problem, self._heterogeneity.typical)
+
     @cached_property
     def _heterogeneity_test(self) -> HeterogeneityTest:
         return heterogeneity_test(self.fit_)
@@ -151,4 +155,4 @@ class HeterogeneityMethods(FitHolder):
 
     @cached_property
     def _mean_effect(self) -> float:
-        return float(self.fit_.fitted.mean())
+        return self.fit_.fitted_moments[0]

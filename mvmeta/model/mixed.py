@@ -17,6 +17,7 @@ from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError, MvmetaWarning, SpecificationError
 from mvmeta.inference.estimate import estimate
+from mvmeta.inference.fit import Fit
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.marginal.select import Choice, build_backend, choose_backend
@@ -29,6 +30,7 @@ from mvmeta.model.many import ManyOutcomes
 from mvmeta.model.progress import printer
 from mvmeta.model.results import MetaMixedLMResults
 from mvmeta.model.rows import warn
+from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.newton import DECREMENT
 
 INFORMATION = ("expected", "average", "observed")
@@ -197,6 +199,91 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         model._set_up(prepared, backend)
         return model
 
+    @classmethod
+    def from_batches(
+        cls,
+        formula: str,
+        batches: Any,
+        *,
+        variance: Any,
+        groups: Any = None,
+        random: Any = None,
+        missing: str = "drop",
+        backend: str | None = None,
+        eval_env: Any = 0,
+    ) -> MetaMixedLM:
+        """Build a model from data that do not fit into memory, read batch by batch.
+
+        The data are read once for their levels, once for X'X, and once for each evaluation of
+        the likelihood (less than ten as a rule).  Nothing with one entry per row is kept.
+
+        Parameters
+        ----------
+        formula : str
+            patsy formula, such as "d ~ C(Category) - 1".
+        batches : callable
+            ``batches()`` returns a new iterator of frames (pandas, polars, pyarrow) at every
+            call, the same ones each time.  All rows of a study, and whatever else V or a random
+            term links, must be in one batch.  `mvmeta.batches.parquet` and `mvmeta.batches.csv`
+            make such functions.
+        variance : str, float or callable
+            Column of the sampling variances; a number; or a function of a batch that returns its
+            V in any form that `from_formula` takes, such as a call of `vcalc`.
+        groups : str or list of str, optional
+            Random intercepts: "study", "study/id" or ["study", "id"] (nested).
+        random : str, Random, or list of these, optional
+            Further random terms within the same groups, such as
+            ``Random("outcome | study", struct="UN")``.
+        missing : {"drop", "raise", "none"}
+            What to do with rows in which anything is missing; see `from_formula`.
+        backend : str, optional
+            As in the class.
+        eval_env : int or patsy.EvalEnvironment
+            How many frames above the caller names in the formula are looked up.
+
+        Returns
+        -------
+        MetaMixedLM
+            Its `fit()` is that of any model, and so are its results but for what has one entry
+            per row: they are iterated over (`iter_rows`, `iter_ranef`).
+
+        Raises
+        ------
+        DataError
+            For an iterator in place of a function, a batch without one of the columns or with
+            another type of it, a study with rows in two batches, or batches that are not the same
+            at every call; names the batch.
+        SpecificationError
+            For a term that links rows of different batches, such as a known correlation between
+            studies.
+        CovarianceError
+            For variances that cannot be used.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> batches = lambda: (study for _, study in toy.groupby("Study"))
+        >>> model = MetaMixedLM.from_batches(
+        ...     "d ~ C(Category) - 1", batches, variance="Variance", groups="Study"
+        ... )
+        >>> round(float(model.fit().params.iloc[2]), 4)
+        19.9975
+        """
+        from mvmeta.model.batched.model import BatchedMetaMixedLM
+        from mvmeta.model.batched.source import ReadFrames
+
+        return BatchedMetaMixedLM.of(
+            formula,
+            ReadFrames(batches),
+            variance=variance,
+            groups=groups,
+            random=random,
+            missing=missing,
+            backend=backend,
+            environment=capture_environment(eval_env),
+        )
+
     def _set_up(self, prepared: Prepared, backend: str | None) -> None:
         problem = prepared.problem
         endog = pd.Series(problem.y, index=prepared.index, name=prepared.endog_name, copy=False)
@@ -317,15 +404,12 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         self._check_rows()
         _check_search(reml, maxiter, tol)
         check_options(cov_type, cov_kwds)
-        fit, optimum = estimate(
-            self._backend,
+        fit, optimum = self._estimate(
             reml=reml,
-            weights=self.prepared.weights,
             start=self._check_theta(start) if start is not None else None,
             maxiter=maxiter,
             tol=tol,
-            report=printer() if disp else None,
-            row_labels=self.prepared.index,
+            disp=disp,
         )
         if not optimum.status.converged:
             warnings.warn(
@@ -342,7 +426,34 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
                 MvmetaWarning,
                 stacklevel=2,
             )
-        inference = choose_inference(fit, self.prepared, use_t, df, cov_type, cov_kwds or {})
+        return self._conclude(fit, optimum, use_t, df, cov_type, cov_kwds or {})
+
+    # What a model without rows does otherwise: `model.batched`.
+
+    def _estimate(
+        self, *, reml: bool, start: Floats | None, maxiter: int, tol: float, disp: bool
+    ) -> tuple[Fit, Optimum]:
+        return estimate(
+            self._backend,
+            reml=reml,
+            weights=self.prepared.weights,
+            start=start,
+            maxiter=maxiter,
+            tol=tol,
+            report=printer() if disp else None,
+            row_labels=self.prepared.index,
+        )
+
+    def _conclude(
+        self,
+        fit: Fit,
+        optimum: Optimum,
+        use_t: bool,
+        df: Any,
+        cov_type: str,
+        cov_kwds: dict[str, Any],
+    ) -> MetaMixedLMResults:
+        inference = choose_inference(fit, self.prepared, use_t, df, cov_type, cov_kwds)
         return MetaMixedLMResults(self, fit, optimum, inference)
 
     # -- the likelihood ------------------------------------------------------------------
@@ -598,6 +709,9 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         """Forget everything with one entry per row; new data can still be predicted."""
         self.__dict__.pop("_backend", None)
         self.prepared = _without_rows(self.prepared)
+        self._forget_rows()
+
+    def _forget_rows(self) -> None:
         self.endog = self.exog = None
         for name in ("endog", "exog", "orig_endog", "orig_exog", "frame", "row_labels", "_cache"):
             self.data.__dict__.pop(name, None)

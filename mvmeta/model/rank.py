@@ -39,6 +39,22 @@ def independent_columns(x: Floats) -> Bools:
     return _sweep(_triangle(x / np.where(norms > 0, norms, 1.0)))
 
 
+def independent_in_triangle(r: Floats) -> Bools:
+    """`independent_columns` of any X = Q R with Q'Q = I, from R (p, p) alone.
+
+    Raises
+    ------
+    SpecificationError
+        If all columns are zero.
+    """
+    norms = np.linalg.norm(r, axis=0)
+    if not norms.any():
+        raise SpecificationError(
+            "all columns of the design matrix are zero in the rows that are used"
+        )
+    return _sweep(r / np.where(norms > 0, norms, 1.0))
+
+
 def _clearly_full(x: Floats) -> bool:
     """The cheap proof of full rank; False where it does not succeed."""
     with np.errstate(over="ignore"):

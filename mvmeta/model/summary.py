@@ -205,10 +205,10 @@ def _table(title: str, headers: list[str], rows: list[list[str]], names: list[st
 def _notes(res: MetaMixedLMResults) -> list[str]:
     notes = [f"Fit: {res.status.value}."]
     given = res.model.prepared
-    if len(given.dropped):
+    if given.n_dropped:
         notes.append(
-            f"{len(given.dropped)} of {given.n_given} rows "
-            f"{'was' if len(given.dropped) == 1 else 'were'} left out: see model.dropped."
+            f"{given.n_dropped} of {given.n_given} rows "
+            f"{'was' if given.n_dropped == 1 else 'were'} left out: see model.dropped."
         )
     if given.dropped_columns:
         notes.append(f"Redundant columns left out: {', '.join(given.dropped_columns)}.")

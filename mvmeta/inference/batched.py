@@ -1,0 +1,334 @@
+"""A fit whose rows come in batches: what `Fit` computes from all rows, as sums over pieces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.design.batched import NOT_HELD, BatchedProblem
+from mvmeta.design.problem import MetaProblem
+from mvmeta.inference.clusters import Bread
+from mvmeta.inference.constancy import constancy
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.heterogeneity import Heterogeneity, HeterogeneityTest, trace_inverse
+from mvmeta.inference.projection import Projection
+from mvmeta.inference.robust import Robust, check_robust
+from mvmeta.inference.robust_sums import RobustSums, check_size, robust_from_sums
+from mvmeta.marginal.base import Direction, MarginalCovariance, MarginalFactor, Sums
+from mvmeta.marginal.batched import BatchedFactor, BatchedMarginal, total
+
+
+@dataclass(frozen=True, eq=False)
+class VAlone:
+    """Additive statistics of the model without random effects.
+
+    Attributes
+    ----------
+    logdet, trace : float
+        log|V| and tr(inv(V)).
+    gram : ndarray, shape (p + 1, p + 1)
+        [Q e]'inv(V)[Q e].
+    twice : ndarray, shape (p, p)
+        Q'inv(V)inv(V)Q.
+    """
+
+    logdet: float
+    trace: float
+    gram: Floats
+    twice: Floats
+
+    def __add__(self, other: "VAlone") -> "VAlone":
+        return VAlone(
+            self.logdet + other.logdet,
+            self.trace + other.trace,
+            self.gram + other.gram,
+            self.twice + other.twice,
+        )
+
+    @property
+    def statistic(self) -> float:
+        """Residual sum of squares under V alone."""
+        return _residual(self.gram)
+
+    @property
+    def projector_trace(self) -> float:
+        """tr(P_V)."""
+        p = len(self.twice)
+        return self.trace - float(np.trace(np.linalg.solve(self.gram[:p, :p], self.twice)))
+
+
+def v_alone(problem: MetaProblem, columns: Floats) -> VAlone:
+    """Statistics of some rows with `columns` [Q e] (n, p + 1)."""
+    weighted = problem.v.solve(columns)
+    q = weighted[:, :-1]
+    return VAlone(
+        problem.v.logdet(),
+        trace_inverse(problem.v),
+        columns.T @ weighted,
+        q.T @ q,
+    )
+
+
+def loadings(problem: MetaProblem) -> tuple[Floats, ...]:
+    """Sum over rows of z z' (q, q) of each term."""
+    out = []
+    for t in problem.terms:
+        if t.z is not None:
+            out.append(t.z.T @ t.z)
+        elif t.inner is not None:
+            out.append(np.diag(np.bincount(t.inner, minlength=t.q).astype(float)))
+        else:
+            out.append(np.array([[float(len(t.level))]]))
+    return tuple(out)
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What is asked of all rows after the fit, in one pass; `+` adds rows.
+
+    Attributes
+    ----------
+    loadings : tuple of ndarray (q, q)
+        Sum over rows of z z' of each term.
+    triangle : ndarray, shape (p + 1, p + 1)
+        R of [1 X]: means of the columns of X, and what is left without them.
+    constancy : Constancy
+    v : VAlone or None
+        None where V is singular.
+    """
+
+    loadings: tuple[Floats, ...]
+    triangle: Floats
+    constancy: "Constancy"
+    v: VAlone | None
+
+    def __add__(self, other: "Described") -> "Described":
+        pairs = zip(self.loadings, other.loadings, strict=True)
+        both = self.v is not None and other.v is not None
+        return Described(
+            tuple(a + b for a, b in pairs),
+            _triangle(np.vstack([self.triangle, other.triangle])),
+            self.constancy + other.constancy,
+            self.v + other.v if both else None,  # type: ignore[operator]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Describe:
+    """The question for `Described`."""
+
+    singular: bool
+
+    def __call__(self, piece: Any) -> Described:
+        problem = piece.plan.problem
+        v = None if self.singular else v_alone(problem, piece.orthonormal)
+        triangle = _triangle(np.column_stack([np.ones(problem.n), problem.x]))
+        return Described(loadings(problem), triangle, Constancy.of(problem), v)
+
+
+def _triangle(a: Floats) -> Floats:
+    return np.asarray(np.linalg.qr(a, mode="r"))
+
+
+def _residual(gram: Floats) -> float:
+    p = len(gram) - 1
+    b = np.append(-np.linalg.solve(gram[:p, :p], gram[:p, p]), 1.0)
+    return float(b @ gram @ b)
+
+
+@dataclass(frozen=True, eq=False)
+class Constancy:
+    """Levels of each grouping factor, and which columns of X are constant within all of them."""
+
+    levels: tuple[int, ...]
+    constant: tuple[Bools, ...]
+
+    def __add__(self, other: "Constancy") -> "Constancy":
+        return Constancy(
+            tuple(a + b for a, b in zip(self.levels, other.levels, strict=True)),
+            tuple(a & b for a, b in zip(self.constant, other.constant, strict=True)),
+        )
+
+    @classmethod
+    def of(cls, problem: MetaProblem) -> "Constancy":
+        """That of some rows."""
+        found = list(constancy(problem))
+        return cls(tuple(n for n, _ in found), tuple(c for _, c in found))
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """What a piece must know of a fit to answer for its rows; it pickles."""
+
+    reml: bool
+    theta: Floats
+    boundary: Bools
+    gs: tuple[Floats, ...]
+    beta: Floats
+    cov_beta: Floats
+    loglik: dict[bool, float]
+    bread: Floats
+
+    def projection(self, piece: Any, fit: Fit) -> Projection:
+        """The residual projection, seen from the rows of a piece."""
+        return Projection.among(piece.orthonormal[:, :-1], self.bread, fit.factor.solve)
+
+    def of(self, plan: MarginalCovariance) -> Fit:
+        """The fit, seen from the rows of a piece."""
+        return Fit(
+            plan.problem,
+            self.reml,
+            self.theta,
+            self.boundary,
+            plan.factorize(self.gs),
+            self.beta,
+            self.cov_beta,
+            self.loglik,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BatchedFit(Fit):
+    """A fit without rows."""
+
+    problem: BatchedProblem
+    factor: MarginalFactor
+
+    @property
+    def plan(self) -> BatchedMarginal:
+        """The plan, which knows where the pieces are."""
+        assert isinstance(self.factor, BatchedFactor)
+        return self.factor.plan
+
+    @property
+    def r(self) -> Floats:
+        """X = Q R, (p, p)."""
+        assert self.plan.least_squares is not None
+        return self.plan.least_squares.r
+
+    @property
+    def estimates(self) -> Estimates:
+        """What pieces must know."""
+        return Estimates(
+            self.reml,
+            self.theta,
+            self.boundary,
+            tuple(self.gs),
+            self.beta,
+            self.cov_beta,
+            self.loglik,
+            self.bread,
+        )
+
+    @property
+    def bread(self) -> Floats:
+        """inv(Q'inv(M)Q), (p, p)."""
+        return self.r @ self.cov_beta @ self.r.T
+
+    def orthonormal_sums(
+        self, directions: Sequence[Direction], extra: Sequence[Direction] = ()
+    ) -> tuple[Sums, Floats]:
+        return self.factor.sums(NOT_HELD, directions, extra), self.r
+
+    @property
+    def residual_quadratic(self) -> float:
+        return _residual(self.factor.sums(NOT_HELD).gram)
+
+    @property
+    def saturated_loglik(self) -> float:
+        if self.problem.singular:
+            return 0.0
+        return -0.5 * (self.problem.n * float(np.log(2.0 * np.pi)) + self.v_alone.logdet)
+
+    @cached_property
+    def described(self) -> Described:
+        """Sums over all rows that do not depend on the estimates; one pass."""
+        found: Described = total(self.plan.source.map(Describe(self.problem.singular)))
+        return found
+
+    @property
+    def v_alone(self) -> VAlone:
+        """The model without random effects; V must not be singular."""
+        found = self.described.v
+        assert found is not None
+        return found
+
+    @property
+    def fitted_moments(self) -> tuple[float, float, float]:
+        n, r = self.problem.n, self.described.triangle
+        mean = float(r[0, 1:] @ self.beta / r[0, 0])
+        rest = r[1:, 1:] @ self.beta
+        spread = float(rest @ rest)
+        return mean, spread / max(n - 1, 1), mean**2 + spread / n
+
+    @property
+    def constancy(self) -> list[tuple[int, Bools]]:
+        found = self.described.constancy
+        return list(zip(found.levels, found.constant, strict=True))
+
+    def heterogeneity_test(self) -> HeterogeneityTest:
+        """As `heterogeneity.heterogeneity_test`."""
+        df = self.problem.n - self.problem.p
+        if self.problem.singular:
+            return HeterogeneityTest(np.nan, df, np.nan)
+        if df == 0:
+            return HeterogeneityTest(0.0, 0, 1.0)
+        statistic = self.v_alone.statistic
+        return HeterogeneityTest(statistic, df, float(stats.chi2.sf(statistic, df)))
+
+    def heterogeneity(self) -> Heterogeneity:
+        """As `heterogeneity.heterogeneity`."""
+        n, p = self.problem.n, self.problem.p
+        moments = self.described.loadings
+        defined = not self.problem.singular and n > p
+        typical = (n - p) / self.v_alone.projector_trace if defined else np.nan
+        variance = np.array(
+            [float((s * g).sum()) / n for s, g in zip(moments, self.gs, strict=True)]
+        )
+        i2 = variance / (variance.sum() + typical)
+        all_of_it = float(i2.sum()) if np.isfinite(typical) else np.nan
+        return Heterogeneity(variance, i2, all_of_it, typical)
+
+    def robust(self, source: Any, groups: Any, kind: str, df: str) -> Robust:
+        """As `robust.robust`; one pass.
+
+        Parameters
+        ----------
+        source : PieceSource
+            Whose pieces hold whole groups.
+        groups : callable
+            Codes (n,) 0..J-1 of the groups of a piece; it pickles.
+        kind, df
+            As in `robust.robust`.
+        """
+        check_robust(kind, df)
+        tested = df == "satterthwaite"
+        if tested:
+            check_size(self.problem.p)
+        question = RobustOf(self.estimates, self.r, groups, kind, tested)
+        sums: RobustSums = total(source.map(question))
+        nothing = np.empty((0, self.problem.p))
+        at = Bread(nothing, nothing, self.r, self.bread, self.bread)
+        return robust_from_sums(self, sums, at, kind, df)
+
+
+@dataclass(frozen=True, eq=False)
+class RobustOf:
+    """The question for the robust sums of a piece."""
+
+    estimates: Estimates
+    r: Floats
+    groups: Any
+    kind: str
+    tested: bool
+
+    def __call__(self, piece: Any) -> RobustSums:
+        fit, bread = self.estimates.of(piece.plan), self.estimates.bread
+        codes: Ints = self.groups(piece)
+        q = piece.orthonormal[:, :-1]
+        at = Bread(q, fit.factor.solve(q), self.r, bread, bread)
+        return RobustSums.of(fit, codes, at, self.kind, tested=self.tested)
