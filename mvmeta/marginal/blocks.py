@@ -8,10 +8,14 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import size_classes
 from mvmeta.design.problem import MetaProblem
 from mvmeta.marginal.base import Arranged, Direction, MarginalCovariance, MarginalFactor, Sums
+from mvmeta.marginal.joint import row_terms
 from mvmeta.marginal.kernels import inverse_and_logdet, stack_sums
 
 CHUNK_ENTRIES = 2**17
 """Matrix entries worked on at a time (1 MiB): what stays in a core's cache."""
+
+CACHED_ENTRIES = 2**20
+"""Entries of all blocks up to which the pattern of every random intercept is kept (8 MiB each)."""
 
 
 class BlocksFactor(MarginalFactor):
@@ -21,10 +25,10 @@ class BlocksFactor(MarginalFactor):
         self._plan = plan
         self.inverses: list[Floats] = []
         self._logdets: list[float] = []
-        for rows, v in zip(plan.chunks, plan.v_stacks, strict=True):
+        for chunk, v in enumerate(plan.v_stacks):
             m = v.copy()
             for t, g in enumerate(gs):
-                m += plan.embed(t, g, rows)
+                m += plan.embed(t, g, chunk)
             inverse, logdet = inverse_and_logdet(m)
             self.inverses.append(inverse)
             self._logdets.append(logdet)
@@ -44,11 +48,11 @@ class BlocksFactor(MarginalFactor):
     ) -> Sums:
         a = a.data if isinstance(a, Arranged) else a
         total = Sums.zero(a.shape[1], len(directions), len(extra))
-        for rows, inverse, logdet in zip(
-            self._plan.chunks, self.inverses, self._logdets, strict=True
-        ):
-            ks = [self._plan.embed(d.term, d.matrix, rows) for d in directions]
-            extras = [self._plan.embed(d.term, d.matrix, rows) for d in extra]
+        plan = self._plan
+        for chunk, (inverse, logdet) in enumerate(zip(self.inverses, self._logdets, strict=True)):
+            rows = plan.chunks[chunk]
+            ks = [plan.embed(d.term, d.matrix, chunk) for d in directions]
+            extras = [plan.embed(d.term, d.matrix, chunk) for d in extra]
             total = total + stack_sums(inverse, logdet, a[rows], ks, extras, pairs)
         return total
 
@@ -86,6 +90,11 @@ class BlocksMarginal(MarginalCovariance):
     Parameters
     ----------
     problem : MetaProblem
+
+    Attributes
+    ----------
+    own : list of int
+        Random intercepts with one level for every row, whose directions are multiples of I.
     """
 
     name = "blocks"
@@ -97,10 +106,18 @@ class BlocksMarginal(MarginalCovariance):
             step = max(1, CHUNK_ENTRIES // rows.shape[1] ** 2)
             self.chunks += [rows[i : i + step] for i in range(0, len(rows), step)]
         self.v_stacks = problem.v.stacks(self.chunks)
+        self.own = row_terms(problem.terms)
+        small = sum(v.size for v in self.v_stacks) <= CACHED_ENTRIES
+        self._masks: dict[tuple[int, int], Floats] | None = {} if small else None
 
-    def embed(self, term: int, g: Floats, rows: Ints) -> Floats:
-        """Blocks (b, m, m) of Z_t (I (x) G) Z_t' for the clusters `rows` (b, m)."""
-        return self.problem.terms[term].stack(rows, g)
+    def embed(self, term: int, g: Floats, chunk: int) -> Floats:
+        """Blocks (b, m, m) of Z_t (I (x) G) Z_t' for the clusters of a chunk."""
+        t, rows = self.problem.terms[term], self.chunks[chunk]
+        if self._masks is None or not t.is_scalar:
+            return t.stack(rows, g)
+        if (term, chunk) not in self._masks:
+            self._masks[term, chunk] = t.stack(rows, np.ones((1, 1)))
+        return float(g[0, 0]) * self._masks[term, chunk]
 
     def factorize(self, gs: Sequence[Floats]) -> BlocksFactor:
         return BlocksFactor(self, gs)

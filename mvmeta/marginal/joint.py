@@ -33,6 +33,11 @@ def shared_groups(terms: Sequence[RandomTerm], v: SamplingCovariance) -> bool:
     return v.is_diagonal or is_nested(v.cluster, first)
 
 
+def row_terms(terms: Sequence[RandomTerm]) -> list[int]:
+    """Positions of the random intercepts with one level for every row."""
+    return [t for t, x in enumerate(terms) if x.is_scalar and recode(x.level)[1] == len(x.level)]
+
+
 class JointTerm:
     """Some terms of a problem, joined.
 

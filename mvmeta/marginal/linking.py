@@ -89,7 +89,7 @@ def spread(term: RandomTerm, effects: Ints, g: Floats) -> Matrix:
     """``I (x) g`` over columns (Q,) that are the given effects of a term, shape (Q, Q)."""
     level, inner = np.divmod(effects, term.q)
     if term.q == 1:
-        return sparse.csr_array(sparse.diags_array(np.full(len(effects), float(g[0, 0]))))
+        return diagonal(np.full(len(effects), float(g[0, 0])))
     if term.n_levels == 1:
         whole = len(inner) == term.q and (inner == np.arange(term.q)).all()
         return g if whole else np.ascontiguousarray(g[np.ix_(inner, inner)])
@@ -102,6 +102,15 @@ def spread(term: RandomTerm, effects: Ints, g: Floats) -> Matrix:
     data = g[inner[row], inner[column]]
     shape = len(effects), len(effects)
     return sparse.csr_array((data, (row, column)), shape=shape)
+
+
+def diagonal(entries: Floats) -> sparse.csr_array:
+    """diag(entries), sparse."""
+    n = len(entries)
+    out: sparse.csr_array = sparse.csr_array(
+        (entries, np.arange(n), np.arange(n + 1)), shape=(n, n)
+    )
+    return out
 
 
 def dense(x: Matrix) -> Floats:

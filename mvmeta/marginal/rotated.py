@@ -21,9 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.design.layout import recode, size_classes
+from mvmeta.design.layout import size_classes
 from mvmeta.design.problem import MetaProblem
-from mvmeta.design.terms import RandomTerm
 from mvmeta.marginal import lanes
 from mvmeta.marginal.base import (
     Arranged,
@@ -40,15 +39,11 @@ from mvmeta.marginal.joint import (
     EffectTotals,
     JointTerm,
     joint_covariance,
+    row_terms,
 )
 
 LIKELY_COLUMNS = 8
 """Columns of A for which groups are cut into chunks that fit a cache."""
-
-
-def row_terms(terms: Sequence[RandomTerm]) -> list[int]:
-    """Positions of the random intercepts with one level for every row."""
-    return [t for t, x in enumerate(terms) if x.is_scalar and recode(x.level)[1] == len(x.level)]
 
 
 @dataclass(frozen=True, eq=False)

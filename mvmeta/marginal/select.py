@@ -14,10 +14,10 @@ from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.marginal.blocks import BlocksMarginal
 from mvmeta.marginal.compressed import CompressedMarginal
 from mvmeta.marginal.dense import DenseMarginal
-from mvmeta.marginal.joint import shared_groups
+from mvmeta.marginal.joint import row_terms, shared_groups
 from mvmeta.marginal.linking import Slot, slots_of
 from mvmeta.marginal.nested import NestedMarginal, nested_order
-from mvmeta.marginal.rotated import RotatedMarginal, row_terms
+from mvmeta.marginal.rotated import RotatedMarginal
 from mvmeta.marginal.woodbury import WoodburyMarginal
 
 BACKENDS = ("nested", "compressed", "rotated", "blocks", "woodbury", "dense")

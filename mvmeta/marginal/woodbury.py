@@ -31,7 +31,7 @@ from mvmeta.marginal.base import (
     Sums,
 )
 from mvmeta.marginal.blocks import BlocksMarginal
-from mvmeta.marginal.linking import Loading, Matrix, Sandwiches, Slot, slots_of, spread
+from mvmeta.marginal.linking import Loading, Matrix, Sandwiches, Slot, diagonal, slots_of, spread
 from mvmeta.marginal.lowrank import DiagonalLowRank, GeneralLowRank, LowRank, Turned
 
 CHUNK_ENTRIES = 2**22
@@ -255,7 +255,7 @@ def _low_rank(plan: WoodburyMarginal, k: Matrix, gs: Sequence[Floats]) -> LowRan
     parts = [(s.at, _covariance(plan, s, gs)) for s in plan.slots]
     if plan.lifted.start < plan.lifted.stop:
         negative = np.full(plan.lifted.stop - plan.lifted.start, -plan.delta)
-        parts.append((plan.lifted, sparse.csr_array(sparse.diags_array(negative))))
+        parts.append((plan.lifted, diagonal(negative)))
     return GeneralLowRank(k, parts)
 
 
@@ -313,8 +313,8 @@ class _Clusters:
         self._plan, self._inverses, self._low = plan, inverses, factor._low
         self._nk = [
             [
-                n @ plan.base.embed(plan.inner.index(d.term), d.matrix, rows)
-                for n, rows in zip(inverses, plan.base.chunks, strict=True)
+                self._times(n, plan.inner.index(d.term), d.matrix, chunk)
+                for chunk, n in enumerate(inverses)
             ]
             for d in directions
         ]
@@ -324,6 +324,13 @@ class _Clusters:
         ]
         self.matrices = [plan.sandwiches.matrix(s) for s in self._s]
         self._h = factor._low.h[plan.sandwiches.row, plan.sandwiches.column] if directions else None
+
+    def _times(self, n: Floats, term: int, g: Floats, chunk: int) -> Floats:
+        """N0 K (b, m, m) for the clusters of a chunk."""
+        base = self._plan.base
+        if term in base.own:
+            return n * float(g[0, 0])
+        return np.asarray(n @ base.embed(term, g, chunk))
 
     def _times_h(self, s: Floats) -> float:
         """tr(H S) for S given by its entries."""
