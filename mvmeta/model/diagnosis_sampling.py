@@ -13,7 +13,7 @@ from mvmeta.marginal.select import build_backend
 from mvmeta.model.diagnosis import Finding, Outcome
 from mvmeta.model.diagnosis_subject import NO_REFIT, Subject
 from mvmeta.model.frames import row_names
-from mvmeta.model.studies import Studies
+from mvmeta.model.studies import Studies, indefinite
 
 SAME_CORRELATION = 1e-6
 """Spread of correlations that are one number written in many places."""
@@ -106,9 +106,10 @@ def _tried(s: Subject, people: Studies) -> Outcome:
     move, ratio = np.abs(found.beta - s.fit.beta) / se, other_se / se
     material = (move > MATERIAL) | (np.abs(np.log(ratio)) > np.log1p(MATERIAL_SE))
     several = int((np.bincount(people.code) > 1).sum())
+    one = indefinite(people.noun(1))
     if not material.any():
         return Outcome(
-            passed=f"if the errors within a {people.noun(1)} had the correlation {ASSUMED}, no "
+            passed=f"if the errors within {one} had the correlation {ASSUMED}, no "
             f"estimate would move by more than {move.max():.2g} standard errors"
         )
     worst = int(
@@ -125,8 +126,8 @@ def _tried(s: Subject, people: Studies) -> Outcome:
             f"{found.beta[worst]:.4g} (se {other_se[worst]:.3g})",
         },
         "Effects measured on the same people share their sampling error. Counted as independent "
-        f"they make a {people.noun(1)} look as if it had more people than it has. Where every "
-        "row has people of its own, nothing is wrong.",
+        f"they make {one} look as if it had more people than it has. Where every row has people "
+        "of its own, nothing is wrong.",
         "vcalc() builds V from the correlations the sources report, or an assumed one; "
         "sensitivity(rho=...) tries several; with many studies the standard errors of "
         "cov_type='CR2' are right whatever they are.",

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mvmeta.inference.fit import Fit
 from mvmeta.inference.rho import profile_rho
 from mvmeta.model.diagnose import diagnose
 from mvmeta.model.diagnosis import Diagnosis
 from mvmeta.model.evidence import Evidence
+from mvmeta.model.fit_holder import FitHolder
 from mvmeta.model.inference import Inference
 from mvmeta.model.rho import RhoEstimate
 from mvmeta.model.sensitivity import Options, Sensitivity, sensitivity
@@ -22,16 +22,11 @@ if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
 
 
-class EvidenceMethods:
+class EvidenceMethods(FitHolder):
     """Mixin: where estimates come from, whether to believe them, and what they depend on."""
 
-    if TYPE_CHECKING:
-        model: MetaMixedLM
-        _inference: Inference
-
-        @property
-        def fit_(self) -> Fit:  # noqa: D102  (declared for mypy)
-            ...
+    model: MetaMixedLM
+    _inference: Inference
 
     def weights(self, by: str = "row", groups: Any = None) -> pd.DataFrame:
         """How much rows and studies count, in percent.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mvmeta.inference.rho import RhoProfile
+from mvmeta.model.studies import indefinite
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class RhoEstimate:
 
 
 def _sentence(p: RhoProfile, alpha: float, noun: str) -> str:
-    what = f"the correlation of sampling errors within a {noun}"
+    what = f"the correlation of sampling errors within {indefinite(noun)}"
     low, high = (f"{r:.2f}" for r in p.range)
     if p.flat:
         return (
@@ -73,4 +74,10 @@ def _sentence(p: RhoProfile, alpha: float, noun: str) -> str:
     edge = ""
     if p.lower_at_edge or p.upper_at_edge:
         edge = f"; the {'lower' if p.lower_at_edge else 'upper'} end is that of the possible range"
-    return f"The data put {what} at {p.estimate:.2f} ({interval}{edge})."
+    told = f"The data put {what} at {p.estimate:.2f} ({interval}{edge})."
+    if p.lower_at_edge and p.estimate < 0:
+        told += (
+            " A negative correlation usually stands for something else that the model lacks; "
+            "bounds=(0, 1) leaves it out."
+        )
+    return told

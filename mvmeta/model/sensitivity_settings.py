@@ -13,13 +13,14 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.exchangeable import exchangeable, lowest_correlation
+from mvmeta.design.layout import is_nested
 from mvmeta.errors import MvmetaWarning, SpecificationError
 from mvmeta.model.alternatives import STRUCTURES, alternative
 from mvmeta.model.inference import choose_inference
 from mvmeta.model.rank import independent_columns
 from mvmeta.model.rho import RhoEstimate
 from mvmeta.model.studies import ROW, Studies
-from mvmeta.model.variants import fit_options, on_rows, with_problem
+from mvmeta.model.variants import as_given, fit_options, on_rows, with_problem
 
 if TYPE_CHECKING:
     from mvmeta.model.mixed import MetaMixedLM
@@ -168,22 +169,17 @@ def inference_settings(
 def _tested(res: MetaMixedLMResults, at: Studies, options: dict[str, Any]) -> Reduced:
     cov_type = options.get("cov_type", "nonrobust")
     prepared = res.model.prepared
-    kwds = {} if cov_type == "nonrobust" else {"groups": _given(res, at)}
+    kwds = {} if cov_type == "nonrobust" else {"groups": as_given(prepared, _clusters(res, at))}
     inference = choose_inference(
         res.fit_, prepared, options["use_t"], options["df"], cov_type, kwds
     )
     return Reduced(type(res)(res.model, res.fit_, res._optimum, inference))
 
 
-def _given(res: MetaMixedLMResults, at: Studies) -> Any:
-    """Robust clusters over the rows as given: studies, or what links them where they depend."""
-    from mvmeta.design.layout import is_nested
-
-    prepared = res.model.prepared
-    cluster = prepared.problem.cluster
-    given = np.zeros(prepared.n_given, dtype=np.intp)
-    given[prepared.rows] = at.code if is_nested(cluster, at.code) else cluster
-    return given
+def _clusters(res: MetaMixedLMResults, at: Studies) -> Ints:
+    """Robust clusters: studies, or what links them where they depend on one another."""
+    cluster = res.model.prepared.problem.cluster
+    return at.code if is_nested(cluster, at.code) else cluster
 
 
 def leave_out_settings(

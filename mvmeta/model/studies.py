@@ -55,6 +55,11 @@ class Studies:
         return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
+def indefinite(word: str) -> str:
+    """The word with its article: "a study", "an article"."""
+    return f"{'an' if word[0].lower() in 'aeio' else 'a'} {word}"
+
+
 def studies(prepared: Prepared, groups: Any = None) -> Studies:
     """The grouping that `groups` names, or the outermost one of the model.
 

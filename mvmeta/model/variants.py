@@ -10,6 +10,7 @@ import numpy as np
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.problem import MetaProblem
 from mvmeta.inference.robust import KINDS
+from mvmeta.model.build import Prepared
 from mvmeta.model.records import TermRecord
 
 if TYPE_CHECKING:
@@ -103,13 +104,17 @@ def fit_options(res: MetaMixedLMResults) -> dict[str, Any]:
     """Arguments of `MetaMixedLM.fit` with which the coefficients are tested as in `res`."""
     options: dict[str, Any] = {"reml": res.reml, "use_t": res.use_t, "cov_type": res.cov_type}
     if res.cov_type in KINDS:
-        prepared, clusters = res.model.prepared, res._inference.clusters
-        codes = prepared.problem.cluster if clusters is None else clusters
-        given = np.zeros((prepared.n_given, *codes.shape[1:]), dtype=np.intp)
-        given[prepared.rows] = codes
-        # several groupings may need what the fit they come from did not
-        kwds = {"groups": given, "df": res.df_method, "repair": codes.ndim == 2}
-        return options | {"cov_kwds": kwds}
+        clusters = res._inference.clusters
+        groups = res.fit_.problem.cluster if clusters is None else clusters
+        kwds = {"groups": as_given(res.model.prepared, groups), "df": res.df_method}
+        return options | {"cov_kwds": kwds | ({"repair": True} if groups.ndim == 2 else {})}
     if res.df_method == "given":
         return options | {"df": res._inference.basis.df.coefficients()}
     return options | {"df": "residual" if res.df_method == "z" else res.df_method}
+
+
+def as_given(prepared: Prepared, codes: Ints) -> Ints:
+    """Codes (n, ...) of the fitted rows spread over the rows of the data as given."""
+    out = np.zeros((prepared.n_given, *codes.shape[1:]), dtype=np.intp)
+    out[prepared.rows] = codes
+    return out

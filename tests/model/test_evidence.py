@@ -9,7 +9,7 @@ import pytest
 from mvmeta import DataError, MetaMixedLM, SamplingCovariance, SpecificationError, datasets
 from mvmeta.model.evidence import Evidence
 from mvmeta.model.families import families
-from mvmeta.model.studies import studies
+from mvmeta.model.studies import indefinite, studies
 from mvmeta.model.study_weights import study_weights
 from mvmeta.model.weight_tables import contributions_frame, weights_frame
 
@@ -383,6 +383,13 @@ def test_words_for_studies(name, one, more):
     res = MetaMixedLM.from_formula("d ~ 1", data, variance="Variance", groups=name)
     found = studies(res.prepared)
     assert (found.noun(1), found.noun(2)) == (one, more)
+
+
+@pytest.mark.parametrize(
+    ("word", "want"), [("study", "a study"), ("article", "an article"), ("V block", "a V block")]
+)
+def test_words_have_their_article(word, want):
+    assert indefinite(word) == want
 
 
 # --- what cannot be asked -----------------------------------------------------------------

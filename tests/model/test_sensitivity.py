@@ -164,6 +164,27 @@ def test_settings_are_tested_as_the_fit_is(options):
     same(of(found, "rho", "rho = 0.4"), again)
 
 
+def test_several_groupings_at_once_stay():
+    data = assink().assign(half=lambda d: d["esid"] % 5)
+    groups = data[["study", "half"]]
+    kwds = {"groups": groups, "df": "cluster", "repair": True}
+    res = model(data).fit(cov_type="CR1", cov_kwds=kwds)
+    found = res.sensitivity([0.4], False, False, False)
+    again = model(data, variance=correlated(data, 0.4)).fit(cov_type="CR1", cov_kwds=kwds)
+    same(of(found, "rho", "rho = 0.4"), again)
+
+
+def test_models_from_arrays():
+    data = assink()
+    x = np.column_stack([np.ones(len(data)), data["year"]])
+    res = MetaMixedLM(data["yi"], x, variance=data["vi"], groups=data["study"]).fit()
+    found = res.sensitivity([0.4])
+    again = MetaMixedLM(data["yi"], x, variance=correlated(data, 0.4), groups=data["study"]).fit()
+    same(of(found, "rho", "rho = 0.4"), again)
+    assert "no factor" in found.skipped["structure, CS"]
+    assert "no-estimate-level-term" in res.diagnose()
+
+
 def test_leaving_out_keeps_given_degrees_of_freedom():
     res = model().fit(df=np.array([4.0, 5.0, 6.0]))
     found = res.sensitivity(False, False, False, True)
