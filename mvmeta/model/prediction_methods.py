@@ -1,5 +1,6 @@
 """Predictions as methods of the results."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ class PredictionMethods(FitHolder):
             ]
             variances = [t.term.marginal_variance(t.g) for t in terms if t.name not in names]
             return names, links, np.asarray(sum(variances, np.zeros(self.fit_.problem.n)))
-        if not isinstance(newdata, pd.DataFrame) and not hasattr(newdata, "columns"):
+        if not isinstance(newdata, Mapping) and not hasattr(newdata, "columns"):
             raise DataError(
                 "given= needs new data whose columns name the levels of the random terms: a data "
                 f"frame, not {type(newdata).__name__}"

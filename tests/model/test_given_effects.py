@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from mvmeta import DataError, MetaMixedLM, MvmetaWarning, Random, SpecificationError, datasets
@@ -72,6 +73,9 @@ def pinned(formula, struct=None, **options):
         "SPEXP": {"tau2": 0.4, "rho": 1.2},
         "PHYPL": {"tau2": 0.4, "lambda": 0.7},
         "PHYBM": {"tau2": 0.4},
+        "PHYOU": {"tau2": 0.4, "alpha": 0.8},
+        "FA1": {"loading": [0.4, -0.2, 0.3], "psi": [0.1, 0.2, 0.05]},
+        "TOEP": {"tau2": 0.3, "rho": [0.5, 0.1, 0.2]},
     }
     values |= {"CAR": values["AR"], "MATERN": values["SPEXP"]}
     return Random(formula, struct, fixed=values[struct], **options)
@@ -102,6 +106,10 @@ MODELS = {
     "species": [pinned("1 | study"), pinned("1 | species", corr=tree())],
     "cor0": [pinned("1 | species", corr=tree(), corr_scale="cor0")],
     "pagel": [pinned("1 | species", "PHYPL", corr=tree())],
+    "ou": [pinned("1 | species", "PHYOU", corr=tree())],
+    "fa1": [pinned("outcome | study", "FA1")],
+    "toep": [pinned("time | study", "TOEP")],
+    "product_sites": [pinned("px + py | species", "SPEXP", corr=tree())],
     "brownian": [pinned("species | lab", "PHYBM", corr=tree())],
     "product": [pinned("outcome | species", "UN", corr=tree()), pinned("1 | study")],
     "product_cs": [pinned("outcome | species", "CS", corr=tree())],
@@ -199,6 +207,10 @@ KNOWN = pd.DataFrame(
         ("species", "species (corr)"),
         ("cor0", "species (corr)"),
         ("pagel", "species (PHYPL)"),
+        ("ou", "species (PHYOU)"),
+        ("fa1", "outcome | study"),
+        ("toep", "time | study"),
+        ("product_sites", "px + py | species (corr)"),
         ("brownian", "species | lab"),
         ("product", ["outcome | species (corr)", "study"]),
         ("product_cs", "outcome | species (corr)"),
@@ -237,6 +249,12 @@ NEW_LEVELS = {
     "car": ("time | study", {"time": [2.5, 5.0, 2.5, 1.0]}, {}),
     "species": ("species (corr)", {"species": ["sp8", "sp6", "sp0", "sp8"]}, {"corr": tree()}),
     "pagel": ("species (PHYPL)", {"species": ["sp7", "sp6", "sp0", "sp8"]}, {"corr": tree()}),
+    "ou": ("species (PHYOU)", {"species": ["sp7", "sp6", "sp0", "sp8"]}, {"corr": tree()}),
+    "product_sites": (
+        "px + py | species (corr)",
+        {"species": ["sp7", "sp6", "sp0", "sp8"]},
+        {"corr": tree()},
+    ),
     "brownian": ("species | lab", {"species": ["sp7", "sp6", "sp0", "sp8"]}, {"corr": tree()}),
     "product": (
         "outcome | species (corr)",
@@ -428,6 +446,14 @@ def test_models_built_from_arrays_find_levels_by_the_names_of_arrays():
         res.get_prediction(np.ones((2, 2)), given="study")
 
 
+@pytest.mark.parametrize("make", [dict, pl.from_pandas])
+def test_new_data_of_other_kinds(make):
+    want = fitted("nested").get_prediction(KNOWN, given="study").summary_frame()
+    given = {"dict": KNOWN.to_dict("list")}.get(make.__name__) or make(KNOWN)
+    got = fitted("nested").get_prediction(given, given="study").summary_frame()
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
 def test_a_missing_moderator_leaves_the_other_rows_alone():
     new = KNOWN.assign(x=[0.0, np.nan, -2.0, 0.5])
     for name, given in (("nested", "study"), ("slopes", "1 + x | study")):
@@ -471,7 +497,10 @@ def test_a_column_that_is_lacking(name, column):
 
 
 def test_structures_that_say_nothing_of_new_levels():
-    for name in ("un", "hcs"):
+    new = KNOWN.assign(time=[1.0, 2.0, 5.0, 3.0])
+    with pytest.raises(SpecificationError, match=r"struct='TOEP'.*nothing is known of '5'"):
+        fitted("toep").get_prediction(new, given=True)
+    for name in ("un", "hcs", "fa1", "tied"):
         with pytest.raises(
             SpecificationError, match=r"nothing is known of 'D'; the fitted .* A, B"
         ):
