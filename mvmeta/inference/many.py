@@ -1,12 +1,13 @@
 """One design, many outcomes: fits of every column of Y, together where the layout allows it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.inference.one_by_one import fit_one_by_one
-from mvmeta.inference.outcomes import ManyFits, ManySpec, columns_of
+from mvmeta.inference.outcomes import ManyFits, ManySpec, columns_of, rescaled
 from mvmeta.inference.together import Together
 
 BLOCK = 2**14
@@ -37,12 +38,17 @@ def fit_many(
 
     Notes
     -----
-    Batched where V is diagonal and positive and the random terms are at most one with a level
-    per row and one that groups rows, without user weights; and then all outcomes but those at
-    which the batch is not certain to have found the maximum.
+    Batched where the random terms are at most one with a level per row and one that groups
+    rows, without user weights, if V is diagonal and positive, or is shared and positive definite
+    with blocks within the groups and no rows are missing; and then all outcomes but those at which
+    the batch is not certain to have found the maximum.
     """
+    if variances is not None and variances.ndim == 1 and not np.isnan(variances).any():
+        shared = rescaled(spec.problem.v, variances)
+        spec, variances = replace(spec, problem=replace(spec.problem, v=shared)), None
     out = ManyFits.blank(spec.problem.p, len(spec.problem.components), y.shape[1])
-    batch = Together.of(spec)
+    turned = not spec.problem.v.is_diagonal
+    batch = None if turned and variances is not None else Together.of(spec)
     left = []
     for start in range(0, y.shape[1], BLOCK):
         at = np.arange(start, min(start + BLOCK, y.shape[1]))

@@ -56,7 +56,7 @@ class Together:
 
     def fit(self, columns: Columns, out: ManyFits, at: Ints) -> Bools:
         """Fit outcomes `at` (b,) of `out`; returns which of them (b,) are done."""
-        scaled = _Scaled.of(columns, self._plan, self._spec.problem.v.variances)
+        scaled = _Scaled.of(columns, self._plan)
         good = np.flatnonzero(scaled.usable)
         if not len(good):
             return scaled.usable
@@ -151,25 +151,23 @@ class _Scaled:
     usable: Bools
 
     @classmethod
-    def of(cls, columns: Columns, plan: ManyPlan, variances: Floats) -> "_Scaled":
-        """Scale the outcomes given; `variances` (n,) where they bring none."""
-        y = columns.y
-        v = np.repeat(variances[:, None], y.shape[1], axis=1) if columns.v is None else columns.v
+    def of(cls, columns: Columns, plan: ManyPlan) -> "_Scaled":
+        """Scale the outcomes given, turned as the plan says."""
+        y, v, b = columns.y, columns.v, columns.y.shape[1]
+        if v is None:
+            v = np.repeat(plan.variances[:, None], b, axis=1)
         gone = np.isnan(y)
-        p, b = plan.x.shape[1], y.shape[1]
-        positive = (v > 0) | gone
-        usable = positive.all(axis=0)
+        p = plan.x.shape[1]
+        usable = ((v > 0) | gone).all(axis=0)
         n = y.shape[0] - gone.sum(axis=0).astype(float)
         log_xx = np.zeros(b)
+        if plan.turn is not None:  # a missing row is missing in all rows that it is mixed into
+            usable &= ~gone.any(axis=0)
+            y, gone = plan.turn @ np.where(gone, 0.0, y), np.zeros_like(gone)
         if gone.any():
             y, v = np.where(gone, 0.0, y), np.where(gone, np.inf, v)
-            gram = (plan.pairs @ (~gone).astype(float)).reshape(p, p, b)
-            root = many_cholesky(gram)
-            pivot = root[range(p), range(p)]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                usable &= (np.nan_to_num(pivot) > RANK_TOLERANCE).all(axis=0) & (n >= p)
-                log_xx = 2 * np.log(np.where(pivot > 0, pivot, 1.0)).sum(axis=0)
-                ols = _cholesky_solve(root, plan.x.T @ y)
+            ols, log_xx, determined = _least_squares(plan, y, ~gone)
+            usable &= determined & (n >= p)
             y = np.where(gone, 0.0, y - plan.x @ np.where(usable, ols, 0.0))
         else:
             ols = plan.x.T @ y
@@ -185,6 +183,17 @@ class _Scaled:
     def take(self, which: Ints) -> "_Scaled":
         """Some of the outcomes."""
         return _Scaled(**{f.name: getattr(self, f.name)[..., which] for f in fields(self)})
+
+
+def _least_squares(plan: ManyPlan, y: Floats, there: Bools) -> tuple[Floats, Floats, Bools]:
+    """Coefficients (p, b) over the rows that are `there` (n, b), log|Q'Q|, and where they exist."""
+    p, b = plan.x.shape[1], y.shape[1]
+    root = many_cholesky((plan.pairs @ there.astype(float)).reshape(p, p, b))
+    pivot = root[range(p), range(p)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        determined: Bools = np.asarray((np.nan_to_num(pivot) > RANK_TOLERANCE).all(axis=0))
+        log_xx = 2 * np.log(np.where(pivot > 0, pivot, 1.0)).sum(axis=0)
+        return _cholesky_solve(root, plan.x.T @ y), log_xx, determined
 
 
 def _cholesky_solve(root: Floats, b: Floats) -> Floats:

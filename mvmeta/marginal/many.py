@@ -1,4 +1,4 @@
-"""M of many outcomes of one design at once: rows and groups with a variance each, diagonal V.
+"""M of many outcomes of one design at once: rows and groups with a variance each.
 
 For ``M = diag(v + omega) + tau 1 1'`` within every group, with w = 1 / (v + omega) and the group
 sums S, T, U of w, w^2, w^3 and m, q, h of w A, w^2 A, w^3 A, everything in `Sums` is closed form
@@ -8,8 +8,10 @@ sums S, T, U of w, w^2, w^3 and m, q, h of w A, w^2 A, w^3 A, everything in `Sum
     tr(N 1 1') = sum d S,             A'N 1 1'N A = sum d^2 m m'
     tr(N) = sum (S - c T),            A'N N A = sum w^2 a a' - sum (c q m' + c m q' - c^2 T m m')
 
-and so on for pairs.  The last axis of every array runs over the outcomes, so that each operation
-is a loop over adjacent numbers.
+and so on for pairs.  A V that all outcomes share may have blocks within the groups: turned to its
+eigenvectors, V = U diag(v) U', it is diagonal, omega stays what it is, and 1 becomes z = U'1, which
+weights the group sums: S = sum w z^2, m = sum w z a.  The last axis of every array runs over the
+outcomes, so that each operation is a loop over adjacent numbers.
 """
 
 from dataclasses import dataclass
@@ -18,8 +20,9 @@ import numpy as np
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats
-from mvmeta.design.layout import recode
+from mvmeta.design.layout import is_nested, recode, size_classes
 from mvmeta.design.problem import MetaProblem
+from mvmeta.design.sampling import SamplingCovariance
 
 ROW, GROUP = 0, 1
 """The two variances: omega, of every row its own effect; tau, of every group its own."""
@@ -32,19 +35,25 @@ class ManyPlan:
     Attributes
     ----------
     x : ndarray, shape (n, p)
-        Orthonormal columns.
+        Orthonormal columns, turned.
     terms : tuple of (int or None, int or None)
         Which term of the problem is the variance of the rows, and which that of the groups.
     collect : sparse array, shape (G, n), or None
-        Sums rows to groups; None without a group term.
+        Sums rows times z to groups; None without a group term.
     collect_x : sparse array, shape (G * (1 + p), n), or None
-        The same of the rows times 1, x_1, ..., x_p.
+        The same of the rows times z, x_1, ..., x_p.
+    turn : sparse array, shape (n, n), or None
+        U', which turns y; None where V is diagonal.
+    variances : ndarray, shape (n,)
+        Those of V, turned.
     """
 
     x: Floats
     terms: tuple[int | None, int | None]
     collect: sparse.csr_array | None
     collect_x: sparse.csr_array | None
+    turn: sparse.csr_array | None
+    variances: Floats
 
     @property
     def pairs(self) -> Floats:
@@ -77,8 +86,7 @@ class ManySums:
 
 def many_terms(problem: MetaProblem) -> tuple[int | None, int | None] | None:
     """(row term, group term) if M of this problem has the form of this module, else None."""
-    plain = problem.v.is_diagonal and not problem.ties
-    if not plain or not all(t.is_scalar for t in problem.terms):
+    if problem.ties or not all(t.is_scalar for t in problem.terms):
         return None
     found: list[int | None] = [None, None]
     for t, term in enumerate(problem.terms):
@@ -100,16 +108,46 @@ def many_plan(problem: MetaProblem, x: Floats) -> ManyPlan | None:
         Orthonormal basis of the columns of X.
     """
     terms = many_terms(problem)
-    if terms is None:
+    if terms is None or not _turns(problem, terms[GROUP]):
         return None
+    n, turn = problem.n, None
+    variances, z = problem.v.variances, np.ones(n)
+    if not problem.v.is_diagonal:
+        turn, variances = eigenvectors(problem.v)
+        x, z = turn @ x, np.asarray(turn @ z)
     group = terms[GROUP]
     if group is None:
-        return ManyPlan(x, terms, None, None)
+        return ManyPlan(x, terms, None, None, turn, variances)
     code, count = recode(problem.terms[group].level)
-    n = problem.n
-    collect = sparse.csr_array((np.ones(n), (code, np.arange(n))), shape=(count, n))
-    scaled = [collect, *(sparse.csr_array(collect * x[:, j]) for j in range(x.shape[1]))]
-    return ManyPlan(x, terms, collect, sparse.vstack(scaled, format="csr"))
+    collect = sparse.csr_array((z, (code, np.arange(n))), shape=(count, n))
+    columns = [z, *x.T]
+    scaled = sparse.vstack([sparse.csr_array(collect * c) for c in columns], format="csr")
+    return ManyPlan(x, terms, collect, scaled, turn, variances)
+
+
+def _turns(problem: MetaProblem, group: int | None) -> bool:
+    """Whether V is diagonal, or can be made so without mixing rows of different groups."""
+    v = problem.v
+    if v.is_diagonal:
+        return True
+    nests = group is None or is_nested(v.cluster, problem.terms[group].level)
+    return nests and not v.is_singular
+
+
+def eigenvectors(v: SamplingCovariance) -> tuple[sparse.csr_array, Floats]:
+    """U' (n, n), block by block, and the eigenvalues (n,) with V = U diag(values) U'."""
+    values, parts = v.variances.copy(), []
+    single = np.ones(v.n, dtype=bool)
+    classes = [rows for rows in size_classes(v.cluster) if rows.shape[1] > 1]
+    for rows, stack in zip(classes, v.stacks(classes), strict=True):
+        own, vectors = np.linalg.eigh(stack)
+        values[rows], single[rows] = own, False
+        i, j = np.broadcast_arrays(rows[:, None, :], rows[:, :, None])
+        parts.append((vectors.ravel(), i.ravel(), j.ravel()))
+    alone = np.flatnonzero(single)
+    parts.append((np.ones(len(alone)), alone, alone))
+    data, i, j = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+    return sparse.csr_array((data, (i, j)), shape=(v.n, v.n)), values
 
 
 class ManyRows:
@@ -151,7 +189,7 @@ class ManyRows:
         return out
 
     def _groups(self, w: Floats) -> tuple[Floats, Floats]:
-        """Group sums of w (G, m) and of w A (a, G, m)."""
+        """Group sums of w z^2 (G, m) and of w z A (a, G, m)."""
         plan, m = self._plan, w.shape[1]
         assert plan.collect is not None
         assert plan.collect_x is not None

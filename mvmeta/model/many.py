@@ -36,7 +36,9 @@ MISSING = ("drop", "skip", "raise")
 class ManyOutcomes:
     """Mixin of the model: `fit_many`."""
 
+    # What it reads is defined by the model it is mixed into.
     prepared: Prepared
+    _check_rows: Any
 
     def fit_many(
         self,
@@ -98,13 +100,15 @@ class ManyOutcomes:
 
         Notes
         -----
-        With a diagonal V and random terms that are at most one with a level for each row and
-        one that groups rows ("study", "id", "study/id"), outcomes are climbed together, tens of
-        thousands a second.  Every other model (correlated V, user weights, "inner | outer",
-        crossed or known correlations, more levels) works, too, one outcome after the other by
-        the solver of `fit`, with the plan of the layout shared as long as V is.  So do the few
-        outcomes of which the batch is not certain.
+        With random terms that are at most one with a level for each row and one that groups
+        rows ("study", "id", "study/id"), outcomes are climbed together, tens of thousands a
+        second; V must be diagonal, or shared by all outcomes with correlations within the groups
+        only.  Every other model (user weights, "inner | outer", crossed or known correlations,
+        more levels) works, too, one outcome after the other by the solver of `fit`, with the
+        plan of the layout shared as long as V is.  So do the few outcomes of which the batch is
+        not certain, and with a correlated V those with missing values.
         """
+        self._check_rows()
         _check_options(reml, cov_type, missing, maxiter, tol)
         prepared = self.prepared
         y, names = _outcomes(Y, prepared)

@@ -22,11 +22,14 @@ from mvmeta.optimize.boxqp import box_step
 from mvmeta.optimize.many import box_steps
 from mvmeta.optimize.status import Status
 from mvmeta.structures import Identity, Pinned
-from tests.problems import PROBLEMS, intercept, interior, make
+from tests.problems import PROBLEMS, compound_v, intercept, interior, make
 from tests.tolerances import ALGEBRA, BACKEND, OPTIMUM
 
 LOGLIK = 1e-8
 """Log-likelihood at the maximum from two solvers, absolute."""
+
+BATCHED = {"no_terms_block_v", "wide_scale", "zero_variances", "spatial_sites"}
+"""Layouts that need no or too long a test of going one by one."""
 
 LAYOUTS = ["no_terms", "one_intercept", "nested_two", "singletons", "unbalanced"]
 
@@ -125,6 +128,44 @@ def test_rows_missing_in_single_outcomes_are_left_out_of_those_only():
         assert_same(found, c, *single(problem, y[:, c], v[:, c]))
 
 
+@pytest.mark.parametrize("kind", ["row", "group", "both", "none"])
+def test_shared_correlated_errors_within_groups(kind):
+    """V = Q diag(v) Q' block by block: the same maxima as with the blocks as they are."""
+    rng = np.random.default_rng([11, *kind.encode()])
+    for reml in (True, False):
+        problem, study = random_design(rng, kind)
+        y, v = random_outcomes(rng, study, 5)
+        y[2, 4] = np.nan
+        problem = replace(problem, v=compound_v(v[:, 0], study, 0.4))
+        found = fit_many(ManySpec(problem, reml), y)
+        assert list(found.batched) == [True] * 4 + [False]
+        again = fit_many(ManySpec(problem, reml), y[:, :1], 1.5 * v[:, 0])
+        assert again.batched.all()
+        for c in range(5):
+            rows = np.flatnonzero(~np.isnan(y[:, c]))
+            one = replace(problem, y=np.nan_to_num(y[:, c])).take(rows)
+            fit, optimum = estimate(build_backend(one), reml=reml)
+            assert_same(found, c, fit, optimum)
+        wide = replace(problem, y=y[:, 0], v=problem.v.scaled(1.5))
+        assert again.loglik[0] == pytest.approx(
+            estimate(build_backend(wide), reml=reml)[0].loglik[reml], abs=LOGLIK
+        )
+
+
+def test_correlated_errors_across_groups_or_singular_are_fitted_one_by_one():
+    rng = np.random.default_rng(12)
+    problem, study = random_design(rng, "group")
+    y, v = random_outcomes(rng, study, 1)
+    across = compound_v(v[:, 0], np.arange(problem.n) // 3, 0.4)
+    singular = compound_v(v[:, 0], study, 1.0)
+    row = replace(problem, terms=(intercept("id", np.arange(problem.n)),), v=singular)
+    for other in (replace(problem, v=across), row):
+        found = fit_many(ManySpec(other), y)
+        assert not found.batched.any()
+        fit, _ = estimate(build_backend(replace(other, y=y[:, 0])))
+        assert found.loglik[0] == pytest.approx(fit.loglik[True], abs=LOGLIK)
+
+
 def test_outcomes_without_enough_rows_say_so():
     rng = np.random.default_rng(4)
     problem, study = random_design(rng, "both")
@@ -182,9 +223,7 @@ def test_zero_sampling_variance_and_perfect_fit_are_fitted_one_by_one():
     assert np.isnan(found.qe[0])
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in PROBLEMS if n not in {*LAYOUTS, "wide_scale", "spatial_sites"}][::3]
-)
+@pytest.mark.parametrize("name", [n for n in PROBLEMS if n not in {*BATCHED, *LAYOUTS}][::3])
 def test_every_other_layout_is_fitted_one_by_one(name):
     problem = make(name)
     found = fit_many(ManySpec(problem), np.column_stack([problem.y, problem.y]))

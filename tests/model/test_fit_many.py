@@ -176,5 +176,9 @@ def test_refusals(model, data, capsys):
         model.fit_many(outcomes, missing="none")
     with pytest.raises(SpecificationError, match="no coefficient 'nil'"):
         model.fit_many(outcomes).to_frame("nil")
+    empty = MetaMixedLM.from_formula("yi ~ 1", frame, variance="vi")
+    empty.remove_data()
+    with pytest.raises(DataError, match="the data were removed"):
+        empty.fit_many(outcomes)
     model.fit_many(outcomes, disp=True)
     assert "3 of 3 outcomes" in capsys.readouterr().out
