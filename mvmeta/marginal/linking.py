@@ -118,6 +118,38 @@ def dense(x: Matrix) -> Floats:
     return x if isinstance(x, np.ndarray) else np.asarray(x.toarray())
 
 
+def block_positions(chunks: Sequence[Ints]) -> tuple[Ints, Ints]:
+    """Rows and columns of all entries of blocks, stack by stack, for rows (b, m) of each."""
+    i = np.concatenate([np.repeat(r, r.shape[1], axis=1).ravel() for r in chunks])
+    j = np.concatenate([np.tile(r, (1, r.shape[1])).ravel() for r in chunks])
+    return i, j
+
+
+class Assembly:
+    """Block-diagonal matrices, given as stacks of blocks, as one sparse matrix (n, n).
+
+    Parameters
+    ----------
+    chunks : sequence of ndarray of int, each (b, m)
+        Rows of the blocks.
+    n : int
+    """
+
+    def __init__(self, chunks: Sequence[Ints], n: int) -> None:
+        i, j = block_positions(chunks)
+        place: sparse.csr_array = sparse.csr_array((np.arange(len(i)), (i, j)), shape=(n, n))
+        self._order, self._pattern = place.data, place
+
+    def __call__(self, stacks: Sequence[Floats]) -> sparse.csr_array:
+        """Put stacks (b, m, m) together."""
+        data = np.concatenate([s.ravel() for s in stacks])[self._order]
+        pattern = self._pattern
+        out: sparse.csr_array = sparse.csr_array(
+            (data, pattern.indices, pattern.indptr), shape=pattern.shape
+        )
+        return out
+
+
 class Sandwiches:
     """``Z'BZ`` for block-diagonal B, all with the same pattern.
 
@@ -137,8 +169,7 @@ class Sandwiches:
         loadings: Sequence[Loading],
         width: int,
     ) -> None:
-        i = np.concatenate([np.repeat(r, r.shape[1], axis=1).ravel() for r in chunks])
-        j = np.concatenate([np.tile(r, (1, r.shape[1])).ravel() for r in chunks])
+        i, j = block_positions(chunks)
         keys, entries, weights = [], [], []
         for left, x in loadings:
             for right, y in loadings:

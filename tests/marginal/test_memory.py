@@ -37,6 +37,14 @@ def multivariate(n):
     return draw(rng, SamplingCovariance.from_blocks(blocks), (term,))
 
 
+def correlated_rows(n):
+    rng = np.random.default_rng(4)
+    study = np.arange(n) // 4
+    blocks = [0.2 * np.eye(4) + 0.1] * (n // 4)
+    terms = intercept("study", study), intercept("study/id", np.arange(n))
+    return draw(rng, SamplingCovariance.from_blocks(blocks), terms)
+
+
 def crossed(n):
     rng = np.random.default_rng(3)
     v = SamplingCovariance.from_variances(rng.uniform(0.1, 1.0, n))
@@ -69,7 +77,12 @@ def peak(build, n):
 
 @pytest.mark.parametrize(
     ("build", "backend", "vectors"),
-    [(nested, "nested", 90), (multivariate, "compressed", 500), (crossed, "woodbury", 350)],
+    [
+        (nested, "nested", 90),
+        (multivariate, "compressed", 500),
+        (correlated_rows, "rotated", 500),
+        (crossed, "woodbury", 350),
+    ],
 )
 def test_memory_is_proportional_to_n(build, backend, vectors):
     assert choose_backend(build(N)).name == backend
