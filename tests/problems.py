@@ -290,6 +290,25 @@ def multivariate_un(rng):
 
 
 @named
+def five_outcomes(rng):
+    """Few studies report all five."""
+    return _multivariate(rng, Unstructured(tuple("abcde")))
+
+
+@named
+def outcomes_and_slopes(rng):
+    """Two terms with the same groups, in studies with fewer and with more rows than effects."""
+    study, outcome = studies(rng, 70, 14), rng.integers(0, 2, 70)
+    x = np.column_stack([np.ones(70), rng.normal(size=70)])
+    term = correlated("outcome | study", study, outcome, CompoundSymmetry(("a", "b")))
+    slopes = RandomTerm(
+        "1 + x | study", term.level, term.level_labels, Unstructured(("1", "x")), z=x.copy()
+    )
+    v = compound_v(rng.uniform(0.1, 1.0, 70), study, 0.3)
+    return problem_of(rng, v, (term, slopes), x)
+
+
+@named
 def repeated_cells(rng):
     """Several rows of one outcome in one study, so that an id term is identified."""
     study, outcome = studies(rng, 60, 12), rng.integers(0, 2, 60)

@@ -254,7 +254,7 @@ def deviations(name, backend, term, size):
 EXACT = ("nested", "compressed", "rotated")
 """Backends in which V is never added to G: what they lose does not depend on G / V."""
 EXTREMES = ("nested_two", "nested_three_mixed_order", "singletons", "crossed", "multivariate_un")
-EXTREMES += ("multivariate_cs", "repeated_cells", "spatial_sites", "random_slopes")
+EXTREMES += ("five_outcomes", "multivariate_cs", "repeated_cells", "spatial_sites", "random_slopes")
 SMALL = [(n, b) for n, b in PAIRS if n in EXTREMES]
 
 
@@ -271,6 +271,22 @@ def test_no_digit_is_lost_where_g_is_far_above_v(name, backend):
 def test_dominant_random_effects_keep_half_the_digits(name, backend):
     found = deviations(name, backend, 0, 1e4)
     assert max(found.values()) < DOMINANT, found
+
+
+@each_pair
+def test_singular_covariances(name, backend):
+    """Rank one, as at a maximum with perfectly correlated effects."""
+    problem = make(name)
+    if problem.v.is_singular or all(t.q == 1 for t in problem.terms):
+        pytest.skip("nothing of rank one, or nothing to make up for it")
+    rng = np.random.default_rng(8)
+    roots = [rng.normal(size=t.q) for t in problem.terms]
+    gs = [np.outer(r, r) for r in roots]
+    a, first, extra = inputs(problem)
+    ours = build_backend(problem, backend).factorize(gs).sums(a, first, extra)
+    oracle = build_backend(problem, "dense").factorize(gs).sums(a, first, extra)
+    for field in SUMS:
+        assert_same(getattr(ours, field), getattr(oracle, field), BACKEND)
 
 
 @pytest.mark.parametrize("backend", ["nested", "blocks", "woodbury", "dense"])

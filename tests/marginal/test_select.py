@@ -30,6 +30,8 @@ CHOICES = {
     "multivariate_diag": "compressed",
     "multivariate_cs": "compressed",
     "multivariate_un": "compressed",
+    "five_outcomes": "compressed",
+    "outcomes_and_slopes": "compressed",
     "repeated_cells": "rotated",
     "random_slopes": "blocks",
     "scattered_blocks": "blocks",
