@@ -8,7 +8,6 @@ import pandas as pd
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.model.fit_holder import FitHolder
 from mvmeta.model.frames import shorten
 from mvmeta.model.levels import level_texts
 from mvmeta.model.marginal_means import MarginalMeans, MeansInput
@@ -21,7 +20,7 @@ from mvmeta.model.reference_grid import (
 )
 
 
-class MarginalMeansMethods(FitHolder):
+class MarginalMeansMethods:
     """Mixin: ``marginal_means``."""
 
     # What it reads is defined by the results class it is mixed into.
@@ -70,7 +69,9 @@ class MarginalMeansMethods(FitHolder):
         SpecificationError
             For a model built from arrays, something that is no moderator, or other weights.
         DataError
-            For a level in `at` that does not occur, or after `remove_data`.
+            For a level in `at` that does not occur; and where no rows are held (after
+            `remove_data`, or in batches) for a numeric moderator that is not in `at`, or weights
+            that count rows.
 
         Examples
         --------
@@ -85,7 +86,7 @@ class MarginalMeansMethods(FitHolder):
         >>> means.pairwise(adjust="holm").summary_frame().index.tolist()
         ['random - alternate', 'systematic - alternate', 'systematic - random']
         """
-        fit, prepared = self.fit_, self.model.prepared
+        prepared = self.model.prepared
         within = resolve_names(by, prepared, "by=")
         compared = resolve_names(specs, prepared, "specs")
         both = [n for n in within if n in compared]
@@ -94,7 +95,7 @@ class MarginalMeansMethods(FitHolder):
         grid = reference_grid(prepared, at)
         found = averages(grid, [*within, *compared], weights)
         estimable = prepared.estimable(found.rows) & np.isfinite(found.rows).all(axis=1)
-        pairs = zip(prepared.term_specs, fit.gs, strict=True)
+        pairs = zip(prepared.term_specs, self._gs, strict=True)
         variance: Floats = np.asarray(
             sum((r.variance(g, grid.frame) for r, g in pairs), np.zeros(len(grid.frame)))
         )

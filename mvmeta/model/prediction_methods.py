@@ -156,6 +156,7 @@ class PredictionMethods(FitHolder):
     ) -> tuple[list[str], list[Link | None], Floats]:
         """Names of the terms given, a link for each, and the variance (m,) of what is new."""
         terms = self._fitted_terms()
+        n = len(self.fit_.problem.y)  # a model that holds no rows says so here
         if newdata is None:
             every = [t.name for t in terms]
             names = every if given is True else given_terms(given, terms, ())
@@ -163,7 +164,7 @@ class PredictionMethods(FitHolder):
                 own_link(t.term, t.g) if t.name in names else None for t in terms
             ]
             variances = [t.term.marginal_variance(t.g) for t in terms if t.name not in names]
-            return names, links, np.asarray(sum(variances, np.zeros(self.fit_.problem.n)))
+            return names, links, np.asarray(sum(variances, np.zeros(n)))
         if not isinstance(newdata, Mapping) and not hasattr(newdata, "columns"):
             raise DataError(
                 "given= needs new data whose columns name the levels of the random terms: a data "

@@ -32,13 +32,13 @@ class ReferenceGrid:
         One row per combination, the last variable varying fastest.
     design : ndarray, shape (m, all columns)
         The full design, columns that were dropped as redundant included.
-    count : ndarray, shape (m,)
-        Fitted rows with the factors as in each combination.
+    count : ndarray, shape (m,), or None
+        Fitted rows with the factors as in each combination; None where none are held.
     """
 
     frame: pd.DataFrame
     design: Floats
-    count: Floats
+    count: Floats | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,8 @@ def reference_grid(prepared: Prepared, at: Mapping[str, Any] | None) -> Referenc
         For a model built from arrays, a grid of more than a million combinations, or `at`
         naming no moderator.
     DataError
-        For a level that a factor does not have, or a moderator that is no number.
+        For a level that a factor does not have, a moderator that is no number, or one whose
+        mean is not known because the rows are not held.
     """
     names = moderators(prepared.spec)
     spec = prepared.spec
@@ -102,7 +103,8 @@ def reference_grid(prepared: Prepared, at: Mapping[str, Any] | None) -> Referenc
     factors = spec.factor_levels()
     values = {}
     for name in names:
-        values[name] = factors.get(name) or [_mean(prepared.frame[name], name)]
+        given = name in (at or {})
+        values[name] = [] if given else factors.get(name) or [_mean(prepared, name)]
     for name, chosen in (at or {}).items():
         if name not in values:
             raise SpecificationError(
@@ -122,8 +124,18 @@ def reference_grid(prepared: Prepared, at: Mapping[str, Any] | None) -> Referenc
     return ReferenceGrid(frame, spec.design(frame), _counts(prepared, frame, list(factors)))
 
 
-def _mean(column: pd.Series, name: str) -> float:
-    return float(numeric(column, f"the moderator {name!r}").mean())
+def _mean(prepared: Prepared, name: str) -> float:
+    if not _has_rows(prepared):
+        raise DataError(
+            f"the mean of the moderator {name!r} over the fitted rows is not known, as the results "
+            f"hold none of them; say where with at={{{name!r}: value}}"
+        )
+    return float(numeric(prepared.frame[name], f"the moderator {name!r}").mean())
+
+
+def _has_rows(prepared: Prepared) -> bool:
+    frame: Any = prepared.frame  # no frame at all in a model of batches
+    return isinstance(frame, pd.DataFrame) and len(frame) > 0
 
 
 def _listed(chosen: Any) -> list[Any]:
@@ -143,8 +155,10 @@ def _check_known(name: str, chosen: list[Any], factors: Mapping[str, list[Any]])
         )
 
 
-def _counts(prepared: Prepared, grid: pd.DataFrame, factors: list[str]) -> Floats:
+def _counts(prepared: Prepared, grid: pd.DataFrame, factors: list[str]) -> Floats | None:
     """Fitted rows in the cell of the factors that each row of the grid is in."""
+    if not _has_rows(prepared):
+        return None
     if not factors:
         return np.full(len(grid), float(len(prepared.frame)))
     seen = prepared.frame[factors].astype(object).value_counts(sort=False)
@@ -168,6 +182,8 @@ def averages(grid: ReferenceGrid, over: Sequence[str], weights: str) -> Averages
     ------
     SpecificationError
         For other weights.
+    DataError
+        For weights that count rows where none are held.
     """
     if weights not in WEIGHTS:
         raise SpecificationError(
@@ -176,7 +192,12 @@ def averages(grid: ReferenceGrid, over: Sequence[str], weights: str) -> Averages
     member, levels = _combinations(grid.frame, list(over))
     rest, _ = _combinations(grid.frame, [str(c) for c in grid.frame if c not in over])
     raw: Floats = np.ones(len(member))
-    if weights == "cells":
+    if weights != "equal" and grid.count is None:
+        raise DataError(
+            f"weights={weights!r} count the fitted rows, and the results hold none of them; take "
+            "weights='equal'"
+        )
+    if weights == "cells" and grid.count is not None:
         raw = grid.count
     elif weights == "proportional":
         raw = np.asarray(np.bincount(rest, weights=grid.count)[rest], dtype=float)

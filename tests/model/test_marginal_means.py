@@ -380,10 +380,26 @@ def test_models_without_a_formula_or_without_data():
     arrays = MetaMixedLM(data["yi"], None, data["vi"]).fit()
     with pytest.raises(SpecificationError, match="built from arrays"):
         arrays.marginal_means()
-    res = MetaMixedLM.from_formula("yi ~ outcome", data, variance="vi").fit()
+    res = MetaMixedLM.from_formula(
+        "yi ~ outcome * design + x", data, variance="vi", groups="study"
+    ).fit()
+    at = {"x": 0.5}
+    want = res.marginal_means("outcome", at=at).summary_frame()
+    batched = MetaMixedLM.from_batches(
+        "yi ~ outcome * design + x", lambda: iter([data]), variance="vi", groups="study"
+    ).fit()
     res.remove_data()
-    with pytest.raises(DataError, match="remove_data"):
-        res.marginal_means("outcome")
+    pd.testing.assert_frame_equal(res.marginal_means("outcome", at=at).summary_frame(), want)
+    got = batched.marginal_means("outcome", at=at).summary_frame()
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    for without in (res, batched):
+        with pytest.raises(DataError, match=r"hold none of them; say where with at=\{'x': value"):
+            without.marginal_means("outcome")
+        with pytest.raises(DataError, match="take weights='equal'"):
+            without.marginal_means("outcome", at=at, weights="cells")
+    new = pd.DataFrame({"outcome": ["A"], "design": ["rct"], "x": [0.0], "study": [1]})
+    with pytest.raises(DataError, match="reads its rows batch by batch"):
+        batched.get_prediction(new, given="study")
 
 
 def test_an_intercept_alone_has_one_mean():
