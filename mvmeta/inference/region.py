@@ -15,9 +15,11 @@ from scipy import stats
 
 from mvmeta._typing import Floats
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.tangency import extreme_on_contour
 from mvmeta.inference.wald import check_alpha
-from mvmeta.likelihood.objective import Objective
+from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
+from mvmeta.optimize.climb import QUICK_ABOVE
 
 Function = Callable[[Floats], tuple[float, Floats]]
 """Working parameters (J,) -> value of h and its gradient (J,)."""
@@ -71,12 +73,14 @@ class LikelihoodRegion:
         charts = [t.structure.working for t in fit.problem.terms]
         self._lower = fit.problem.join_working([c.lower for c in charts])
         self._upper = fit.problem.join_working([c.upper for c in charts])
-        self._unit = self._spread()
+        at = self._objective.working(self._x)
+        self._unit = self._spread(at)
+        self._information = at.observed * np.outer(self._unit, self._unit)
         self._memo: tuple[Floats, tuple[float, Floats]] | None = None
 
-    def _spread(self) -> Floats:
+    def _spread(self, at: Evaluation) -> Floats:
         """About one standard error of each working parameter, for scaling."""
-        expected = np.diag(self._objective.working(self._x).expected)
+        expected = np.diag(at.expected)
         size = np.maximum(np.abs(self._x), 1e-8)
         return np.minimum(1.0 / np.sqrt(np.maximum(expected, 1e-300)), 1e3 * size)
 
@@ -85,7 +89,7 @@ class LikelihoodRegion:
         if self._memo is None or not np.array_equal(self._memo[0], s):
             x = np.clip(self._x + s * self._unit, self._lower, self._upper)
             try:
-                at = self._objective.working(x)
+                at = self._objective.working(x, quick=self._objective.problem.n > QUICK_ABOVE)
                 found = at.loglik - self._floor, at.gradient * self._unit
             except NotPositiveDefiniteError:
                 found = OUTSIDE, np.zeros(len(s))
@@ -106,8 +110,6 @@ class LikelihoodRegion:
         return Limits(self._extreme(function, 1.0), self._extreme(function, -1.0))
 
     def _extreme(self, function: Function, sign: float) -> float:
-        from scipy import optimize  # slow to import, and wanted by few
-
         start, slope = function(self._x)
         size = max(float(np.linalg.norm(slope * self._unit)), 1e-12 * max(abs(start), 1e-300))
 
@@ -117,6 +119,17 @@ class LikelihoodRegion:
 
         low = np.maximum((self._lower - self._x) / self._unit, -FAR)
         high = np.minimum((self._upper - self._x) / self._unit, FAR)
+        at = extreme_on_contour(aim, self._slack, self._information, low, high, abs(self._floor))
+        if at is None:
+            return self._on_edge(function, aim, sign, (low, high))
+        return float(function(self._x + at * self._unit)[0])
+
+    def _on_edge(
+        self, function: Function, aim: Function, sign: float, bounds: tuple[Floats, Floats]
+    ) -> float:
+        """The extreme where it may lie on a bound, or far out."""
+        from scipy import optimize  # slow to import, and wanted by few
+
         inside = {
             "type": "ineq",
             "fun": lambda s: self._slack(s)[0],
@@ -129,7 +142,7 @@ class LikelihoodRegion:
             np.zeros(len(self._x)),
             jac=lambda s: aim(s)[1],
             method="SLSQP",
-            bounds=optimize.Bounds(low, high),
+            bounds=optimize.Bounds(*bounds),
             constraints=[inside],
             options={"maxiter": MOST_STEPS, "ftol": ACCURACY},
         )
