@@ -16,12 +16,22 @@ from mvmeta.errors import (
 if TYPE_CHECKING:
     from mvmeta import batches, datasets, plots, transf
     from mvmeta.design.sampling import SamplingCovariance
-    from mvmeta.effects import escalc
+    from mvmeta.effects import (
+        contrmat,
+        conv_2x2,
+        conv_fivenum,
+        conv_wald,
+        escalc,
+        to_long,
+        to_wide,
+    )
+    from mvmeta.model.aggregate import aggregate
     from mvmeta.model.bootstrap import BootstrapResults
     from mvmeta.model.comparison import compare
     from mvmeta.model.many import ManyOutcomesResults
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.random import Random
+    from mvmeta.model.rcalc import rcalc
     from mvmeta.model.results import MetaMixedLMResults
     from mvmeta.model.study_weights import study_weights
     from mvmeta.model.vcalc import vcalc
@@ -40,12 +50,20 @@ __all__ = [
     "SamplingCovariance",
     "SpecificationError",
     "__version__",
+    "aggregate",
     "batches",
     "compare",
+    "contrmat",
+    "conv_2x2",
+    "conv_fivenum",
+    "conv_wald",
     "datasets",
     "escalc",
     "plots",
+    "rcalc",
     "study_weights",
+    "to_long",
+    "to_wide",
     "transf",
     "vcalc",
 ]
@@ -59,9 +77,17 @@ _HOMES = {
     "MetaMixedLMResults": "mvmeta.model.results",
     "Random": "mvmeta.model.random",
     "SamplingCovariance": "mvmeta.design.sampling",
+    "aggregate": "mvmeta.model.aggregate",
     "compare": "mvmeta.model.comparison",
+    "contrmat": "mvmeta.effects",
+    "conv_2x2": "mvmeta.effects",
+    "conv_fivenum": "mvmeta.effects",
+    "conv_wald": "mvmeta.effects",
     "escalc": "mvmeta.effects",
+    "rcalc": "mvmeta.model.rcalc",
     "study_weights": "mvmeta.model.study_weights",
+    "to_long": "mvmeta.effects",
+    "to_wide": "mvmeta.effects",
     "vcalc": "mvmeta.model.vcalc",
 }
 

@@ -33,16 +33,17 @@ class Problems:
         """Rows with something wrong."""
         return np.array([reason is not None for reason in self.reasons], dtype=bool)
 
-    def warn(self, code: str, labels: Sequence[Any]) -> None:
-        """One warning that counts the rows and names the first of them."""
+    def warn(
+        self, code: str, labels: Sequence[Any], what: str = "have no effect size (NaN)"
+    ) -> None:
+        """One warning that counts the rows, says what became of them and names the first."""
         bad = np.flatnonzero(self.mask)
         if not len(bad):
             return
         named = "; ".join(f"row {labels[row]!s}: {self.reasons[row]}" for row in bad[:SHOWN])
         more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         warnings.warn(
-            f"{code}: {len(bad)} of {len(self.reasons)} rows have no effect size (NaN): "
-            f"{named}{more}",
+            f"{code}: {len(bad)} of {len(self.reasons)} rows {what}: {named}{more}",
             MvmetaWarning,
             stacklevel=3,
         )

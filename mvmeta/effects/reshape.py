@@ -1,0 +1,354 @@
+"""From one row per study to one row per group, to contrasts of groups, and to their design."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta.effects.inputs import as_frame, read_inputs
+from mvmeta.effects.layouts import LAYOUTS
+from mvmeta.effects.registry import find_measure
+from mvmeta.errors import DataError, SpecificationError
+
+Rows = tuple[str, ...]
+"""The inputs that make up one row of the long format, one for each of its columns."""
+
+TWO_MEANS: tuple[Rows, ...] = (("m1i", "sd1i", "n1i"), ("m2i", "sd2i", "n2i"))
+TWO_TIMES: tuple[tuple[str, ...], tuple[Rows, ...]] = (
+    ("mean1", "mean2", "sd1", "sd2", "n", "r"),
+    (("m1i", "m2i", "sd1i", "sd2i", "ni", "ri"),),
+)
+
+LONG: Mapping[str, tuple[tuple[str, ...], tuple[Rows, ...]]] = {
+    "table": (("out1", "out2"), (("ai", "bi"), ("ci", "di"))),
+    "groups": (("mean", "sd", "n"), TWO_MEANS),
+    "d": (("mean", "sd", "n"), TWO_MEANS),
+    "rates": (("events", "ptime"), (("x1i", "t1i"), ("x2i", "t2i"))),
+    "correlation": (("r", "n"), (("ri", "ni"),)),
+    "proportion": (("out1", "out2"), (("xi", "mi"),)),
+    "rate": (("events", "ptime"), (("xi", "ti"),)),
+    "mean": (("mean", "sd", "n"), (("mi", "sdi", "ni"),)),
+    "change": TWO_TIMES,
+    "change score": TWO_TIMES,
+}
+"""Columns of the long format of a data layout, and the inputs in each row of a study."""
+
+COUNTS = ("table", "proportion")
+"""Layouts of frequencies, which have a very long format as well."""
+
+
+def to_long(
+    measure: str,
+    *,
+    data: Any = None,
+    slab: Any = None,
+    vlong: bool = False,
+    append: bool = True,
+    var_names: Sequence[str] | None = None,
+    **inputs: Any,
+) -> pd.DataFrame:
+    """One row per group (or per cell) from one row per study.
+
+    Parameters
+    ----------
+    measure : str
+        A measure that is computed from such data, such as "OR" or "SMD"; see `escalc`.
+    data : DataFrame, optional
+        Where column names are looked up.
+    slab : array-like or column name, optional
+        Study labels; unless given a column `study` of the data, or 1, 2, ...
+    vlong : bool
+        One row per cell of a table of frequencies.
+    append : bool
+        Repeat the columns of `data` beside the new ones.
+    var_names : sequence of str, optional
+        Other names of the new columns.
+    **inputs : column name, array-like (k,) or number
+        As for `escalc`.
+
+    Returns
+    -------
+    DataFrame
+        Columns study, group (1 and 2, for two groups), and by kind of data: out1, out2 (or, with
+        `vlong`, outcome and freq); mean, sd, n; events, ptime; r, n; mean1, mean2, sd1, sd2, n, r.
+
+    Raises
+    ------
+    SpecificationError, DataError
+        As `escalc`, or for data that have no long format.
+
+    Examples
+    --------
+    >>> from mvmeta import to_long
+    >>> to_long("OR", ai=[4], bi=[119], ci=[11], di=[128])
+       study  group   out1   out2
+    0      1      1    4.0  119.0
+    1      1      2   11.0  128.0
+    """
+    layout = _long_layout(measure, vlong)
+    frame = as_frame(data)
+    arrays = dict(read_inputs(inputs, frame))
+    with np.errstate(all="ignore"):
+        LAYOUTS[layout].complete(arrays)
+    names, groups = LONG[layout]
+    missing = [name for row in groups for name in row if name not in arrays]
+    if missing:
+        raise SpecificationError(f"to_long({measure!r}) lacks {', '.join(missing)}")
+    cells = np.array([[arrays[name] for name in row] for row in groups])
+    columns = _stacked(cells, names, vlong)
+    each = len(next(iter(columns.values()))) // cells.shape[2]
+    labels = _labels(slab, frame, cells.shape[2])
+    columns = {"study": np.repeat(labels, each)} | columns
+    long = pd.DataFrame(_renamed(columns, var_names))
+    return long if frame is None or not append else _beside(frame, long, each)
+
+
+def _long_layout(measure: str, vlong: bool) -> str:
+    layout = find_measure(measure).layout
+    if layout not in LONG:
+        raise SpecificationError(f"data for measure {measure!r} have no long format")
+    if vlong and layout not in COUNTS:
+        raise SpecificationError("vlong=True is for tables of frequencies")
+    return layout
+
+
+def _stacked(cells: np.ndarray, names: tuple[str, ...], vlong: bool) -> dict[str, np.ndarray]:
+    """Columns of the long format from cells (groups, columns, k)."""
+    g, c, k = cells.shape
+    out: dict[str, np.ndarray] = {}
+    if g > 1:
+        out["group"] = np.tile(np.repeat(np.arange(1, g + 1), c if vlong else 1), k)
+    if vlong:
+        out["outcome"] = np.tile(np.arange(1, c + 1), g * k)
+        return out | {"freq": cells.transpose(2, 0, 1).ravel()}
+    return out | {name: cells[:, j].T.ravel() for j, name in enumerate(names)}
+
+
+def _beside(frame: pd.DataFrame, long: pd.DataFrame, each: int) -> pd.DataFrame:
+    """The data, rows repeated, and the long format; the column of studies is the new one."""
+    repeated = frame.iloc[np.repeat(np.arange(len(frame)), each)].reset_index(drop=True)
+    own = long.columns[0]
+    clash = [name for name in repeated if name in long and name != own]
+    if clash:
+        raise SpecificationError(
+            f"to_long: the data have a column {clash[0]!r} already; give the new ones other "
+            "names by var_names=, or use append=False"
+        )
+    return pd.concat([repeated.drop(columns=own, errors="ignore"), long], axis=1)
+
+
+def _labels(slab: Any, frame: pd.DataFrame | None, k: int) -> np.ndarray:
+    if slab is None and frame is not None and "study" in frame:
+        return frame["study"].to_numpy()
+    if slab is None:
+        return np.arange(1, k + 1)
+    if isinstance(slab, str):
+        if frame is None or slab not in frame:
+            raise DataError(f"slab={slab!r} is not a column of data")
+        return frame[slab].to_numpy()
+    labels = np.asarray(slab)
+    if labels.shape != (k,):
+        raise DataError(f"slab has {labels.size} labels for {k} rows")
+    return labels
+
+
+def _renamed(columns: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
+    if names is None:
+        return columns
+    if len(names) != len(columns):
+        raise SpecificationError(
+            f"var_names= takes {len(columns)} names, for {', '.join(columns)}; got {len(names)}"
+        )
+    return dict(zip(names, columns.values(), strict=True))
+
+
+def to_wide(
+    data: Any,
+    study: str,
+    grp: str,
+    grpvars: Sequence[str],
+    *,
+    ref: str | None = None,
+    postfix: tuple[str, str] = (".1", ".2"),
+) -> pd.DataFrame:
+    """Contrasts of groups, one per row, from one row per group.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row per group (arm) of a study.
+    study, grp : str
+        Columns with the study and the group.
+    grpvars : sequence of str
+        Columns that belong to a group (means, events, sizes, ...).
+    ref : str, optional
+        The group that all others of a study are compared with where it has it; the most frequent
+        group unless given.  In a study without it the last group in alphabetical order takes its
+        place.
+    postfix : pair of str
+        Appended to `grp` and `grpvars` for the first and the second group.
+
+    Returns
+    -------
+    DataFrame
+        Columns study, grp.1, grpvars.1, grp.2, grpvars.2, other columns that are constant in a
+        study, and `id`, `comp` ("a-b"), `design` (all groups of the study).  A study with m groups
+        gives m - 1 rows, all against the same second group: their errors are correlated (`vcalc`
+        with grp1, grp2).
+
+    Raises
+    ------
+    DataError
+        For unknown columns, a study with one group, or a group that a study has twice.
+    """
+    frame = as_frame(data)
+    if frame is None:
+        raise DataError("to_wide needs data")
+    _need(frame, [study, grp, *grpvars], "to_wide")
+    counts = Counter(frame[grp])
+    base = ref if ref is not None else max(counts, key=lambda g: (counts[g], str(g)))
+    if base not in counts:
+        raise SpecificationError(
+            f"ref={ref!r} is no group; there are {', '.join(map(str, counts))}"
+        )
+    own = [grp, *grpvars]
+    rest = [c for c in frame if c not in {study, *own}]
+    out: list[dict[Any, Any]] = []
+    for label, rows in frame.groupby(study, sort=False):
+        _check_arms(rows[grp], label)
+        arms = sorted(rows.to_dict("records"), key=lambda a: (a[grp] == base, str(a[grp])))
+        second = arms[-1]
+        for first in arms[:-1]:
+            shared = {c: first[c] for c in rest if not (rows[c] != rows[c].iloc[0]).any()}
+            out.append(
+                {str(study): label}
+                | shared
+                | {f"{c}{postfix[0]}": first[c] for c in own}
+                | {f"{c}{postfix[1]}": second[c] for c in own}
+                | {
+                    "comp": f"{first[grp]}-{second[grp]}",
+                    "design": "-".join(str(a[grp]) for a in arms),
+                }
+            )
+    wide = pd.DataFrame(out)
+    wide.insert(list(wide.columns).index("comp"), "id", np.arange(1, len(wide) + 1))
+    return wide
+
+
+def _check_arms(groups: pd.Series, label: Any) -> None:
+    if len(groups) < 2:
+        raise DataError(f"to_wide: study {label!r} has a single group: there is nothing to compare")
+    twice = groups[groups.duplicated()]
+    if len(twice):
+        raise DataError(f"to_wide: study {label!r} has the group {twice.iloc[0]!r} twice")
+
+
+def _need(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:
+    for name in names:
+        if name not in frame:
+            raise DataError(
+                f"{what}: {name!r} is no column of the data; its columns are "
+                f"{', '.join(map(str, frame.columns))}"
+            )
+
+
+def contrmat(  # noqa: PLR0913
+    data: Any,
+    grp1: str,
+    grp2: str,
+    *,
+    last: str | None = None,
+    shorten: bool = False,
+    minlen: int = 2,
+    append: bool = True,
+) -> pd.DataFrame:
+    """Which two groups each row contrasts: the design of a network model.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row per contrast.
+    grp1, grp2 : str
+        Columns with the first and the second group.
+    last : str, optional
+        The group in the last column, which a model leaves out; the most frequent second group
+        unless given.
+    shorten : bool
+        Shorten the names of the columns to at least `minlen` letters, as many as tell them apart.
+    minlen : int
+    append : bool
+        Return the columns of `data` too.
+
+    Returns
+    -------
+    DataFrame
+        One column per group: 1 where it is the first, -1 where it is the second, else 0.
+
+    Raises
+    ------
+    DataError
+        For unknown columns, a missing group, or a row that contrasts a group with itself.
+    SpecificationError
+        If `last` is no group, or a column of the data has the name of one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mvmeta import contrmat
+    >>> arms = pd.DataFrame({"a": ["drug", "dose"], "b": ["placebo", "drug"]})
+    >>> contrmat(arms, "a", "b", append=False)
+       dose  drug  placebo
+    0     0     1       -1
+    1     1    -1        0
+    """
+    frame = as_frame(data)
+    if frame is None:
+        raise DataError("contrmat needs data")
+    _need(frame, [grp1, grp2], "contrmat")
+    first, second = frame[grp1], frame[grp2]
+    if first.isna().any() or second.isna().any():
+        raise DataError("contrmat: a group is missing; leave out these rows")
+    same = (first.astype(str) == second.astype(str)).to_numpy()
+    if same.any():
+        at = frame.index[int(np.flatnonzero(same)[0])]
+        raise DataError(f"contrmat: row {at!r} contrasts a group with itself")
+    groups = sorted({*first, *second}, key=str)
+    counts = Counter(second)
+    final = last if last is not None else max(groups, key=lambda g: counts[g])
+    if final not in groups:
+        raise SpecificationError(
+            f"last={last!r} is no group; there are {', '.join(map(str, groups))}"
+        )
+    groups = [g for g in groups if g != final] + [final]
+    names = _short([str(g) for g in groups], minlen) if shorten else [str(g) for g in groups]
+    matrix = {
+        name: (first == g).astype(int) - (second == g).astype(int)
+        for name, g in zip(names, groups, strict=True)
+    }
+    design = pd.DataFrame(matrix, index=frame.index)
+    if not append:
+        return design
+    clash = [name for name in names if name in frame]
+    if clash:
+        raise SpecificationError(
+            f"contrmat: the data have a column {clash[0]!r} already; use append=False"
+        )
+    return pd.concat([frame, design], axis=1)
+
+
+def _short(names: list[str], least: int) -> list[str]:
+    """Beginnings of the names, each as long as it takes to be the only one."""
+    out = []
+    for name in names:
+        size = max(least, 1)
+        while size < len(name) and any(n != name and n[:size] == name[:size] for n in names):
+            size += 1
+        out.append(name[:size])
+    if any(a == b for a, b in combinations(out, 2)):
+        return names
+    return out
