@@ -21,5 +21,9 @@ class ConvergenceError(MvmetaError):
     """No usable maximum of the likelihood could be reached."""
 
 
+class EngineError(MvmetaError):
+    """What was to do the work, such as a Dask cluster, is not there or gave up."""
+
+
 class MvmetaWarning(UserWarning):
     """Base of every warning issued by this package."""

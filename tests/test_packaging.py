@@ -73,8 +73,9 @@ class TestOneHomePerFact:
         lines = (ROOT / "constraints" / "floors.txt").read_text(encoding="utf-8").splitlines()
         floors = dict(line.split("==") for line in lines if not line.startswith("#"))
         extras = PROJECT["optional-dependencies"]
-        wanted = [*PROJECT["dependencies"], *extras["plot"], *extras["progress"]]
-        bounds = dict(entry.split(">=") for entry in wanted)
+        added = (extras[name] for name in ("dask", "plot", "progress"))
+        wanted = [*PROJECT["dependencies"], *(entry for extra in added for entry in extra)]
+        bounds = dict(re.sub(r"\[.*\]", "", entry).split(">=") for entry in wanted)
 
         def release(version: str) -> tuple[int, ...]:
             numbers = [int(part) for part in version.split(".")]

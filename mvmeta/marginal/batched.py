@@ -13,6 +13,7 @@ import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.design.batched import NOT_HELD, BatchedProblem
+from mvmeta.errors import DataError
 from mvmeta.marginal.base import (
     Arranged,
     Direction,
@@ -23,6 +24,23 @@ from mvmeta.marginal.base import (
 )
 
 T = TypeVar("T")
+
+
+class Detached:
+    """The source of a model that was saved and loaded."""
+
+    def map(self, question: Callable[[Any], T]) -> Iterator[T]:
+        """Refuse: there are no pieces.
+
+        Raises
+        ------
+        DataError
+            Always.
+        """
+        raise DataError(
+            "a saved model has left its batches behind: predictions, tests and tables remain, but "
+            "to go through its rows build it again with from_batches() or from_dask()"
+        )
 
 
 class Piece(Protocol):
@@ -96,6 +114,9 @@ class BatchedMarginal(MarginalCovariance):
         self.problem, self.source = problem, source
         # the columns themselves are with the pieces
         self.least_squares = LeastSquares(r, coefficients, residual_ss, Arranged(NOT_HELD))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "source": Detached()}
 
     def arrange(self, a: Floats) -> Arranged:
         return Arranged(NOT_HELD[...])

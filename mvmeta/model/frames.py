@@ -181,7 +181,9 @@ def _native(data: Any) -> Any:
     if isinstance(data, Mapping):
         return _from_mapping(data)
     if hasattr(data, "compute") and type(data).__module__.startswith(("dask", "distributed")):
-        raise DataError("data is a dask frame; compute it first: data=ddf.compute()")
+        raise DataError(
+            "data is a dask frame: use MetaMixedLM.from_dask(), or compute it: data=ddf.compute()"
+        )
     return _eager(data)
 
 

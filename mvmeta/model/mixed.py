@@ -284,6 +284,80 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             environment=capture_environment(eval_env),
         )
 
+    @classmethod
+    def from_dask(
+        cls,
+        formula: str,
+        data: Any,
+        *,
+        variance: Any,
+        groups: Any = None,
+        random: Any = None,
+        missing: str = "drop",
+        backend: str | None = None,
+        whole: bool | str = False,
+        client: Any = None,
+        eval_env: Any = 0,
+    ) -> MetaMixedLM:
+        """Build a model from a Dask frame; its partitions stay with the workers.
+
+        Parameters
+        ----------
+        formula : str
+            patsy formula, such as "d ~ C(Category) - 1".
+        data : dask.dataframe.DataFrame
+            Its partitions are the batches of `from_batches`.
+        variance, groups, random, missing, backend, eval_env
+            As in `from_batches`; a function given as `variance` goes to the workers.
+        whole : bool or str
+            True: every partition holds whole studies as it is.  False: rows are shuffled so that
+            it does, by the first column of the coarsest grouping.  The name of a column: by that
+            one.
+        client : distributed.Client, optional
+            The current one unless given.  The model needs it as long as something is computed.
+
+        Returns
+        -------
+        MetaMixedLM
+            As from `from_batches`.
+
+        Raises
+        ------
+        EngineError
+            Without dask, pyarrow, a client or workers; while computing, if the cluster is gone or
+            a task was given up.
+        DataError, SpecificationError, CovarianceError
+            As `from_batches`.
+
+        Examples
+        --------
+        >>> from dask.distributed import Client                      # doctest: +SKIP
+        >>> client = Client()                                        # doctest: +SKIP
+        >>> ddf = dask.dataframe.read_parquet("effects")             # doctest: +SKIP
+        >>> MetaMixedLM.from_dask(                                   # doctest: +SKIP
+        ...     "d ~ dose", ddf, variance="v", groups="study/id"
+        ... ).fit().summary()
+        """
+        from mvmeta.model.batched.keys import shuffle_column
+        from mvmeta.model.batched.model import BatchedMetaMixedLM
+        from mvmeta.model.batched.on_dask import DaskFrames
+
+        environment = capture_environment(eval_env)
+        frames = DaskFrames(data, client)
+        column = shuffle_column(whole, groups, random, frames.columns())
+        if column is not None:
+            frames.shuffle(column)
+        return BatchedMetaMixedLM.of(
+            formula,
+            frames,
+            variance=variance,
+            groups=groups,
+            random=random,
+            missing=missing,
+            backend=backend,
+            environment=environment,
+        )
+
     def _set_up(self, prepared: Prepared, backend: str | None) -> None:
         problem = prepared.problem
         endog = pd.Series(problem.y, index=prepared.index, name=prepared.endog_name, copy=False)

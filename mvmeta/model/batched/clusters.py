@@ -63,11 +63,12 @@ def robust_inference(
     recipe = model.prepared.recipe
     assert recipe is not None
     codes: Any = independent
+    source = fit.plan.source
     if groups is not None:
         _check_column(groups, recipe.wanted.columns)
         refuse_shared(model.frames, recipe.wanted, (groups,))
-        recipe, codes = replace(recipe, whole=groups), ByColumn(groups)
-    found = fit.robust(model.frames.pieces(recipe), codes, kind, df)
+        source, codes = model.frames.pieces(replace(recipe, whole=groups)), ByColumn(groups)
+    found = fit.robust(source, codes, kind, df)
     return Inference(Basis(fit.beta, found.cov, found.df), kind, df, found.n_clusters)
 
 

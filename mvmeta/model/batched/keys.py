@@ -17,6 +17,7 @@ from mvmeta.errors import DataError
 from mvmeta.marginal.batched import total
 from mvmeta.model.batched.reading import Batch, Wanted
 from mvmeta.model.levels import level_texts
+from mvmeta.model.random import expand
 from mvmeta.model.specs import TermSpec
 
 Key = tuple[str, ...]
@@ -37,10 +38,33 @@ def key_columns(terms: Iterable[TermSpec]) -> list[Key]:
     A term whose columns include those of another one lies within its levels.
     """
     out: list[Key] = []
-    for columns in sorted({t.outer.columns for t in terms}, key=len):
+    for columns in sorted(dict.fromkeys(t.outer.columns for t in terms), key=len):
         if not any(set(known) <= set(columns) for known in out):
             out.append(columns)
     return out
+
+
+def shuffle_column(
+    whole: bool | str, groups: Any, random: Any, columns: Sequence[object]
+) -> str | None:
+    """Column by which rows must be shuffled to make studies whole; None where they need not be.
+
+    Parameters
+    ----------
+    whole, groups, random
+        As in `MetaMixedLM.from_dask`.
+    columns : sequence
+        Of the data.
+    """
+    if isinstance(whole, str):
+        return whole
+    keys = [] if whole else key_columns(t for t in expand(groups, random, columns) if _named(t))
+    return keys[0][0] if keys else None
+
+
+def _named(term: TermSpec) -> bool:
+    """Whether a term groups by columns; what else it may do is refused later."""
+    return term.arrays is None and term.outer.columns != ("const",)
 
 
 def codes_of(frame: pd.DataFrame, key: Key) -> Ints:

@@ -41,6 +41,9 @@ class BatchedMetaMixedLM(MetaMixedLM):
         model.frames = frames
         return model
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k != "frames"}
+
     def _set_up_without_rows(self, prepared: BatchedPrepared, backend: str | None) -> None:
         problem, ones = prepared.problem, np.asarray(prepared.ones)
         # statsmodels wants rows to look at: one that has the constants of all of them

@@ -163,10 +163,19 @@ class BatchedResults(MetaMixedLMResults):
             return np.arange(len(ones))
         return np.delete(np.arange(len(ones)), int(np.argmax(ones)))
 
+    def _look_once(self) -> None:
+        """Compute what the summary shows and takes rows."""
+        for name in ("_heterogeneity_test", "_heterogeneity", "_mean_effect", "_omnibus"):
+            getattr(self, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._fit is not None:
+            self._look_once()
+        return self.__dict__
+
     def remove_data(self) -> None:
         """Forget where the batches are; coefficients, tests, summary and predictions stay."""
-        for name in ("_heterogeneity_test", "_heterogeneity", "_omnibus"):
-            getattr(self, name)
+        self._look_once()
         self._fit = None
         self.model = copy.copy(self.model)
         self.model.prepared = replace(self.model.prepared, plan=None)
