@@ -12,8 +12,18 @@ from mvmeta.inference.wald import check_alpha, critical_value
 SIMULTANEOUS = ("tukey", "scheffe", "bonferroni", "sidak")
 """Adjustments that also make intervals that hold together."""
 
-METHODS = ("none", *SIMULTANEOUS, "holm", "bh", "by")
+METHODS = ("none", *SIMULTANEOUS, "holm", "holm-sidak", "bh", "by")
 """What `adjust=` takes."""
+
+CODES = {
+    "b": "bonferroni",
+    "s": "sidak",
+    "h": "holm",
+    "hs": "holm-sidak",
+    "fdr_bh": "bh",
+    "fdr_by": "by",
+}
+"""The same under the names of statsmodels' `multipletests`."""
 
 LARGE_DF = 1e5
 """Df from which on the studentized range is that of normal variables, as scipy has it."""
@@ -35,12 +45,20 @@ class Family:
     rank: int
 
 
-def check_method(method: object) -> None:
-    """Raise a SpecificationError for an unknown adjustment."""
-    if method not in METHODS:
+def method_of(adjust: object) -> str:
+    """The name in `METHODS` of an adjustment.
+
+    Raises
+    ------
+    SpecificationError
+        For an unknown one; lists what exists.
+    """
+    name = CODES.get(adjust, adjust) if isinstance(adjust, str) else adjust
+    if name not in METHODS:
         raise SpecificationError(
-            f"unknown adjust={method!r}; takes one of {', '.join(map(repr, METHODS))}"
+            f"unknown adjust={adjust!r}; takes one of {', '.join(map(repr, METHODS))}"
         )
+    return str(name)
 
 
 def adjusted(statistic: Floats, df: Floats, method: str, family: Family) -> Floats:
@@ -53,8 +71,8 @@ def adjusted(statistic: Floats, df: Floats, method: str, family: Family) -> Floa
     method : str
         "none"; "tukey" (studentized range, exact for all pairs of equally precise independent
         means, else slightly conservative: Tukey-Kramer); "scheffe" (any comparisons at all);
-        "bonferroni"; "sidak"; "holm" (1979); "bh" and "by" (false discovery rate, Benjamini &
-        Hochberg 1995, Benjamini & Yekutieli 2001).
+        "bonferroni"; "sidak"; "holm" (1979); "holm-sidak", Holm's steps with Sidak's bound; "bh"
+        and "by" (false discovery rate, Benjamini & Hochberg 1995, Benjamini & Yekutieli 2001).
     family : Family
 
     Returns
@@ -66,7 +84,7 @@ def adjusted(statistic: Floats, df: Floats, method: str, family: Family) -> Floa
     SpecificationError
         For an unknown method.
     """
-    check_method(method)
+    method = method_of(method)
     out = np.full(len(statistic), np.nan)
     at = np.isfinite(statistic)
     t, nu = np.abs(statistic[at]), df[at]
@@ -99,7 +117,7 @@ def critical(df: Floats, alpha: float, method: str, family: Family, count: int) 
     SpecificationError
         For an unknown method or alpha.
     """
-    check_method(method)
+    method = method_of(method)
     check_alpha(alpha)
     count = max(count, 1)
     if method == "bonferroni":
@@ -128,6 +146,8 @@ def _of_pvalues(p: Floats, method: str) -> Floats:
     rank = np.arange(1, m + 1)
     if method == "holm":
         stepped = np.maximum.accumulate(p[order] * (m + 1 - rank))
+    elif method == "holm-sidak":
+        stepped = np.maximum.accumulate(-np.expm1((m + 1 - rank) * np.log1p(-p[order])))
     else:
         penalty = float((1.0 / rank).sum()) if method == "by" else 1.0
         raised = p[order] * (m * penalty / rank)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.multiplicity import SIMULTANEOUS, Family, adjusted, check_method, critical
+from mvmeta.inference.multiplicity import SIMULTANEOUS, Family, adjusted, critical, method_of
 from mvmeta.inference.predict import Prediction
 from mvmeta.inference.wald import Basis, Contrasts, contrasts, wald_test
 from mvmeta.model.backtransform import transformed
@@ -215,8 +215,10 @@ class MarginalMeans:
 
         Parameters
         ----------
-        adjust : {"holm", "tukey", "bonferroni", "sidak", "scheffe", "bh", "by", "none"}
-            Adjustment of the p-values for their number, within each level of `by`.
+        adjust : str
+            Adjustment of the p-values for their number, within each level of `by`: "holm",
+            "tukey", "bonferroni", "sidak", "scheffe", "holm-sidak", "bh", "by" or "none"; the
+            codes of statsmodels' `multipletests` are understood, too.
 
         Returns
         -------
@@ -249,7 +251,7 @@ class MarginalMeans:
         SpecificationError
             For weights of another length, unknown levels or an unknown adjustment.
         """
-        check_method(adjust)
+        adjust = method_of(adjust)
         if adjust == "tukey" and weights != "pairwise":
             raise SpecificationError(
                 "adjust='tukey' is for all pairwise differences; for other contrasts take "
@@ -303,8 +305,7 @@ class Comparisons:
         means: Sequence[int] = (),
         null: float = 0.0,
     ) -> None:
-        check_method(adjust)
-        self._s, self._rows, self.adjust = source, rows, adjust
+        self._s, self._rows, self.adjust = source, rows, method_of(adjust)
         self._means, self._null = list(means), null
         self.notes = [*(n for n in source.notes if "not determine" in n), *self._said()]
 

@@ -208,10 +208,11 @@ def test_covariance_and_df_are_those_of_the_fit(options):
 def test_pairwise_agrees_with_t_test_pairwise():
     """statsmodels' method, where there is nothing to average over."""
     res = fitted("yi ~ C(outcome) - 1")
-    ours = res.marginal_means("C(outcome)").pairwise("holm").summary_frame()
-    theirs = res.t_test_pairwise("C(outcome)", method="holm").result_frame
-    np.testing.assert_allclose(ours["estimate"], theirs["coef"], rtol=1e-10)
-    np.testing.assert_allclose(ours["pvalue"], theirs["pvalue-holm"], rtol=1e-10)
+    for method in ("holm", "hs", "fdr_bh"):
+        ours = res.marginal_means("C(outcome)").pairwise(method).summary_frame()
+        theirs = res.t_test_pairwise("C(outcome)", method=method).result_frame
+        np.testing.assert_allclose(ours["estimate"], theirs["coef"], rtol=1e-10)
+        np.testing.assert_allclose(ours["pvalue"], theirs[f"pvalue-{method}"], rtol=1e-10)
 
 
 def test_contrasts_of_ones_own():
@@ -299,7 +300,7 @@ def test_notes_on_interactions_and_adjustment():
 # -- adjustments -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["bonferroni", "sidak", "holm", "bh", "by"])
+@pytest.mark.parametrize("method", ["bonferroni", "sidak", "holm", "holm-sidak", "bh", "by"])
 def test_adjustments_are_those_of_statsmodels(method):
     from statsmodels.stats.multitest import multipletests
 
@@ -308,6 +309,7 @@ def test_adjustments_are_those_of_statsmodels(method):
     theirs = {"bh": "fdr_bh", "by": "fdr_by"}.get(method, method)
     want = multipletests(2 * stats.t.sf(np.abs(t), df), method=theirs)[1]
     np.testing.assert_allclose(adjusted(t, df, method, Family(4, 3)), want, rtol=1e-12)
+    np.testing.assert_allclose(adjusted(t, df, theirs, Family(4, 3)), want, rtol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["tukey", "scheffe", "bonferroni", "sidak", "none"])
