@@ -129,6 +129,7 @@ def _fit_single(spec: ManySpec, plan: MarginalCovariance, y: Floats, rows: Ints)
             plan.with_response(y),
             reml=spec.reml,
             weights=weights,
+            start=spec.start,
             maxiter=spec.maxiter,
             tol=spec.tol,
         )

@@ -103,6 +103,9 @@ class ManySpec:
         User weights for the fixed effects.
     maxiter, tol
         See `optimize.maximize.maximize`.
+    start : ndarray, shape (n_components,), optional
+        Natural components from which outcomes are climbed that are fitted one by one, instead
+        of the automatic starts.
     """
 
     problem: MetaProblem
@@ -110,6 +113,7 @@ class ManySpec:
     weights: sparse.csr_array | None = None
     maxiter: int = 200
     tol: float = DECREMENT
+    start: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)

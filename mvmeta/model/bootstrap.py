@@ -171,6 +171,7 @@ def bootstrap(
     n: int,
     statistic: Statistic | None,
     seed: Any,
+    warm: bool,
     n_jobs: int,
     disp: bool,
 ) -> BootstrapResults:
@@ -181,7 +182,7 @@ def bootstrap(
         raise SpecificationError(
             f"statistic= takes a function of the results, got {type(statistic).__name__}"
         )
-    refits = Refits(results, n_jobs)
+    refits = Refits(results, warm, n_jobs)
     observed = refits.observed(statistic)
     draws = draw_in_chunks(Simulator(results.fit_), n, results.nobs, random_generator(seed))
     values = np.full((n, len(observed)), np.nan)
@@ -249,17 +250,26 @@ class Refits:
     Parameters
     ----------
     results : MetaMixedLMResults
+    warm : bool
+        Start from the components of the results.
     n_jobs : int
         Processes.
     """
 
     results: MetaMixedLMResults
+    warm: bool = True
     n_jobs: int = 1
+
+    @property
+    def _start(self) -> Floats | None:
+        """None where the search is full, or a component lies at infinity."""
+        theta = self.results.fit_.theta
+        return theta if self.warm and np.isfinite(theta).all() else None
 
     @property
     def _spec(self) -> ManySpec:
         fit = self.results.fit_
-        return ManySpec(fit.problem, fit.reml, fit.weights)
+        return ManySpec(fit.problem, fit.reml, fit.weights, start=self._start)
 
     def observed(self, statistic: Statistic | None) -> pd.Series:
         """The statistics of the results themselves."""
@@ -285,7 +295,7 @@ class Refits:
             values[~good] = np.nan
             bad = [fits.errors.get(i, fits.status[i].value) for i in np.flatnonzero(~good).tolist()]
             return values, Counter(bad)
-        options = fit_options(self.results)
+        options = fit_options(self.results) | {"start": self._start}
         pieces = np.array_split(y, max(1, min(8 * self.n_jobs, y.shape[1])), axis=1)
         parts = [(self.results.model, piece, statistic, options) for piece in pieces]
         found = [one for part in run_jobs(_replicates, parts, self.n_jobs) for one in part]

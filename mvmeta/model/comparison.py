@@ -75,7 +75,8 @@ class ComparisonMethods(FitHolder):
         Warns
         -----
         MvmetaWarning
-            If refits of the bootstrap did not converge: they are counted and left out.
+            If refits of the bootstrap did not converge: they are counted and left out.  If the
+            likelihood of the full model is below that of the restricted one, which contains it.
 
         Notes
         -----
@@ -93,9 +94,26 @@ class ComparisonMethods(FitHolder):
         if method not in METHODS:
             raise SpecificationError(f"method= takes one of {', '.join(METHODS)}, got {method!r}")
         found = likelihood_ratio(full, null)
+        _say_lower(full, null)
         if method == "asymptotic":
             return found
         return _bootstrapped(found, full, null, n, seed, n_jobs)
+
+
+def _say_lower(full: Candidate, null: Candidate) -> None:
+    gap = null.fit.loglik[null.fit.reml] - full.fit.loglik[full.fit.reml]
+    if gap > LOWER:
+        warnings.warn(
+            f"the log-likelihood of the full model is {gap:.3g} below that of the restricted one, "
+            "which is a special case of it: it is at a local maximum (fit again with start=), or "
+            "the models are not nested",
+            MvmetaWarning,
+            stacklevel=3,
+        )
+
+
+LOWER = 1e-6
+"""Difference of log-likelihoods beyond what the precision of a maximum explains."""
 
 
 def candidate(results: Any, name: str) -> Candidate:

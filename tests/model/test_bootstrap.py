@@ -95,6 +95,17 @@ def test_any_statistic_of_any_model():
     assert list(named.replicates.columns) == ["llf", "k"]
 
 
+def test_warm_refits_reach_the_maxima_of_the_full_search():
+    frame = datasets.load("berkey1998")
+    res = MetaMixedLM.from_formula(
+        "yi ~ outcome - 1", frame, variance="vi", random=Random("outcome | trial", "UN")
+    ).fit()
+    warm, full = (res.bootstrap(8, lambda r: r.llf, seed=8, warm=w) for w in (True, False))
+    assert warm.replicates.to_numpy() == pytest.approx(full.replicates.to_numpy(), abs=1e-8)
+    warm, full = (res.bootstrap(8, seed=8, warm=w) for w in (True, False))
+    assert warm.replicates.to_numpy() == pytest.approx(full.replicates.to_numpy(), abs=1e-5)
+
+
 def test_failures_are_counted_and_said(results):
     def fragile(res):
         return np.nan if res.params["year"] > results.params["year"] else 1.0

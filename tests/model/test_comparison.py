@@ -160,6 +160,17 @@ def test_bootstrap_of_other_structures_counts_failures():
     assert found.pvalue_bootstrap == pytest.approx(1 / (found.n_replicates + 1))
 
 
+def test_a_full_model_below_the_restricted_one_is_said():
+    """Not nested, which no rule of X can see: other groups."""
+    frame = datasets.load("konstantopoulos2011")
+    pairs = frame.assign(pair=np.arange(56) // 2, odd=np.arange(56) % 7)
+    full, other = fit(pairs, groups=["odd"], random="1 | pair"), fit(pairs, groups="district")
+    with pytest.warns(MvmetaWarning, match="below that of the restricted one"):
+        found = full.compare_lr_test(other)
+    assert found.statistic == 0
+    assert np.isnan(found.pvalue_boundary)
+
+
 def test_refusals_say_what_differs(schools):
     full = fit(schools, groups="district/school")
     two = fit(schools, groups="district")
