@@ -117,6 +117,8 @@ def combine(columns: Sequence[CodedColumn], separator: str = "/") -> Factor:
 
 def level_texts(levels: Sequence[object] | pd.Index) -> tuple[str, ...]:
     """The levels as unique strings; whole floats without ".0"."""
+    if isinstance(levels, pd.Index) and levels.dtype.kind in "iu":
+        return tuple(map(str, levels.tolist()))
     texts = tuple(_text(v) for v in levels)
     return texts if len(set(texts)) == len(texts) else tuple(repr(v) for v in levels)
 

@@ -3,8 +3,10 @@
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from mvmeta import MetaMixedLM
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.likelihood.objective import Objective
@@ -90,3 +92,66 @@ def test_memory_is_proportional_to_n(build, backend, vectors):
     # an n x n matrix of bytes would be 400 MB; `vectors` is about twice what was measured
     assert used < vectors * ROWS_OF_DOUBLES
     assert used < 3 * peak(build, N // 2)
+
+
+def frame(n):
+    """Rows of studies of unequal size in no order, with text as labels."""
+    rng = np.random.default_rng(5)
+    study = rng.integers(0, n // 4, n)
+    return pd.DataFrame(
+        {
+            "y": rng.normal(size=n),
+            "x": rng.normal(size=n),
+            "v": rng.uniform(0.1, 1.0, n),
+            "study": pd.Series(study).map("study {}".format),
+            "id": rng.permutation(n),
+        }
+    )
+
+
+def peak_of_everything(n):
+    """Peak bytes of what users do with a three-level model, from a formula on."""
+    data = frame(n)
+    tracemalloc.start()
+    try:
+        model = MetaMixedLM.from_formula("y ~ x", data, variance="v", groups=["study", "id"])
+        res = model.fit()
+        assert model.backend.name == "nested"
+        res.summary()
+        res.heterogeneity()
+        res.ranef()
+        res.blup()
+        res.get_prediction().summary_frame()
+        res.get_influence().summary_frame()
+        res.get_influence(groups="study").summary_frame()
+        res.get_robustcov_results("CR2")
+        res.weights(by="study")
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_of_results_is_proportional_to_n():
+    used = peak_of_everything(N)
+    assert used < 150 * ROWS_OF_DOUBLES
+    assert used < 3 * peak_of_everything(N // 2)
+
+
+def test_a_fit_of_arrays_needs_little_beside_them():
+    rng = np.random.default_rng(6)
+    n, p = 200_000, 5
+    y, v, x = rng.normal(size=n), rng.uniform(0.1, 1.0, n), rng.normal(size=(n, p))
+    study, row = np.arange(n) // 4, np.arange(n)
+    given = sum(a.nbytes for a in (y, v, x, study, row))
+    tracemalloc.start()
+    try:
+        MetaMixedLM(y, x, v, groups=[study, row]).fit()
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # 1.5 times the data, and what the chunks in work take whatever n is
+    assert used < 1.5 * given + IN_WORK
+
+
+IN_WORK = 10_000_000
+"""Bytes: three derivatives of six columns of 16,384 rows, and their sums."""
