@@ -9,6 +9,7 @@ import numpy as np
 from mvmeta.design.exchangeable import exchangeable
 from mvmeta.errors import ConvergenceError, CovarianceError
 from mvmeta.inference.estimate import estimate
+from mvmeta.inference.fit import Fit
 from mvmeta.marginal.select import build_backend
 from mvmeta.model.diagnosis import Finding, Outcome
 from mvmeta.model.diagnosis_subject import NO_REFIT, Subject
@@ -26,6 +27,9 @@ WIDE = 1e4
 
 ASSUMED = 0.5
 """Correlation that is tried where none was given."""
+
+REFUTED = 3.841458820694124
+"""Deviance by which a correlation is worse than none to be excluded: chi-square, 1 df, P = 0.05."""
 
 MATERIAL = 0.25
 """Change of an estimate, in standard errors, that matters."""
@@ -99,14 +103,24 @@ def _tried(s: Subject, people: Studies) -> Outcome:
     v = s.fit.problem.v
     try:
         other = replace(s.fit.problem, v=exchangeable(v.variances, people.code, ASSUMED))
-        found, _ = estimate(build_backend(other), reml=s.fit.reml, weights=s.fit.weights)
+        found, optimum = estimate(build_backend(other), reml=s.fit.reml, weights=s.fit.weights)
     except (ConvergenceError, CovarianceError) as error:
         return Outcome(skipped=f"with correlated errors the model has no fit ({error})")
+    one = indefinite(people.noun(1))
+    worse = 2.0 * (s.loglik - optimum.evaluation.loglik)
+    if worse > REFUTED:
+        return Outcome(
+            passed=f"the data speak against a correlation of {ASSUMED} between the errors within "
+            f"{one} (deviance {worse:.3g} higher)"
+        )
+    return _compared(s, found, people, one)
+
+
+def _compared(s: Subject, found: Fit, people: Studies, one: str) -> Outcome:
     se, other_se = np.sqrt(np.diag(s.fit.cov_beta)), np.sqrt(np.diag(found.cov_beta))
     move, ratio = np.abs(found.beta - s.fit.beta) / se, other_se / se
     material = (move > MATERIAL) | (np.abs(np.log(ratio)) > np.log1p(MATERIAL_SE))
     several = int((np.bincount(people.code) > 1).sum())
-    one = indefinite(people.noun(1))
     if not material.any():
         return Outcome(
             passed=f"if the errors within {one} had the correlation {ASSUMED}, no "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from mvmeta.inference.added_intercept import separates_rows
 from mvmeta.inference.containment import containment_df
 from mvmeta.inference.deletion import Deletion, deletion
 from mvmeta.inference.robust import KINDS
@@ -28,6 +29,9 @@ LEAST_FOR_INFLUENCE = 5
 LARGE_CHANGE = 1.0 + 1e-6
 """Change of a coefficient, in standard errors, by leaving out one study that is remarked on:
 more than one, where the mean of two rows changes by exactly one without either."""
+
+UNLIKELY = 0.05
+"""P-value, times the number of studies, below which a study is called far from the others."""
 
 MOST_WORK = 2e7
 """Sum of squared study sizes up to which studies are left out one by one."""
@@ -92,13 +96,28 @@ def influential(s: Subject) -> Outcome:
         (found.cooks_distance > stats.chi2.median(s.fit.problem.p))
         | (np.abs(np.nan_to_num(found.dfbetas)) > LARGE_CHANGE).any(axis=1)
     )
-    if len(large):
-        return Outcome((_influential(s, found, large),))
+    pvalue = _distances(s, found)
+    far = np.flatnonzero(pvalue < UNLIKELY)
+    findings = [_influential(s, found, large)] if len(large) else []
+    findings += [_outlying(s, found, far, pvalue)] if len(far) else []
+    if findings:
+        return Outcome(tuple(findings))
     most = np.nanmax(np.abs(found.dfbetas), initial=0.0)
     return Outcome(
         passed=f"without any one {s.studies.noun(1)} no coefficient changes by more than "
-        f"{most:.2g} standard errors"
+        f"{most:.2g} standard errors, and none is far from what the others predict"
     )
+
+
+def _distances(s: Subject, found: Deletion) -> np.ndarray:
+    """P-values (J,), times J, of what each study has and the others predict; 1 where unknown.
+
+    Not where rows differ by more than the model lets them: every study is far off then.
+    """
+    if not any(separates_rows(t) for t in s.fit.problem.terms):
+        return np.ones(s.studies.count)
+    single = stats.chi2.sf(found.statistic, found.size)
+    return np.asarray(np.nan_to_num(single, nan=1.0) * s.studies.count)
 
 
 def _not_left_out(s: Subject) -> str:
@@ -129,4 +148,28 @@ def _influential(s: Subject, found: Deletion, large: np.ndarray) -> Finding:
         "A conclusion that one study can undo is a conclusion about that study.",
         "check its numbers in the source, then report the result with and without it: "
         "sensitivity() refits without each study.",
+    )
+
+
+def _outlying(s: Subject, found: Deletion, far: np.ndarray, pvalue: np.ndarray) -> Finding:
+    order = far[np.argsort(pvalue[far])]
+    first = int(order[0])
+    mean = float(np.mean(found.resid[s.studies.code == first]))
+    noun = s.studies.noun(2)
+    return Finding(
+        "outlying-study",
+        "caution",
+        f"{shorten(s.study(int(i)) for i in order)} "
+        f"{'is' if len(order) == 1 else 'are'} far from what all other {noun} predict.",
+        {
+            "most": s.study(first),
+            "mean distance": mean,
+            "chi-square": float(found.statistic[first]),
+            "df": int(found.size[first]),
+            f"P, times {s.studies.count} {noun}": float(pvalue[first]),
+        },
+        "The model takes random effects for normal; one that is far out makes the differences "
+        "between all others look larger than they are, and every interval wider.",
+        "check its numbers (sign, scale, standard error typed in for a standard deviation); "
+        "sensitivity() shows the results without it.",
     )

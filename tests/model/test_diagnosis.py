@@ -215,6 +215,13 @@ def test_independent_errors_matter_where_they_are_large():
     assert "independent-errors" not in fit("y ~ 1", simulated(tau=2.0)).diagnose()
 
 
+def test_the_data_may_speak_against_correlated_errors():
+    res = fit("y ~ 1", simulated(omega=0.0), groups="study")
+    tried = fit("y ~ 1", simulated(omega=0.0), constant_v(simulated(omega=0.0), 0.5), "study")
+    told = res.diagnose().passed["independent errors"]
+    assert f"(deviance {2 * (res.llf - tried.llf):.3g} higher)" in told
+
+
 def test_rows_named_as_trials_have_people_of_their_own():
     bcg = datasets.load("bcg")
     res = fit("yi ~ 1", bcg, variance="vi", groups=None, random=["1 | alloc", "1 | trial"])
@@ -257,6 +264,22 @@ def test_a_study_that_decides():
     left_out = res.get_influence(groups="study").dfbetas.loc[3, "Intercept"]
     assert finding.evidence["change in standard errors"] == pytest.approx(left_out)
     assert "influential-study" not in fit("y ~ 1", simulated()).diagnose()
+
+
+def test_a_study_far_from_the_others_that_moves_little():
+    data = simulated(n_studies=40, size=2)
+    data = data.assign(y=np.where(data["study"] == 3, data["y"] + 3, data["y"]))
+    res = fit("y ~ 1", data)
+    found = res.diagnose()
+    finding = found["outlying-study"]
+    assert finding.evidence["most"] == "study 3"
+    chi2 = res.get_influence(groups="study").cluster_chi2.loc[3]
+    assert finding.evidence["chi-square"] == pytest.approx(chi2["statistic"])
+    assert finding.evidence["P, times 40 studies"] == pytest.approx(
+        40 * stats.chi2.sf(chi2["statistic"], chi2["df"])
+    )
+    assert finding.evidence["mean distance"] == pytest.approx(3, abs=1)
+    assert "outlying-study" not in fit("y ~ 1", simulated()).diagnose()
 
 
 def test_user_weights_leave_some_checks_out():
@@ -324,7 +347,8 @@ def test_groups_pick_what_a_study_is():
 def test_every_code_is_documented():
     page = (Path(__file__).parents[2] / "docs/explanation/diagnosis.md").read_text("utf-8")
     codes = {code for expected in EXPECTED.values() for code in expected}
-    codes |= {"flat", "as-good-as-unknown", "confounded", "contextual-effect", "weak-certificate"}
+    codes |= {"flat", "as-good-as-unknown", "confounded", "contextual-effect"}
+    codes |= {"weak-certificate", "independent-errors", "outlying-study"}
     assert all(f"`{code}`" in page for code in codes)
 
 
