@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 
 from mvmeta.design.exchangeable import exchangeable
 from mvmeta.errors import ConvergenceError, CovarianceError
@@ -28,8 +29,8 @@ WIDE = 1e4
 ASSUMED = 0.5
 """Correlation that is tried where none was given."""
 
-REFUTED = 3.841458820694124
-"""Deviance by which a correlation is worse than none to be excluded: chi-square, 1 df, P = 0.05."""
+REFUTED = 0.05
+"""P-value, by the likelihood ratio to no correlation, below which the one that is tried is out."""
 
 MATERIAL = 0.25
 """Change of an estimate, in standard errors, that matters."""
@@ -107,11 +108,12 @@ def _tried(s: Subject, people: Studies) -> Outcome:
     except (ConvergenceError, CovarianceError) as error:
         return Outcome(skipped=f"with correlated errors the model has no fit ({error})")
     one = indefinite(people.noun(1))
-    worse = 2.0 * (s.loglik - optimum.evaluation.loglik)
-    if worse > REFUTED:
+    worse = max(2.0 * (s.loglik - optimum.evaluation.loglik), 0.0)
+    pvalue = float(stats.chi2.sf(worse, 1))
+    if pvalue < REFUTED:
         return Outcome(
             passed=f"the data speak against a correlation of {ASSUMED} between the errors within "
-            f"{one} (deviance {worse:.3g} higher)"
+            f"{one} (P = {pvalue:.2g})"
         )
     return _compared(s, found, people, one)
 

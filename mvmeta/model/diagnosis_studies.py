@@ -69,7 +69,7 @@ def _few(s: Subject, count: int, df: np.ndarray) -> Finding:
     else:
         contain = float(containment_df(s.fit).coefficients().min())
         wider = critical_value(contain, 0.05) / critical_value(np.inf, 0.05)
-        numbers["df by containment"] = contain
+        numbers["degrees of freedom that count them"] = contain
         numbers["95 % intervals with these"] = f"{float(wider):.2g} times as wide"
     return Finding(
         "few-studies",
@@ -159,8 +159,7 @@ def _outlying(s: Subject, found: Deletion, far: np.ndarray, pvalue: np.ndarray) 
     return Finding(
         "outlying-study",
         "caution",
-        f"{shorten(s.study(int(i)) for i in order)} "
-        f"{'is' if len(order) == 1 else 'are'} far from what all other {noun} predict.",
+        f"Far from what all other {noun} predict: {shorten(s.study(int(i)) for i in order)}.",
         {
             "most": s.study(first),
             "mean distance": mean,

@@ -21,8 +21,10 @@ class RhoEstimate:
         Profile likelihood interval.
     lower_at_edge, upper_at_edge : bool
         The end of the possible range lies inside the interval.
+    spread : float
+        Difference in deviance between the best and the worst value in the range.
     flat : bool
-        Whether the data say nothing: the deviance changes by less than 0.1 over the range.
+        Whether the data say nothing: `spread` is below 0.1.
     frame : DataFrame
         The profile: columns rho, llf.
     sentence : str
@@ -34,6 +36,7 @@ class RhoEstimate:
     upper: float
     lower_at_edge: bool
     upper_at_edge: bool
+    spread: float
     flat: bool
     frame: pd.DataFrame
     sentence: str
@@ -47,6 +50,7 @@ class RhoEstimate:
             p.upper,
             p.lower_at_edge,
             p.upper_at_edge,
+            p.spread,
             p.flat,
             pd.DataFrame({"rho": p.rho, "llf": p.loglik}),
             _sentence(p, alpha, noun),
@@ -61,15 +65,15 @@ def _sentence(p: RhoProfile, alpha: float, noun: str) -> str:
     low, high = (f"{r:.2f}" for r in p.range)
     if p.flat:
         return (
-            f"The data say nothing about {what}: from {low} to {high} every value fits as well "
-            f"(the deviance changes by {p.spread:.2g}). Random effects can take up what it "
-            "explains; try several values with sensitivity(rho=...)."
+            f"The data say nothing about {what}: every value from {low} to {high} fits as well. "
+            "Random effects can take up what it explains; try several values with "
+            "sensitivity(rho=...)."
         )
     interval = f"{1 - alpha:.0%} interval {p.lower:.2f} to {p.upper:.2f}"
     if p.lower_at_edge and p.upper_at_edge:
         return (
             f"The data say little about {what}: {p.estimate:.2f} fits best, but no value from "
-            f"{low} to {high} can be excluded (the deviance changes by {p.spread:.2g})."
+            f"{low} to {high} can be excluded."
         )
     edge = ""
     if p.lower_at_edge or p.upper_at_edge:
