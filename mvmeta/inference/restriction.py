@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.design.batched import BatchedProblem
 from mvmeta.design.terms import RandomTerm
 from mvmeta.inference.chibar import MOST_VARIANCES, ChiBar, variances_at_zero, with_covariances
 from mvmeta.inference.fit import Fit
@@ -40,9 +41,12 @@ class _Found:
         For every effect dropped with its covariances, to how many others.
     theta : ndarray, shape (n_components,)
         Components of the full model at the restricted fit, NaN where they are not the same.
+    held : bool
+        Rows are held, so that terms can be compared by them.
     """
 
     theta: Floats
+    held: bool
     variances: list[int] = field(default_factory=list)
     joint: list[int] = field(default_factory=list)
 
@@ -91,7 +95,7 @@ def _variances(full: Fit, found: _Found, df: int) -> ChiBar | None:
         return ChiBar((1.0,), (df,))
     if k == 1:
         return with_covariances(0, df - 1)
-    if k > MOST_VARIANCES or np.isnan(found.theta).any():
+    if k > MOST_VARIANCES or np.isnan(found.theta).any() or not found.held:
         return None
     free = np.flatnonzero(full.estimated)
     objective = Objective(build_backend(full.problem), full.reml)
@@ -107,12 +111,13 @@ def _variances(full: Fit, found: _Found, df: int) -> ChiBar | None:
 
 def _compare_terms(full: Fit, restricted: Fit) -> _Found | None:
     """Match every term of the restricted fit to one of the full fit; None where that fails."""
-    found = _Found(np.full(len(full.theta), np.nan))
+    held = not any(isinstance(f.problem, BatchedProblem) for f in (full, restricted))
+    found = _Found(np.full(len(full.theta), np.nan), held)
     starts = np.cumsum([0, *(len(t.structure.components) for t in full.problem.terms)])
     pieces = restricted.problem.split(restricted.theta)
     left = dict(enumerate(zip(restricted.problem.terms, pieces, strict=True)))
     for t, start in zip(full.problem.terms, starts.tolist(), strict=False):
-        key = next((i for i, (r, _) in left.items() if _related(t, r)), None)
+        key = next((i for i, (r, _) in left.items() if _related(t, r, found.held)), None)
         if key is None:
             ok = _dropped(t, start, found)
         else:
@@ -122,7 +127,10 @@ def _compare_terms(full: Fit, restricted: Fit) -> _Found | None:
     return None if left else found
 
 
-def _related(full: RandomTerm, restricted: RandomTerm) -> bool:
+def _related(full: RandomTerm, restricted: RandomTerm, held: bool) -> bool:
+    """Whether the effects of one term are among those of the other; by name without rows."""
+    if not held:
+        return full.name == restricted.name and full.q == restricted.q
     same = np.array_equal(_partition(full.groups.codes), _partition(restricted.groups.codes))
     return same and _columns_of(full, restricted) is not None
 
@@ -168,7 +176,7 @@ def _dropped(term: RandomTerm, start: int, found: _Found) -> bool:
 def _kept(
     full: RandomTerm, start: int, restricted: RandomTerm, theta: Floats, found: _Found
 ) -> bool:
-    columns = _columns_of(full, restricted)
+    columns = _columns_of(full, restricted) if found.held else list(range(full.q))
     assert columns is not None
     if len(columns) < full.q:
         return _fewer_effects(full, start, restricted, theta, columns, found)

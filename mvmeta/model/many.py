@@ -23,6 +23,7 @@ from mvmeta.model.build import Prepared
 from mvmeta.model.components import component_labels
 from mvmeta.model.frames import shorten
 from mvmeta.model.hypotheses import restrictions
+from mvmeta.model.search import check_search
 from mvmeta.optimize.newton import DECREMENT
 from mvmeta.progress import Progress
 
@@ -109,7 +110,8 @@ class ManyOutcomes:
         not certain, and with a correlated V those with missing values.
         """
         self._check_rows()
-        _check_options(reml, cov_type, missing, maxiter, tol)
+        check_search(reml, maxiter, tol)
+        _check_options(cov_type, missing)
         prepared = self.prepared
         y, names = _outcomes(Y, prepared)
         v = None if variances is None else _variances(variances, prepared, y.shape)
@@ -465,9 +467,7 @@ def _prepared_for(prepared: Prepared, y: Floats, v: Floats | None, name: str) ->
     )
 
 
-def _check_options(reml: object, cov_type: str, missing: str, maxiter: int, tol: float) -> None:
-    if not isinstance(reml, bool | np.bool_):
-        raise SpecificationError(f"reml= takes True (REML) or False (ML), got {reml!r}")
+def _check_options(cov_type: str, missing: str) -> None:
     if cov_type not in SCALINGS:
         raise SpecificationError(
             f"fit_many takes cov_type= one of {', '.join(SCALINGS)}, got {cov_type!r}; for others "
@@ -475,10 +475,6 @@ def _check_options(reml: object, cov_type: str, missing: str, maxiter: int, tol:
         )
     if missing not in MISSING:
         raise SpecificationError(f"missing= takes one of {', '.join(MISSING)}, got {missing!r}")
-    if not maxiter >= 1 or not tol > 0:
-        raise SpecificationError(
-            f"maxiter= must be at least 1 and tol= positive, got {maxiter} and {tol}"
-        )
 
 
 def _outcomes(given: Any, prepared: Prepared) -> tuple[Floats, pd.Index]:

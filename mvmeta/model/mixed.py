@@ -30,6 +30,7 @@ from mvmeta.model.many import ManyOutcomes
 from mvmeta.model.progress import printer
 from mvmeta.model.results import MetaMixedLMResults
 from mvmeta.model.rows import warn
+from mvmeta.model.search import check_search
 from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.newton import DECREMENT
 
@@ -476,7 +477,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             If the likelihood does not depend on a component there; names it.
         """
         self._check_rows()
-        _check_search(reml, maxiter, tol)
+        check_search(reml, maxiter, tol)
         check_options(cov_type, cov_kwds)
         fit, optimum = self._estimate(
             reml=reml,
@@ -798,15 +799,6 @@ def _column_of_ones(x: Floats) -> int | None:
     """Position of the first column of ones in x (n, p); a look at one row rules most out."""
     ones = (j for j in np.flatnonzero(x[0] == 1.0).tolist() if (x[:, j] == 1.0).all())
     return next(ones, None)
-
-
-def _check_search(reml: object, maxiter: float, tol: float) -> None:
-    if not isinstance(reml, bool | np.bool_):
-        raise SpecificationError(f"reml= takes True (REML) or False (ML), got {reml!r}")
-    if not maxiter >= 1 or not tol > 0:
-        raise SpecificationError(
-            f"maxiter= must be at least 1 and tol= positive, got {maxiter} and {tol}"
-        )
 
 
 def _say_not_estimable(prepared: Prepared, newdata: Any, x: Floats) -> None:

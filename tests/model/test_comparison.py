@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mvmeta import MetaMixedLM, MvmetaWarning, Random, SpecificationError, compare, datasets
+from mvmeta import (
+    DataError,
+    MetaMixedLM,
+    MvmetaWarning,
+    Random,
+    SpecificationError,
+    compare,
+    datasets,
+)
 from tests.reference.loader import ROOT
 
 LOGLIK = 1e-6
@@ -158,6 +166,31 @@ def test_bootstrap_of_other_structures_counts_failures():
         found = un.compare_lr_test(nothing, "bootstrap", n=9, seed=1)
     assert found.n_replicates + found.n_failed == 9
     assert found.pvalue_bootstrap == pytest.approx(1 / (found.n_replicates + 1))
+
+
+def test_fits_in_batches_are_compared_by_what_is_known_of_them():
+    frame = datasets.load("konstantopoulos2011")
+    order = frame["district"].map(lambda d: d % 2)
+
+    def batches():
+        return iter([frame[order == 0], frame[order == 1]])
+
+    def in_batches(formula, groups, reml=True):
+        return MetaMixedLM.from_batches(formula, batches, variance="vi", groups=groups).fit(reml)
+
+    full, two = in_batches("yi ~ 1", "district/school"), in_batches("yi ~ 1", "district")
+    held = fit(frame, groups="district")
+    for restricted in (two, held):
+        found = full.compare_lr_test(restricted)
+        expected = fit(frame, groups="district/school").compare_lr_test(held)
+        assert found.statistic == pytest.approx(expected.statistic, abs=LOGLIK)
+        assert found.reference == expected.reference
+    with pytest.raises(SpecificationError, match=r"REML .* Intercept, year and Intercept; fit"):
+        in_batches("yi ~ year", "district/school").compare_lr_test(two)
+    with pytest.raises(SpecificationError, match="different data: rows, mean of y"):
+        full.compare_lr_test(fit(frame.iloc[1:], groups="district"))
+    with pytest.raises(DataError, match="batch by batch"):
+        full.compare_lr_test(two, "bootstrap", n=3)
 
 
 def test_a_full_model_below_the_restricted_one_is_said():

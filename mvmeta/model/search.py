@@ -1,0 +1,20 @@
+"""The options of the search for the maximum, checked."""
+
+import numpy as np
+
+from mvmeta.errors import SpecificationError
+
+
+def check_search(reml: object, maxiter: float, tol: float) -> None:
+    """Refuse what the optimiser could not use, before time is spent on it.
+
+    Raises
+    ------
+    SpecificationError
+    """
+    if not isinstance(reml, bool | np.bool_):
+        raise SpecificationError(f"reml= takes True (REML) or False (ML), got {reml!r}")
+    if not maxiter >= 1 or not tol > 0:
+        raise SpecificationError(
+            f"maxiter= must be at least 1 and tol= positive, got {maxiter} and {tol}"
+        )
