@@ -28,6 +28,7 @@ from mvmeta.model.frames import row_names, shorten
 from mvmeta.model.inference import check_options, choose_inference
 from mvmeta.model.many import ManyOutcomes
 from mvmeta.model.progress import printer
+from mvmeta.model.refit import Arguments
 from mvmeta.model.results import MetaMixedLMResults
 from mvmeta.model.rows import warn
 from mvmeta.model.search import check_search
@@ -197,7 +198,16 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             eval_env=capture_environment(eval_env),
         )
         model = cls.__new__(cls)
-        model._set_up(prepared, backend)
+        arguments = Arguments.of(
+            variance=variance,
+            groups=groups,
+            random=random,
+            equal=equal,
+            weights=weights,
+            missing=missing,
+            backend=backend,
+        )
+        model._set_up(prepared, backend, arguments)
         return model
 
     @classmethod
@@ -359,7 +369,10 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             environment=environment,
         )
 
-    def _set_up(self, prepared: Prepared, backend: str | None) -> None:
+    def _set_up(
+        self, prepared: Prepared, backend: str | None, arguments: Arguments | None = None
+    ) -> None:
+        self.arguments = arguments
         problem = prepared.problem
         endog = pd.Series(problem.y, index=prepared.index, name=prepared.endog_name, copy=False)
         names = prepared.exog_names

@@ -34,6 +34,7 @@ from mvmeta.model.plot_methods import PlotMethods
 from mvmeta.model.prediction_methods import PredictionMethods
 from mvmeta.model.publication_methods import PublicationMethods
 from mvmeta.model.random_effect_methods import RandomEffectMethods
+from mvmeta.model.refit import RefitMethods
 from mvmeta.model.resampling_methods import ResamplingMethods
 from mvmeta.model.summary import summarize
 from mvmeta.optimize.maximize import Optimum
@@ -59,6 +60,7 @@ class MetaMixedLMResults(
     PlotMethods,
     ComparisonMethods,
     ResamplingMethods,
+    RefitMethods,
     LikelihoodModelResults,
 ):
     """Results of `MetaMixedLM.fit`; nothing in it changes afterwards.
