@@ -11,7 +11,7 @@ from mvmeta.model import diagnosis_random as random
 from mvmeta.model import diagnosis_sampling as sampling
 from mvmeta.model import diagnosis_studies as of_studies
 from mvmeta.model.diagnosis import Diagnosis, Outcome
-from mvmeta.model.diagnosis_subject import MOST_ROWS, Subject
+from mvmeta.model.diagnosis_subject import Subject, may_refit
 from mvmeta.model.studies import studies
 
 if TYPE_CHECKING:
@@ -39,6 +39,6 @@ CHECKS: dict[str, Callable[[Subject], Outcome]] = {
 
 def diagnose(res: MetaMixedLMResults, groups: Any = None, refit: bool | None = None) -> Diagnosis:
     """Run every check; see `MetaMixedLMResults.diagnose`."""
-    allowed = res.nobs <= MOST_ROWS if refit is None else bool(refit)
+    allowed = may_refit(res) if refit is None else bool(refit)
     subject = Subject(res, studies(res.model.prepared, groups), allowed)
     return Diagnosis.of({name: check(subject) for name, check in CHECKS.items()})

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 MOST_ROWS = 20_000
 """Rows above which nothing is fitted again unless asked for: a fit may take minutes there."""
 
-NO_REFIT = f"it needs another fit, and there are more than {MOST_ROWS} rows: diagnose(refit=True)"
+MOST_NESTED_ROWS = 500_000
+"""The same for nested random intercepts, where such fits together take seconds."""
+
+NO_REFIT = "it needs another fit, and there are many rows: diagnose(refit=True)"
 
 
 STUDY_WORDS = ("stud", "trial", "experiment", "paper", "article", "sample", "cohort")
@@ -104,3 +107,10 @@ def _is_study(term: RandomTerm) -> bool:
     """Whether a random intercept is named after studies, "1 | trial", and not after rows."""
     name = term.name.lower()
     return term.is_scalar and "/" not in name and any(word in name for word in STUDY_WORDS)
+
+
+def may_refit(res: MetaMixedLMResults) -> bool:
+    """Whether other models may be fitted without being asked for."""
+    if res.nobs <= MOST_ROWS:
+        return True
+    return res.nobs <= MOST_NESTED_ROWS and res.model.backend_choice.name == "nested"

@@ -135,8 +135,9 @@ class EvidenceMethods(FitHolder):
         groups : str or array_like (n_given,), optional
             Studies, as in `evidence`.
         refit : bool, optional
-            Whether other models may be fitted for it, at most five; up to 20,000 rows unless
-            said.  What is not looked at is listed as such.
+            Whether other models may be fitted for it, at most five; unless said, up to 20,000
+            rows, and to 500,000 with nested random intercepts.  What is not looked at is
+            listed as such.
 
         Returns
         -------

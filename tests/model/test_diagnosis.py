@@ -333,17 +333,40 @@ def test_the_object():
 
 def test_large_data_are_not_fitted_again_unless_asked():
     data = simulated(seed=1, n_studies=5500)
-    res = fit("y ~ x", data, groups="study")
+    slopes = Random("1 + x | study", struct="GDIAG", fixed={"tau2": [0.1, 0.01]})
+    res = fit("y ~ x", data, groups=None, random=slopes)
     found = res.diagnose()
     assert "another fit" in found.skipped["effects within studies"]
     assert "another fit" in found.skipped["contextual effects"]
     assert "no-estimate-level-term" not in found
+    # with nested intercepts fits are cheap, and the commonest mistake is looked for
+    nested = fit("y ~ x", data, groups="study").diagnose()
+    assert "no-estimate-level-term" in nested
 
 
 def test_groups_pick_what_a_study_is():
     data = simulated().assign(lab=lambda d: d["study"] // 10)
     found = fit("y ~ 1", data).diagnose(groups=data["lab"])
     assert "3 labs" in found["few-studies"].what
+
+
+@pytest.mark.parametrize("change", ["order", "unit", "labels"])
+def test_what_must_not_change_a_diagnosis(change):
+    data = datasets.load("assink2016")
+    changed = {
+        "order": data.sample(frac=1, random_state=3),
+        "unit": data.assign(yi=data["yi"] * 1000, vi=data["vi"] * 1e6),
+        "labels": data.assign(study="s" + data["study"].astype(str)),
+    }[change]
+    for groups in ("study", "study/esid"):
+        want, got = (
+            fit("yi ~ C(deltype) + year", d, "vi", groups).diagnose() for d in (data, changed)
+        )
+        assert got.codes == want.codes
+        assert set(got.passed) == set(want.passed)
+        for a, b in zip(got, want, strict=True):
+            if "P" in b.evidence:
+                assert a.evidence["P"] == pytest.approx(b.evidence["P"], rel=1e-3)
 
 
 def test_every_code_is_documented():

@@ -204,6 +204,16 @@ def test_user_weights_stay():
     same(of(found, "leave out", "without study 3"), model(assink()[keep], weights=w[keep]).fit())
 
 
+@pytest.mark.parametrize("unit", [1e-3, 100.0])
+def test_the_unit_of_the_effects_does_not_matter(unit):
+    other = assink().assign(yi=lambda d: d["yi"] * unit, vi=lambda d: d["vi"] * unit**2)
+    got = model(other).fit().sensitivity([0.4], ["study", "CS"], ["CR2"], False).frame
+    want = fitted().sensitivity([0.4], ["study", "CS"], ["CR2"], False).frame
+    np.testing.assert_allclose(got["estimate"], unit * want["estimate"], rtol=1e-5)
+    np.testing.assert_allclose(got["pvalue"], want["pvalue"], rtol=1e-4)
+    assert list(got["changes"]) == list(want["changes"])
+
+
 # --- flags --------------------------------------------------------------------------------
 
 
