@@ -38,7 +38,7 @@ WIDTH = 78
 """Of prose: statsmodels' summaries are as wide, and a terminal has 80 columns."""
 
 PINS = ("sigma2", "tau2", "rho", "lambda", "alpha", "loading", "psi")
-TERM_OPTIONS = ("struct", "corr", "corr_scale", "distance", "smoothness", "equal", *PINS)
+TERM_OPTIONS = ("struct", "corr", "corr_scale", "distance", "smoothness", "scale", "equal", *PINS)
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,7 @@ a random term:  LEFT | GROUPS [; STRUCTURE] [; NAME=VALUE ...]
   corr_scale=NAME        cor, cor0, cov0 or none
   distance=NAME or FILE  metric over the coordinates, or a labelled CSV
   smoothness=NUMBER      of MATERN
+  scale=FORMULA          covariates of the variance, of "1 | GROUPS"
   equal=KIND:LIST        components with one value: "equal=tau2:1,1,2"; several
                          kinds with spaces between them
   sigma2=, tau2=, rho=, lambda=, alpha=, loading=, psi=

@@ -241,6 +241,19 @@ def test_equal_components(capsys, tmp_path):
     assert levels == [("tau2", "A=B"), ("tau2", "C"), ("rho", "B~A=C~B"), ("rho", "C~A")]
 
 
+def test_scale_of_a_random_intercept(capsys, tmp_path):
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame({"yi": rng.normal(size=40), "vi": 0.1, "id": range(40)})
+    frame["x"] = np.arange(40) % 4
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    arguments = [str(tmp_path / "data.csv"), "-f", "yi ~ 1", "--variance", "vi"]
+    found, _ = fit_json(capsys, *arguments, "--random", "1 | id; scale=x")
+    model = MetaMixedLM.from_formula(
+        "yi ~ 1", frame, variance="vi", random=Random("1 | id", scale="x")
+    )
+    assert found == expected(model.fit())
+
+
 def test_equal_terms(capsys, tmp_path):
     rng = np.random.default_rng(7)
     frame = pd.DataFrame(

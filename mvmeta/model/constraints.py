@@ -19,6 +19,7 @@ _KINDS: dict[str | None, tuple[str, ...]] = {
     "PHYPL": ("tau2", "lambda"),
     "PHYOU": ("tau2", "alpha"),
     "FA1": ("loading", "psi"),
+    "SCALE": ("sigma2", "scale"),
 }
 
 

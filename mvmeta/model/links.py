@@ -127,6 +127,11 @@ def _inner(fitted: FittedTerm, source: Source, given: Given) -> Effects:
     """Code (m,) of each row's effect within its outer level, covariances (k, T), variances (k,)."""
     record = fitted.record
     structure, theta = fitted.inner_structure()
+    if record.scale_rows is not None:
+        g = structure.matrix(theta)
+        variance = record.scale_variance(g, source)
+        covariance = np.sqrt(np.outer(variance, np.diag(g)))  # one effect, more or less of it
+        return np.arange(source.n), covariance, variance
     if record.design is not None:
         g = structure.matrix(theta)
         z, code = np.unique(record.design.design(source), axis=0, return_inverse=True)

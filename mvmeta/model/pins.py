@@ -320,7 +320,8 @@ def _unlink(pins: _Pins, code: str, why: str) -> None:
 
 def _without_variance(pins: _Pins, spec: TermSpec) -> None:
     """Correlations with an effect whose variance is fixed at 0 mean nothing."""
-    variances, links = pins.where("sigma2", "tau2"), pins.where("rho", "lambda", "alpha")
+    links = pins.where("rho", "lambda", "alpha", "scale")
+    variances = pins.where("sigma2", "tau2")
     dead = pins.values[variances] == 0
     if not len(links) or not dead.any():
         return

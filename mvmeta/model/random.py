@@ -23,6 +23,9 @@ from mvmeta.model.specs import TermSpec
 from mvmeta.model.ties import tie
 from mvmeta.structures.matern import MaternProfile
 
+SCALE, SCALES = "SCALE", "scale"
+"""Code of a random intercept with a scale formula, and the kind of the components it adds."""
+
 CORR_SCALES = ("cor", "cor0", "cov0", "none")
 """What `corr_scale=` takes."""
 
@@ -73,6 +76,12 @@ class Random:
         the distances themselves, labelled by site.
     smoothness : float, optional
         Of MATERN, from 0.1 to 50; 1.5 unless said.  0.5 is SPEXP.
+    scale : str, optional
+        Of "1 | g": a patsy formula of covariates on which the variance depends,
+        ``log variance = log sigma2 + w'alpha`` (a location-scale model).  sigma2 is the variance
+        where all covariates are 0; every covariate is a component "scale".  Rows of a group
+        carry the group's effect, each times its own standard deviation.  With "a/b" it belongs
+        to the last of the terms.
     fixed : dict, optional
         Components that are not estimated: {"sigma2": 0.1}, {"tau2": [None, 0.2], "rho": 0};
         one number, or one entry per component with None where it is estimated.  Keys are
@@ -103,6 +112,7 @@ class Random:
     corr_scale: str = "cor"
     distance: str | pd.DataFrame | None = None
     smoothness: float | None = None
+    scale: Any = None
     fixed: Any = None
     equal: Any = None
     left: str = field(init=False)
@@ -118,6 +128,7 @@ class Random:
         self._check_corr()
         self._check_distance()
         self._check_smoothness()
+        self._check_scale()
         object.__setattr__(self, "fixed", self._checked_pins())
         if self.equal is not None:
             object.__setattr__(self, "equal", read_ties(self.equal, self.struct, self.formula))
@@ -134,6 +145,7 @@ class Random:
         parts += [f"corr_scale={self.corr_scale!r}"] if self.corr_scale != "cor" else []
         parts += [f"distance={_brief(self.distance)}"] if self.distance is not None else []
         parts += [f"smoothness={self.smoothness!r}"] if self.smoothness is not None else []
+        parts += [f"scale={self.scale!r}"] if self.scale is not None else []
         parts += [f"fixed={dict(self.fixed)!r}"] if self.fixed else []
         parts += [f"equal={dict(self.equal)!r}"] if self.equal else []
         return f"Random({', '.join(parts)})"
@@ -155,6 +167,20 @@ class Random:
             raise SpecificationError(
                 f"{self!r}: struct={self.struct!r} belongs to one grouping; give "
                 f"{self.groupings[0].text!r} as a random term of its own"
+            )
+
+    def _check_scale(self) -> None:
+        if self.scale is None:
+            return
+        if not isinstance(self.scale, str) or not self.scale.strip():
+            raise SpecificationError(
+                f"scale= of Random({self.formula!r}) is a formula such as 'x + C(kind)', got "
+                f"{self.scale!r}"
+            )
+        if self.struct is not None or self.left != "1" or self.corr is not None:
+            raise SpecificationError(
+                f"Random({self.formula!r}): scale= is for random intercepts, '1 | g', without "
+                "struct= and corr="
             )
 
     def _check_distance(self) -> None:
@@ -187,7 +213,8 @@ class Random:
     def _checked_pins(self) -> Pins | None:
         if self.fixed is None:
             return None
-        pins = read_pins(self.fixed, self.struct, self.formula)
+        code = self.struct if self.scale is None else SCALE
+        pins = read_pins(self.fixed, code, self.formula)
         sigma2 = pins.get("sigma2")
         if isinstance(sigma2, tuple) and len(sigma2) != len(self.groupings):
             raise SpecificationError(
@@ -274,8 +301,14 @@ def _from_random(term: object) -> list[TermSpec]:
 
 def _intercept(term: Random, position: int) -> TermSpec:
     grouping = term.groupings[position]
-    pins = {k: v[position] if isinstance(v, tuple) else v for k, v in (term.fixed or {}).items()}
-    return TermSpec(grouping.text, grouping, pins=pins)
+    last = position == len(term.groupings) - 1
+    own = term.fixed or {}
+    pins = {k: v[position] if isinstance(v, tuple) else v for k, v in own.items() if k != SCALES}
+    if term.scale is None or not last:
+        return TermSpec(grouping.text, grouping, pins=pins)
+    pins |= {SCALES: own[SCALES]} if SCALES in own else {}
+    name = f"{grouping.text} (scale)"
+    return TermSpec(name, grouping, code=SCALE, scale=term.scale.removeprefix("~"), pins=pins)
 
 
 def _structured(term: Random, position: int) -> TermSpec:

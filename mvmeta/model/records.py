@@ -45,6 +45,8 @@ class TermRecord:
         product with a structure over the inner levels.
     outer_separator : str
         Between the values of several outer columns in the labels of `known`.
+    scale_rows : ndarray, shape (q, m), or None
+        Design of the log-variance over the inner levels, where `design` is its formula.
     spec : TermSpec or None
         What the user asked for, without matrices and anything that has a value per row.
     """
@@ -60,6 +62,7 @@ class TermRecord:
     homogeneous: bool = True
     known: pd.Series | None = None
     outer_separator: str = "/"
+    scale_rows: Floats | None = None
     spec: TermSpec | None = None
 
     def variance(self, g: Floats, newdata: Any) -> Floats:
@@ -78,6 +81,8 @@ class TermRecord:
             is missing, or has no level of the fitted data.
         """
         source = Source(newdata)
+        if self.scale_rows is not None:
+            return self.scale_variance(g, source)
         block, share = self._of_one_level(g, source)
         if self.design is not None:
             return share * self._slope_variance(block, source)
@@ -86,6 +91,22 @@ class TermRecord:
             return share * np.full(source.n, diagonal[0])
         codes = self.inner_codes(source)
         return np.asarray(share * np.where(codes >= 0, diagonal[codes], np.nan))
+
+    def scale_variance(self, g: Floats, source: Source) -> Floats:
+        """Variance of the effect in new rows (n_new,) of a term with a scale formula.
+
+        NaN where a covariate is lacking.  Its coefficients are those that give diag(G), which
+        they do exactly.
+        """
+        assert self.design is not None
+        assert self.scale_rows is not None
+        if any(c not in source for c in self.design.variables):
+            return np.full(source.n, np.nan)
+        fitted = np.diag(g)
+        if not fitted.any():
+            return np.zeros(source.n)
+        slopes = np.linalg.lstsq(self.scale_rows, np.log(fitted), rcond=None)[0]
+        return np.exp(self.design.design(source) @ slopes)
 
     def inner_codes(self, source: Source) -> Ints:
         """Codes (n_new,) of the inner levels of new rows; -1 where unknown or not said."""

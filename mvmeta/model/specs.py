@@ -29,6 +29,8 @@ class TermSpec:
     arrays : tuple of Series or ExtensionArray, or None
         The grouping variables themselves where the user gave arrays; a Series is matched to
         the rows of the data by its labels.
+    scale : str or None
+        Formula of the log-variance of a random intercept.
     tie : int or None
         Number of the group of terms whose components are equal.
     """
@@ -45,6 +47,7 @@ class TermSpec:
     pins: Pins = field(default_factory=dict)
     ties: Ties = field(default_factory=dict)
     arrays: "tuple[pd.Series | pd.api.extensions.ExtensionArray, ...] | None" = None
+    scale: str | None = None
     tie: int | None = None
 
     @property

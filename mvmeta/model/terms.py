@@ -26,16 +26,30 @@ from mvmeta.model.levels import (
     level_texts,
 )
 from mvmeta.model.pins import Occurrence, pin
+from mvmeta.model.rank import independent_columns
 from mvmeta.model.records import TermRecord, constant
 from mvmeta.model.rows import aligned
 from mvmeta.model.specs import TermSpec
-from mvmeta.structures import CovarianceStructure, Identity, Known, Kronecker, structure_class
+from mvmeta.structures import (
+    CovarianceStructure,
+    Identity,
+    Known,
+    Kronecker,
+    LogLinear,
+    structure_class,
+)
 from mvmeta.structures.kronecker import MOST_ENTRIES
 
 __all__ = ["Selection", "TermData", "TermRecord", "bind", "collect"]
 
 COUNTED = frozenset({"AR", "HAR", "TOEP", "HTOEP"})
 """Structures in which a level keeps its place even if all its rows are dropped."""
+
+MOST_PATTERNS = 1000
+"""Distinct rows of the covariates of a scale formula: G and its derivatives are dense in them."""
+
+FAR = 10.0
+"""Distance of the mean of a scale covariate from 0, in standard deviations, that is too much."""
 
 LEAST_FOR_A_FACTOR = 3
 """Inner levels from which on the loadings and specific variances of one factor are identified."""
@@ -53,9 +67,9 @@ class TermData:
     inner : tuple of Series (n,)
         Inner factor or coordinates.
     parsed : ParsedFormula or None
-        Left side of a term with random slopes.
+        Left side of a term with random slopes, or its scale formula.
     slopes : DataFrame (n, ...)
-        Columns that left side uses.
+        Columns that formula uses.
     """
 
     spec: TermSpec
@@ -90,8 +104,9 @@ def collect(spec: TermSpec, source: Source, environment: Any) -> TermData:
         outer = ()
     else:
         outer = tuple(source.column(c, role) for c in spec.outer.columns)
-    if spec.code in SLOPES:
-        parsed = formula.parse(spec.left, source.columns, environment, response=False)
+    if spec.code in SLOPES or spec.scale is not None:
+        text = spec.left if spec.scale is None else spec.scale
+        parsed = formula.parse(text, source.columns, environment, response=False)
         return TermData(spec, outer, (), parsed, source.frame(parsed.variables, role))
     return TermData(spec, outer, tuple(source.column(c, role) for c in spec.inner))
 
@@ -158,6 +173,8 @@ def bind(data: TermData, selection: Selection) -> Bound:
 def _binder(spec: TermSpec) -> Callable[[TermData, Factor, Selection], Bound]:
     if spec.correlates_groups:
         return _known
+    if spec.scale is not None:
+        return _scaled
     if spec.code is None:
         return _intercept
     if spec.code in SLOPES:
@@ -321,9 +338,53 @@ def _first(codes: Ints) -> Ints:
     return np.unique(codes, return_index=True)[1]
 
 
-def _slopes(data: TermData, outer: Factor, chosen: Selection) -> Bound:
-    spec = data.spec
-    assert data.parsed is not None  # a term with slopes was collected with its design
+def _scaled(data: TermData, outer: Factor, chosen: Selection) -> Bound:
+    """Intercepts whose variance depends on covariates: one effect per pattern of these."""
+    spec, design = data.spec, _design(data, chosen, f"the scale formula {data.spec.scale!r}")
+    names, x = design.spec.column_names, design.exog
+    constant = [j for j, name in enumerate(names) if name == "Intercept"]
+    if not constant or x.shape[1] < 2:
+        raise SpecificationError(
+            f"scale={spec.scale!r} of {spec.name!r} needs an intercept and a covariate: sigma2 is "
+            "the variance where the covariates are 0"
+        )
+    if not independent_columns(x).all():
+        raise SpecificationError(
+            f"scale={spec.scale!r} of {spec.name!r}: its covariates depend on each other or do "
+            f"not vary ({', '.join(names)}); leave out the redundant ones"
+        )
+    columns = [data.slopes[c].iloc[chosen.rows] for c in data.slopes]
+    patterns = factor(columns, ", ")
+    if len(patterns.levels) > MOST_PATTERNS:
+        raise SpecificationError(
+            f"scale={spec.scale!r} of {spec.name!r}: its covariates have {len(patterns.levels)} "
+            f"distinct values, more than {MOST_PATTERNS}; round or group them"
+        )
+    rows = x[_first(patterns.codes)]
+    kept = [j for j in range(x.shape[1]) if j not in constant]
+    _check_near_zero(rows[:, kept], [names[j] for j in kept], spec)
+    labels = level_texts(patterns.levels.as_index)
+    structure = LogLinear(rows[:, kept], [names[j] for j in kept], labels)
+    effects = _Effects(structure, patterns, separator=", ", design=design.spec)
+    term, record, notes = _bound(spec, outer, effects, chosen)
+    return term, replace(record, scale_rows=rows, homogeneous=False), notes
+
+
+def _check_near_zero(w: Floats, names: Sequence[str], spec: TermSpec) -> None:
+    """Covariates whose 0 lies far outside the data make sigma2 a number of no use, 1e-300 or so."""
+    far = np.abs(w.mean(axis=0)) > FAR * w.std(axis=0)
+    if far.any():
+        name = names[int(np.argmax(far))]
+        raise SpecificationError(
+            f"scale={spec.scale!r} of {spec.name!r}: sigma2 is the variance where {name!r} is 0, "
+            f"which lies far outside the data; centre it, as in 'I({name} - "
+            f"{w[:, np.argmax(far)].mean():.4g})'"
+        )
+
+
+def _design(data: TermData, chosen: Selection, what: str) -> "formula.Design":
+    """The formula of a term on the kept rows; all of them are there and finite."""
+    assert data.parsed is not None  # such a term was collected with its formula
     frame = data.slopes.iloc[chosen.rows]
     design = formula.build(data.parsed, frame)
     lost = np.zeros(len(frame), dtype=bool)
@@ -332,9 +393,15 @@ def _slopes(data: TermData, outer: Factor, chosen: Selection) -> Bound:
     lost[~lost] = ~np.isfinite(design.exog).all(axis=1)
     if lost.any():
         raise DataError(
-            f"the design {spec.left!r} of {spec.name!r} is missing or infinite in "
+            f"{what} of {data.spec.name!r} is missing or infinite in "
             f"{row_names(frame.index, lost)}; correct or leave out these rows"
         )
+    return design
+
+
+def _slopes(data: TermData, outer: Factor, chosen: Selection) -> Bound:
+    spec = data.spec
+    design = _design(data, chosen, f"the design {spec.left!r}")
     make: Any = structure_class(SLOPES[str(spec.code)])
     structure = make(tuple(design.spec.column_names))
     return _correlated(spec, outer, _Effects(structure, design=design.spec, z=design.exog), chosen)

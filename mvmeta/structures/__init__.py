@@ -20,6 +20,7 @@ from mvmeta.structures.factor_analytic import FactorAnalytic
 from mvmeta.structures.identity import Diagonal, Identity
 from mvmeta.structures.known import BrownianMotion, Known, Proportional
 from mvmeta.structures.kronecker import Kronecker
+from mvmeta.structures.log_linear import LogLinear
 from mvmeta.structures.phylogenetic import OrnsteinUhlenbeck, PagelLambda
 from mvmeta.structures.pinned import Pinned
 from mvmeta.structures.spatial import (
@@ -50,6 +51,7 @@ __all__ = [
     "Identity",
     "Known",
     "Kronecker",
+    "LogLinear",
     "Matern",
     "OrnsteinUhlenbeck",
     "PagelLambda",

@@ -18,6 +18,7 @@ from mvmeta.structures import (
     Identity,
     Known,
     Kronecker,
+    LogLinear,
     Matern,
     OrnsteinUhlenbeck,
     PagelLambda,
@@ -78,6 +79,10 @@ EXAMPLES: dict[str, CovarianceStructure] = {
     "MATERN-two": Matern(ABCD, distance=PLANE, smoothness=2.0),
     "MATERN-smooth": Matern(ABCD, distance=PLANE, smoothness=2.5),
     "FA1": FactorAnalytic(ABCD),
+    "SCALE": LogLinear(np.array([[0.0, 1.0], [0.5, 0.0], [2.0, 1.0]]), ("x", "z"), ABC),
+    "pinned SCALE": Pinned(
+        LogLinear(np.array([[1.0], [2.0], [4.0]]), ("x",), ABC), np.array([np.nan, 0.3])
+    ),
     "PHYBM": BrownianMotion(ABCD, correlation=TREE),
     "PHYPL": PagelLambda(ABCD, correlation=TREE),
     "PHYOU": OrnsteinUhlenbeck(ABCD, correlation=TREE),
