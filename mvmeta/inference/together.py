@@ -21,6 +21,8 @@ from mvmeta.optimize.many import maximize_many
 from mvmeta.optimize.starts import SMALL_START
 from mvmeta.optimize.status import Status
 
+ROUNDING = 1e-10
+"""Relative difference of log-likelihoods that is rounding."""
 PERFECT = 1e-20
 """Residual variance, relative to y and V, that is rounding of a perfect fit."""
 RANK_TOLERANCE = 1e-6
@@ -72,13 +74,15 @@ class Together:
             tol=self._spec.tol,
         )
         out.n_evaluations[at[good]] = optimum.n_evaluations
-        keep = np.flatnonzero(optimum.certain)
+        nothing = self._without_effects(part)
+        certain = optimum.certain & ~self._lower(optimum.at, nothing)
+        keep = np.flatnonzero(certain)
         if not len(keep):
             return np.zeros(len(at), dtype=bool)
         base[self._free] = optimum.x
-        self._store(
-            out, at[good[keep]], part.take(keep), base[:, keep], optimum.at.take(optimum.certain)
-        )
+        rows = at[good[keep]]
+        self._store(out, rows, part.take(keep), base[:, keep], optimum.at.take(certain))
+        out.qe[rows] = nothing.rss[keep]
         done = np.zeros(len(at), dtype=bool)
         done[good[keep]] = True
         return done
@@ -102,16 +106,21 @@ class Together:
         out.loglik[at] = full_loglik(found, n, p, reml) - constant / 2
         with np.errstate(divide="ignore", invalid="ignore"):
             out.rss[at] = np.where(n > p, found.rss / (n - p), np.nan)
-        out.qe[at] = self._qe(part)
         out.batched[at] = True
         out.status[at] = Status.INTERIOR if self._free.any() else Status.NOTHING_TO_ESTIMATE
         out.status[at[out.boundary[:, at].any(axis=0)]] = Status.BOUNDARY
 
-    def _qe(self, part: "_Scaled") -> Floats:
-        """Weighted residual sum of squares under V alone."""
+    def _without_effects(self, part: "_Scaled") -> ManyEvaluation:
+        """The likelihood under V alone, whose residual sum of squares is QE."""
         nothing, zero = np.zeros(2, dtype=bool), np.zeros(part.y.shape[1])
         rows = ManyRows(self._plan, self._plan.pairs, part.y, part.v, zero, False)
-        return many_evaluation(many_sums(rows, zero, nothing), False).rss
+        return many_evaluation(many_sums(rows, zero, nothing), self._spec.reml)
+
+    def _lower(self, found: ManyEvaluation, nothing: ManyEvaluation) -> Bools:
+        """Where the maximum found is below the likelihood without any effects: not the highest."""
+        if self._pinned.any():
+            return np.zeros(len(found.loglik), dtype=bool)
+        return np.asarray(nothing.loglik > found.loglik + ROUNDING * np.abs(found.loglik))
 
 
 def _starts(free: int) -> Floats:

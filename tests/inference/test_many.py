@@ -208,6 +208,22 @@ def test_variance_without_influence_goes_to_the_single_solver():
     assert found.theta[0] == pytest.approx([0.0, 0.0])
 
 
+def test_a_higher_likelihood_at_zero_is_not_missed():
+    """Sampling variances over six orders of magnitude: two maxima, the lower one on the way."""
+    rng = np.random.default_rng(13)
+    handed_on = 0
+    for _ in range(40):
+        problem, _ = random_design(rng, "group")
+        v = 10 ** rng.uniform(-6, 0, (problem.n, 100))
+        spread = np.sqrt(v + np.median(v, axis=0))
+        y = spread * rng.normal(size=v.shape)
+        found = fit_many(ManySpec(problem, False), y, v)
+        at_zero = fit_many(ManySpec(replace(problem, terms=()), False), y, v)
+        assert (found.loglik > at_zero.loglik - LOGLIK).all()
+        handed_on += int((~found.batched).sum())
+    assert handed_on > 0
+
+
 def test_zero_sampling_variance_and_perfect_fit_are_fitted_one_by_one():
     rng = np.random.default_rng(7)
     problem, study = random_design(rng, "both")
