@@ -113,11 +113,16 @@ class ParquetBatches:
         return _made_whole(self._frames(), self.whole)
 
     def _frames(self) -> Iterator[pd.DataFrame]:
+        start = 0
         for name in self.files:
             with _open_parquet(name) as file:
                 for table in self._tables(file, name):
                     # blocks of their own, freed column by column: pyarrow's copy goes first
-                    yield table.to_pandas(split_blocks=True, self_destruct=True)
+                    frame = table.to_pandas(split_blocks=True, self_destruct=True)
+                    del table
+                    yield _numbered(frame, start)
+                    start += len(frame)
+                    del frame
 
     def _tables(self, file: Any, name: str) -> Iterator[Any]:
         present = file.schema_arrow.names
@@ -159,6 +164,15 @@ class CsvBatches:
                     yield from reader
             except (OSError, ValueError) as error:
                 raise DataError(f"cannot read {name}: {error}") from error
+
+
+def _numbered(frame: pd.DataFrame, start: int) -> pd.DataFrame:
+    """Rows without labels of their own numbered on from `start`."""
+    import pandas as pd
+
+    if isinstance(frame.index, pd.RangeIndex):
+        frame.index = pd.RangeIndex(start, start + len(frame))
+    return frame
 
 
 def _open_parquet(name: str) -> Any:

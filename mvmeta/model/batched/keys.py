@@ -164,7 +164,7 @@ class PlacesOf:
 
     def __call__(self, number: int, data: Any) -> Places:
         levels = _levels(self.key, self.wanted.read(number, data))
-        suspect = levels[np.isin(_hash(levels), self.hashes)]
+        suspect = levels[np.isin(_hash(levels), self.hashes, kind="sort")]
         return Places({tuple(row): (number,) for row in suspect.itertuples(index=False)})
 
 
