@@ -586,6 +586,7 @@ def _response_name(info: Any) -> str:
 
 
 def _unknown_level(column: str, level: object, known: Iterable[object]) -> DataError:
+    level = level.item() if isinstance(level, np.generic) else level
     return DataError(
         f"column {column!r} has the level {level!r}, which the fitted data do not have; "
         f"known levels: {shorten(map(repr, known), most=20)}"
