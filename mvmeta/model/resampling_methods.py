@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta._typing import Ints
 from mvmeta.errors import MvmetaWarning, SpecificationError
+from mvmeta.inference.permutation import PermutationTest, permutation_test
 from mvmeta.inference.simulate import Simulator
 from mvmeta.inference.wald import check_independent
 from mvmeta.inference.wild import WildBootstrap, wild_bootstrap
@@ -25,7 +27,7 @@ from mvmeta.model.hypotheses import restrictions
 
 
 class ResamplingMethods(FitHolder):
-    """Mixin: ``simulate, bootstrap, wild_bootstrap_test``."""
+    """Mixin: ``simulate, bootstrap, wild_bootstrap_test, permutation_test``."""
 
     # What it reads is defined by the results class it is mixed into.
     model: Any
@@ -205,6 +207,82 @@ class ResamplingMethods(FitHolder):
             )
         return found
 
+    def permutation_test(
+        self,
+        terms: str | list[str] | None = None,
+        *,
+        n: int = 999,
+        groups: Any = None,
+        seed: Any = None,
+    ) -> PermutationTest:
+        """Test moderators by dealing their values in other orders: no distribution is assumed.
+
+        Moderators that are constant within groups are dealt to the groups as wholes, others to
+        the rows within each group.  The components are estimated again for every order.
+
+        Parameters
+        ----------
+        terms : str or list of str, optional
+            Terms of the formula, or coefficients, to test; all but the intercept unless said.
+        n : int
+            Random orders; where there are no more than that many, all are taken instead.
+        groups : str or array_like (n_given,), optional
+            Groups of rows, as in `get_robustcov_results`; the outermost independent clusters
+            unless said.
+        seed : int, numpy.random.Generator, SeedSequence or None
+            Of the orders.
+
+        Returns
+        -------
+        PermutationTest
+            statistic (QM), df, pvalue, pvalue_error, replicates, enumerated, n_failed.
+
+        Raises
+        ------
+        SpecificationError
+            For an unknown term, no moderator to test, user weights, or moderators of which some
+            vary within groups and some between them only.
+        DataError
+            If the groups do not fit the rows, or after `remove_data`.
+
+        Warns
+        -----
+        MvmetaWarning
+            If there are so few orders that no p-value below 0.05 can come out, or orders without
+            a maximum, which are counted and left out.
+
+        Notes
+        -----
+        The values that are dealt take the other moderators along only if they are tested, too:
+        with moderators that are correlated the test is approximate.
+        """
+        if not is_count(n, 1):
+            raise SpecificationError(f"n= is the number of orders, at least 1; got {n!r}")
+        columns = self._moderators(terms)
+        codes = read_clusters(self.model.prepared, groups).codes
+        if np.ndim(codes) != 1:
+            raise SpecificationError("a permutation test takes one grouping")
+        found = permutation_test(
+            self.fit_,
+            columns,
+            np.unique(codes, return_inverse=True)[1],
+            n,
+            random_generator(seed),
+        )
+        _warn_permutations(found)
+        return found
+
+    def _moderators(self, terms: str | list[str] | None) -> Ints:
+        if terms is None:
+            x = self.fit_.problem.x
+            columns = [j for j in range(x.shape[1]) if np.ptp(x[:, j]) > 0]
+        else:
+            wanted = [terms] if isinstance(terms, str) else terms
+            columns = sorted({j for t in wanted for j in self.model.columns_of(t)})
+        if not columns:
+            raise SpecificationError("the model has no moderator whose values could be dealt")
+        return np.array(columns)
+
     def _test_clusters(self, groups: Any) -> Any:
         codes = self._inference.clusters if groups is None else None
         if codes is None:
@@ -218,3 +296,21 @@ class ResamplingMethods(FitHolder):
 
 FEW_PATTERNS = 0.05
 """Least possible p-value from which on it is worth a warning."""
+
+
+def _warn_permutations(found: PermutationTest) -> None:
+    least = 1.0 / len(found.replicates) if found.enumerated else 1.0 / (len(found.replicates) + 1)
+    if least > FEW_PATTERNS:
+        warnings.warn(
+            f"with {found.n_units} {found.unit} and {len(found.replicates)} orders no p-value can "
+            f"be below {least:.2g}",
+            MvmetaWarning,
+            stacklevel=3,
+        )
+    if found.n_failed:
+        warnings.warn(
+            f"{found.n_failed} of {len(found.replicates)} orders are left out: the moderators "
+            "depend on each other there, or the likelihood has no maximum",
+            MvmetaWarning,
+            stacklevel=3,
+        )
