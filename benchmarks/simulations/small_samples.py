@@ -1,6 +1,6 @@
 """Which tests hold their level with few studies?  Type I error and coverage, simulated.
 
-    python -m benchmarks.simulations.small_samples --replicates 4000 --minutes 25 \
+    python -m benchmarks.simulations.small_samples --replicates 2000 --minutes 25 \
         --out benchmarks/results/small_samples.json
 
 Every replicate is fitted once by REML and tested by all methods; all coefficients are 0, so that
@@ -23,7 +23,7 @@ from benchmarks.simulations.small_samples_render import render
 from mvmeta.errors import MvmetaError
 from mvmeta.inference.containment import containment_df
 from mvmeta.inference.curvature import Curvature, curvature
-from mvmeta.inference.degrees import normal_df, residual_df
+from mvmeta.inference.degrees import DegreesOfFreedom, normal_df, residual_df
 from mvmeta.inference.estimate import estimate
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.kenward_roger import kenward_roger
@@ -31,36 +31,67 @@ from mvmeta.inference.robust import robust
 from mvmeta.inference.satterthwaite import satterthwaite_df
 from mvmeta.inference.scaling import scaled_cov
 from mvmeta.inference.wald import Basis, coefficients, critical_value
+from mvmeta.inference.wild import wild_bootstrap
 from mvmeta.marginal.select import build_backend
 
 STUDIES = (5, 10, 20, 40)
 ALPHA = 0.05
 SEED = 20240917
 
-Method = Callable[[Fit, Drawn, Curvature], Basis]
+WILD = 499
+"""Replicates of the wild bootstrap."""
+
+FEW_FOR_SIGNS = 10
+"""Studies below which the wild bootstrap multiplies residuals by Webb's six weights."""
+
+Method = Callable[[Fit, Drawn, Curvature], np.ndarray]
+"""P-value, df and half width of the interval of both coefficients, (2, 3)."""
 
 
 def _robust(kind: str, by_study: bool) -> Method:
-    def basis(fit: Fit, drawn: Drawn, _: Curvature) -> Basis:
+    def test(fit: Fit, drawn: Drawn, _: Curvature) -> np.ndarray:
         groups = drawn.studies if by_study else drawn.groupings
         found = robust(fit, groups, kind, repair=True)
-        return Basis(fit.beta, found.cov, found.df)
+        return _tests(Basis(fit.beta, found.cov, found.df), drawn)
 
-    return basis
+    return test
 
 
-def _kenward_roger(fit: Fit, _: Drawn, at: Curvature) -> Basis:
+def _with_df(rule: Callable[[Fit, Curvature], DegreesOfFreedom], scaling: str) -> Method:
+    def test(fit: Fit, drawn: Drawn, at: Curvature) -> np.ndarray:
+        return _tests(Basis(fit.beta, scaled_cov(fit, scaling), rule(fit, at)), drawn)
+
+    return test
+
+
+def _kenward_roger(fit: Fit, drawn: Drawn, at: Curvature) -> np.ndarray:
     found = kenward_roger(fit, at)
-    return Basis(fit.beta, found.cov, found.df)
+    return _tests(Basis(fit.beta, found.cov, found.df), drawn)
+
+
+def _wild(fit: Fit, drawn: Drawn, _: Curvature) -> np.ndarray:
+    """Wild bootstrap by study; signs of few studies have too few patterns for small p-values."""
+    out = np.full((2, 3), np.nan)
+    weights = "webb" if len(np.unique(drawn.studies)) < FEW_FOR_SIGNS else "rademacher"
+    for i, at in enumerate(drawn.tested):
+        row = np.eye(fit.problem.p)[[at]]
+        # other weights for other data, the same ones in another run
+        rng = np.random.default_rng(int.from_bytes(fit.problem.y[:1].tobytes(), "little"))
+        found = wild_bootstrap(
+            fit, drawn.studies, row, np.zeros(1), n=WILD, weights=weights, rng=rng
+        )
+        out[i, 0] = found.pvalue
+    return out
 
 
 MODEL_BASED: dict[str, Method] = {
-    "z": lambda fit, _d, _c: Basis(fit.beta, fit.cov_beta, normal_df(fit)),
-    "t, residual": lambda fit, _d, _c: Basis(fit.beta, fit.cov_beta, residual_df(fit)),
-    "t, contain": lambda fit, _d, _c: Basis(fit.beta, fit.cov_beta, containment_df(fit)),
-    "Satterthwaite": lambda fit, _, at: Basis(fit.beta, fit.cov_beta, satterthwaite_df(fit, at)),
+    "z": _with_df(lambda fit, _: normal_df(fit), "nonrobust"),
+    "t, residual": _with_df(lambda fit, _: residual_df(fit), "nonrobust"),
+    "t, contain": _with_df(lambda fit, _: containment_df(fit), "nonrobust"),
+    "Satterthwaite": _with_df(satterthwaite_df, "nonrobust"),
     "Kenward-Roger": _kenward_roger,
-    "Knapp-Hartung": lambda fit, _d, _c: Basis(fit.beta, scaled_cov(fit, "knha"), residual_df(fit)),
+    "Knapp-Hartung": _with_df(lambda fit, _: residual_df(fit), "knha"),
+    "wild bootstrap": _wild,
 }
 
 INDEPENDENT: dict[str, Method] = {
@@ -93,7 +124,7 @@ def run_cell(design: str, studies: int, replicates: int) -> dict[str, Any]:
         at = curvature(fit)
         for name, method in used.items():
             try:
-                outcome[name][i] = _tests(method(fit, drawn, at), drawn.tested)
+                outcome[name][i] = method(fit, drawn, at)
             except MvmetaError:
                 continue
     return {
@@ -107,11 +138,10 @@ def run_cell(design: str, studies: int, replicates: int) -> dict[str, Any]:
     }
 
 
-def _tests(basis: Basis, tested: tuple[int, int]) -> np.ndarray:
-    """P-value, df and half width of the interval of both coefficients, (2, 3)."""
+def _tests(basis: Basis, drawn: Drawn) -> np.ndarray:
     c = coefficients(basis)
     half = critical_value(c.df, ALPHA) * c.se
-    return np.column_stack([c.pvalue, c.df, half])[list(tested)]
+    return np.column_stack([c.pvalue, c.df, half])[list(drawn.tested)]
 
 
 def _counts(outcome: np.ndarray) -> list[dict[str, Any]]:
@@ -138,7 +168,7 @@ def _median(values: np.ndarray) -> float | None:
 def main() -> None:
     """Parse the options, run the cells that are missing, write JSON, table and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--replicates", type=int, default=4000)
+    parser.add_argument("--replicates", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="of CPU time")
     parser.add_argument("--out", default="benchmarks/results/small_samples.json")
     parser.add_argument("--render", action="store_true", help="only table and plot")
