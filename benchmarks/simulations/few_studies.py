@@ -30,12 +30,15 @@ class Drawn:
         Clusters of the robust methods.
     tested : tuple of int
         Intercept-like coefficient, moderator of studies.
+    truth : tuple of float
+        Components the data were drawn from, in the order of the terms.
     """
 
     problem: MetaProblem
     studies: np.ndarray
     groupings: np.ndarray
     tested: tuple[int, int]
+    truth: tuple[float, ...]
 
 
 def intercepts(name: str, codes: np.ndarray) -> RandomTerm:
@@ -71,7 +74,9 @@ def three_level(rng: Rng, studies: int, uneven: float = 0.0) -> Drawn:
     y = normal(rng, studies, spread)[study] + normal(rng, n, np.sqrt(0.05 + v))
     x = np.column_stack([np.ones(n), z[study]])
     terms = (intercepts("study", study), intercepts("study/id", np.arange(n)))
-    return Drawn(MetaProblem(y, x, SamplingCovariance(v), terms), study, study, (0, 1))
+    return Drawn(
+        MetaProblem(y, x, SamplingCovariance(v), terms), study, study, (0, 1), (0.10, 0.05)
+    )
 
 
 def uneven(rng: Rng, studies: int) -> Drawn:
@@ -106,7 +111,7 @@ def multivariate(rng: Rng, studies: int) -> Drawn:
         inner=outcome.astype(np.intp),
     )
     problem = MetaProblem(y, x, SamplingCovariance.from_matrix(cov), (term,))
-    return Drawn(problem, study, study, (0, 2))
+    return Drawn(problem, study, study, (0, 2), (0.10, 0.05, 0.5))
 
 
 def crossed(rng: Rng, studies: int) -> Drawn:
@@ -128,7 +133,9 @@ def crossed(rng: Rng, studies: int) -> Drawn:
         intercepts("id", np.arange(n)),
     )
     both = np.column_stack([study, np.unique(species, return_inverse=True)[1]])
-    return Drawn(MetaProblem(y, x, SamplingCovariance(v), terms), study, both, (0, 1))
+    return Drawn(
+        MetaProblem(y, x, SamplingCovariance(v), terms), study, both, (0, 1), (0.10, 0.05, 0.03)
+    )
 
 
 DESIGNS: dict[str, Callable[[Rng, int], Drawn]] = {

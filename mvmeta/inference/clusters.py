@@ -274,9 +274,13 @@ def _bias_reduced(at: Bread, m: Floats, q: Floats, wq: Floats, gls: bool) -> Flo
 def _unleveraged(bread: Floats, gram: Floats) -> Floats:
     """K_j (J, p, p) with ``inv(I - H_jj)' W_j Q_j = W_j Q_j K_j``: CR3 leaves cluster j out."""
     left = np.eye(len(bread)) - bread.T @ gram
-    if (np.linalg.svd(left, compute_uv=False)[:, -1:] < NO_VARIANCE_TOLERANCE).any():
+    try:
+        inverse = np.asarray(np.linalg.inv(left), dtype=float)
+    except np.linalg.LinAlgError:
+        raise SpecificationError(DETERMINED) from None
+    if (np.abs(inverse) > 1.0 / NO_VARIANCE_TOLERANCE).any():
         raise SpecificationError(DETERMINED)
-    return np.asarray(np.linalg.inv(left), dtype=float)
+    return inverse
 
 
 def are_independent(fit: Fit, groups: Ints) -> bool:
