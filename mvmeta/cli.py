@@ -235,7 +235,8 @@ def _add_inference_options(parser: argparse.ArgumentParser) -> None:
         "--cov-type",
         metavar="NAME",
         default="nonrobust",
-        help="nonrobust, knha, adhoc, or cluster-robust CR0, CR1, CR1p, CR1S, CR2, CR3",
+        help="nonrobust, knha, adhoc, or cluster-robust CR0, CR1, CR1p, CR1S, CR2, CR3, "
+        "or robust, which chooses among these",
     )
     add("--cluster", metavar="COLUMN", help="clusters of CR*; the outermost groups unless given")
     add("--alpha", type=_probability, default=0.05, help="1 - coverage of intervals (0.05)")
@@ -336,10 +337,10 @@ def _positive_int(text: str) -> int:
 
 
 def _fit(args: argparse.Namespace) -> int:
-    from mvmeta.inference.robust import KINDS
+    from mvmeta.model.inference import ROBUST
 
-    if args.cluster is not None and args.cov_type not in KINDS:
-        args.usage(f"--cluster goes with --cov-type {', '.join(KINDS)} only")
+    if args.cluster is not None and args.cov_type not in ROBUST:
+        args.usage(f"--cluster goes with --cov-type {', '.join(ROBUST)} only")
     wanted = [f for f in (args.json, args.html, args.latex) if f is not None]
     if wanted.count(STANDARD_STREAM) > 1:
         args.usage("only one of --json, --html and --latex can go to standard output")
@@ -393,13 +394,13 @@ def _estimate(args: argparse.Namespace) -> MetaMixedLMResults:
 
 def _tests(args: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
     """The options of `fit` that say how coefficients are tested."""
-    from mvmeta.inference.robust import KINDS
     from mvmeta.model.frames import Source
+    from mvmeta.model.inference import ROBUST
 
     options: dict[str, Any] = {}
     if args.cluster is not None:
         options["groups"] = Source(data).column(args.cluster, "--cluster")
-    if args.df is not None and args.cov_type in KINDS:
+    if args.df is not None and args.cov_type in ROBUST:
         options["df"] = args.df
     df = "residual" if args.df is None else args.df
     return {"df": df, "cov_type": args.cov_type, "cov_kwds": options}

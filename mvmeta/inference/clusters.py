@@ -108,7 +108,30 @@ class ClusterMoments(Moments):
         self._kernel = kernel(scores)
 
     def mean(self) -> Floats:
-        return self.sums(np.eye(len(self.r))).mean
+        s = self._s
+        both = ([0, 1], [0, 1])
+        cross = np.tensordot(s.left, s.bread @ s.right, both)
+        shared = np.tensordot(s.left, s.sandwich @ s.left, both) - cross - cross.T
+        return np.asarray(s.bread @ (s.own.sum(axis=0) + shared) @ s.bread.T)
+
+    def of_each(self, rows: Floats) -> Floats:
+        step = max(1, MOST_ENTRIES // self._s.left[..., 0].size)
+        chunks = [self._of_each(rows[i : i + step]) for i in range(0, len(rows), step)]
+        return np.concatenate(chunks) if chunks else np.zeros(0)
+
+    def _of_each(self, rows: Floats) -> Floats:
+        s, c = self._s, self._s.bread.T @ rows.T
+        count, p, _ = s.own.shape
+        pairs = (c[:, None, :] * c[None, :, :]).reshape(p * p, -1)
+        own = s.own.reshape(count, p * p) @ pairs
+        out = (own**2).sum(axis=0)
+        for m in range(c.shape[1]):
+            f = np.column_stack([s.left @ c[:, m], s.right @ c[:, m]])
+            g = f.T @ f
+            half = self._kernel @ g
+            out[m] += 2.0 * own[:, m] @ np.einsum("jc,jc->j", f @ self._kernel, f)
+            out[m] += np.einsum("ij,ij->", g, half @ self._kernel.T)
+        return np.asarray(out)
 
     def spread(self, rows: Floats) -> Floats:
         return self.sums(rows).spread(self._kernel)

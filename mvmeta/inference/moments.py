@@ -39,6 +39,10 @@ class Moments(ABC):
         The covariance of D_st and D_uv is ``K[s, u, t, v] + K[s, v, t, u]``.
         """
 
+    def of_each(self, rows: Floats) -> Floats:
+        """``K[m, m, m, m]`` of every row of rows (m, p), each by itself, shape (m,)."""
+        return np.array([self.spread(row[None]).item() for row in rows], dtype=float)
+
 
 class TabulatedMoments(Moments):
     """Moments kept as p**4 numbers: nothing is left of the clusters, any contrast is cheap."""
@@ -57,7 +61,6 @@ class TabulatedMoments(Moments):
         )
 
     def of_each(self, rows: Floats) -> Floats:
-        """``K[m, m, m, m]`` for every row of rows (m, p), shape (m,)."""
         # a quadratic form in the products c_a c_b
         pairs = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
         k = self._spread.reshape(pairs.shape[1], -1)
@@ -93,10 +96,7 @@ class RobustSatterthwaite(DegreesOfFreedom):
     def contrasts(self, rows: Floats) -> Floats:
         inside = self._inside(rows)
         mean = np.einsum("ma,ab,mb->m", inside, self._mean, inside)
-        if isinstance(self._moments, TabulatedMoments):
-            spread = self._moments.of_each(inside)
-        else:
-            spread = np.array([self._moments.spread(c[None]).item() for c in inside])
+        spread = self._moments.of_each(inside)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.where(mean > 0, mean**2 / spread, np.nan))
 

@@ -26,7 +26,10 @@ from mvmeta.model.frames import shorten
 TOO_NARROW = 0.07
 """Share by which few degrees of freedom may widen an interval before the notes say so."""
 
-COV_TYPES = (*SCALINGS, *KINDS, AUTO)
+ROBUST = (*KINDS, AUTO)
+"""Cluster-robust among them."""
+
+COV_TYPES = (*SCALINGS, *ROBUST)
 """What `cov_type=` takes."""
 
 DF_RULES: dict[str, Any] = {
@@ -74,7 +77,7 @@ def choose_inference(
     SpecificationError
         For options that do not exist or do not go together.
     """
-    if cov_type in (*KINDS, AUTO):
+    if cov_type in ROBUST:
         return robust_inference(fit, prepared, cov_type, **cov_kwds)
     cov = scaled_cov(fit, cov_type)
     if not isinstance(df, str):
@@ -117,7 +120,7 @@ def check_options(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:
         raise SpecificationError(
             f"unknown cov_type {cov_type!r}; takes one of {', '.join(COV_TYPES)}"
         )
-    allowed = {"groups", "df", "repair"} if cov_type in (*KINDS, AUTO) else set()
+    allowed = {"groups", "df", "repair"} if cov_type in ROBUST else set()
     unknown = set(cov_kwds or {}) - allowed
     if unknown:
         takes = f"takes {', '.join(sorted(allowed))}" if allowed else "takes none"

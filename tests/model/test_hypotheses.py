@@ -139,15 +139,26 @@ def test_terms_and_coefficients_that_are_not_there(redundant):
 # -- the right df for every contrast ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("df", ["satterthwaite", "kenward-roger", "contain", "residual"])
-def test_every_test_has_its_own_df(df):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"df": "satterthwaite"},
+        {"df": "kenward-roger"},
+        {"df": "contain"},
+        {"use_t": True},
+        {"cov_type": "CR2"},
+        {"cov_type": "CR3", "cov_kwds": {"df": "cluster"}},
+    ],
+    ids=lambda options: " ".join(map(str, options.values())),
+)
+def test_every_test_has_its_own_df(options):
     data = datasets.load("konstantopoulos2011")
     data["third"] = (data["school"] % 3).astype(str)
     data["decade"] = data["year"] / 10 - 198
     model = MetaMixedLM.from_formula(
         "yi ~ C(third) + decade", data, variance="vi", groups="district/school"
     )
-    res = model.fit(df=df, use_t=True)
+    res = model.fit(**options)
     rule = res._inference.basis.df
     rows = np.array([[0, 1, -1, 0], [1, 0.5, 0.0, 2.0], [0, 0, 0, 1.0]])
     each = [rule.contrast(r) for r in rows]
@@ -167,3 +178,10 @@ def test_every_test_has_its_own_df(df):
     frame = at.summary_frame()
     want = stats.t.isf(0.025, [rule.contrast(r) for r in x]) * frame["mean_se"]
     np.testing.assert_allclose(frame["mean_ci_upper"] - frame["mean"], want)
+    means = res.marginal_means("third")
+    frame = means.summary_frame()
+    np.testing.assert_allclose(frame["df"], rule.contrasts(means.weights.to_numpy()))
+    pairs = means.pairwise()
+    np.testing.assert_allclose(
+        pairs.summary_frame()["df"], rule.contrasts(pairs.weights.to_numpy())
+    )
