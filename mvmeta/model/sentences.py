@@ -15,6 +15,9 @@ SURPRISING = 0.05
 MOST_NAMED = 4
 """Studies or levels that a sentence names one by one."""
 
+ROUNDING = 1e-9
+"""Of a share: closer to none or all of it is none or all."""
+
 LEAST_REASON = 0.5
 """How far, in shifts, the direct studies must lie off average to be called the reason."""
 
@@ -106,9 +109,9 @@ def _borrowed(t: Target, r: dict[Any, Any], at: Studies) -> str:
 
 def percent(share: float) -> str:
     """A share in words: neither 0 % nor 100 % where it is close to them only."""
-    if 0 < share < 0.01:
+    if ROUNDING < share < 0.01:
         return "less than 1 %"
-    if 0.99 < share < 1:
+    if 0.99 < share < 1 - ROUNDING:
         return "more than 99 %"
     return f"{100 * share:.0f} %"
 
