@@ -15,6 +15,8 @@ is N.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import lapack
@@ -130,18 +132,54 @@ class Objective:
         effects takes from it (a share of about p / n) and stands for the average information;
         value and gradient are exact.
         """
-        x, problem = np.asarray(x, float), self.problem
-        charts = [t.structure.working for t in problem.terms]
-        at = self._evaluate(x, charts, problem.split_working(x), quick)
-        sharing = problem.shared_working
+        x = np.asarray(x, float)
+        at = self._evaluate(x, self._charts, self._cut(x), quick)
+        sharing = self._sharing
         return at if sharing.trivial else at.shared(x, sharing)
+
+    @cached_property
+    def _charts(self) -> list[Chart]:
+        return [t.structure.working for t in self.problem.terms]
+
+    @cached_property
+    def _sharing(self) -> Sharing:
+        return self.problem.shared_working
+
+    @cached_property
+    def _places(self) -> list[slice]:
+        ends = np.cumsum([0, *(len(c.lower) for c in self._charts)]).tolist()
+        return [slice(a, b) for a, b in pairwise(ends)]
+
+    def _cut(self, x: Floats) -> list[Floats]:
+        """`problem.split_working` without its bookkeeping, which takes long where n is small."""
+        full = self._sharing.spread(x)
+        return [full[place] for place in self._places]
+
+    def along(self, here: Floats, there: Floats) -> tuple[Evaluation, Evaluation]:
+        """Both ends of a straight line of matrices G, as functions of the share of the way (1,).
+
+        Parameters
+        ----------
+        here, there : ndarray, shape (J,)
+            Working parameters at share 0 and share 1.
+        """
+        ends = [
+            [c.matrix(w) for c, w in zip(self._charts, self._cut(x), strict=True)]
+            for x in (here, there)
+        ]
+        way = [Direction(t, b - a) for t, (a, b) in enumerate(zip(*ends, strict=True))]
+        one = Sharing(np.zeros(len(way), dtype=np.intp), np.zeros(1, dtype=np.intp))
+        first, last = (
+            self._at(np.array([s]), gs, way).shared(np.array([s]), one)
+            for s, gs in zip((0.0, 1.0), ends, strict=True)
+        )
+        return first, last
 
     def slopes(self, x: Floats, along: Sequence[Direction]) -> Floats:
         """Derivatives of the log-likelihood at working `x` in the given directions of M, (m,)."""
         self.n_evaluations += 1
-        pieces = self.problem.split_working(np.asarray(x, float))
-        charts = [t.structure.working for t in self.problem.terms]
-        gs = [c.matrix(w) for c, w in zip(charts, pieces, strict=True)]
+        pieces = self._cut(np.asarray(x, float))
+        gs = [c.matrix(w) for c, w in zip(self._charts, pieces, strict=True)]
         sums = self.backend.factorize(gs).sums(self._a, (), along, pairs=False)
         _, c, b = _generalized_least_squares(sums, self.problem.p)
         projector = self._criteria[self.reml].projector(c)
@@ -150,13 +188,24 @@ class Objective:
     def _evaluate(
         self, x: Floats, charts: Sequence[Chart], pieces: Sequence[Floats], quick: bool = False
     ) -> Evaluation:
-        self.n_evaluations += 1
         gs = [c.matrix(w) for c, w in zip(charts, pieces, strict=True)]
-        first, second, where = directions(charts, pieces)
+        return self._at(x, gs, *directions(charts, pieces), quick=quick)
+
+    def _at(
+        self,
+        x: Floats,
+        gs: Sequence[Floats],
+        first: Sequence[Direction],
+        second: Sequence[Direction] = (),
+        where: Sequence[tuple[int, int]] = (),
+        *,
+        quick: bool = False,
+    ) -> Evaluation:
+        self.n_evaluations += 1
         sums = self.backend.factorize(gs).sums(self._a, first, second, pairs=not quick)
         return self._finish(x, sums, where)
 
-    def _finish(self, x: Floats, s: Sums, where: list[tuple[int, int]]) -> Evaluation:
+    def _finish(self, x: Floats, s: Sums, where: Sequence[tuple[int, int]]) -> Evaluation:
         n, p = self.problem.n, self.problem.p
         chol, c, b = _generalized_least_squares(s, p)
         rss = float(b @ s.gram @ b)
@@ -259,7 +308,7 @@ def expected_information(s: Sums, projector: Floats) -> Floats:
 
 
 def curvature_term(
-    s: Sums, projector: Floats, b: Floats, where: list[tuple[int, int]], count: int
+    s: Sums, projector: Floats, b: Floats, where: Sequence[tuple[int, int]], count: int
 ) -> Floats:
     """``1/2 [tr(P K_jl) - y'P K_jl P y]``, shape (J, J); `where` lists the pairs (j, l)."""
     out = np.zeros((count, count))

@@ -110,7 +110,6 @@ class MetaMixedLMResults(
         self._gs = fit.gs
         self._optimum, self._inference = optimum, inference
         self._table: Contrasts = coefficients(inference.basis)
-        self.vcomp = vcomp_frame(fit)
         self.component_labels = component_labels(fit.problem)
         self.k_vcomp = int(fit.estimated.sum())
         self.nobs, self.k_fe = fit.problem.n, fit.problem.p
@@ -119,6 +118,11 @@ class MetaMixedLMResults(
         self.reml, self.cov_type = fit.reml, inference.cov_type
         self.df_method, self.n_clusters = inference.df_method, inference.n_clusters
         self._criteria = {r: info_criteria(fit, reml=r) for r in (True, False)}
+
+    @cached_property
+    def vcomp(self) -> Any:
+        """Variance components, one row each; see the attributes of the class."""
+        return vcomp_frame(self.fit_)
 
     # -- the fixed effects ---------------------------------------------------------------
 
@@ -712,7 +716,7 @@ class MetaMixedLMResults(
 
         `model` is then a copy without rows: other results of the same model keep theirs.
         """
-        for name in ("_heterogeneity_test", "_heterogeneity", "_mean_effect", "_omnibus"):
+        for name in ("vcomp", "_heterogeneity_test", "_heterogeneity", "_mean_effect", "_omnibus"):
             getattr(self, name)
         self.__dict__.pop("_diagnostics", None)
         self._fit = None

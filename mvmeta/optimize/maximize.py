@@ -10,14 +10,24 @@ from mvmeta._typing import Bools, Floats
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.climb import climb
-from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, ascend
-from mvmeta.optimize.starts import BOUNDS_UP_TO, EXTRA_STARTS_UP_TO, alone, box_of, start_values
+from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, ascend, joined
+from mvmeta.optimize.starts import (
+    BOUNDS_UP_TO,
+    EXTRA_STARTS_UP_TO,
+    alone,
+    box_of,
+    distinct,
+    start_values,
+)
 from mvmeta.optimize.status import Status
 from mvmeta.optimize.survey import promising
 from mvmeta.optimize.sweep import axes, hills, revived
+from mvmeta.optimize.uphill import AFTER_STEPS, AGREEMENT, rises
 
 SAME_MAXIMUM = 1e-6
 """Log-likelihoods closer than this belong to the same maximum."""
+FIRST_STEPS = 3
+"""Evaluations of an ascent after which it is asked once more where it leads."""
 LEVEL = 1e-9
 """Relative difference of log-likelihoods that is no reason to prefer one point to another."""
 
@@ -97,24 +107,21 @@ def maximize(
     """
     problem = objective.problem
     box = box_of(objective)
+    go = partial(climb, objective, box=box, maxiter=maxiter, tol=tol, report=report)
     ascents: list[Ascent] = []
     quietly = partial(climb, box=box, maxiter=maxiter, tol=tol)
     for x in _starts(objective, box, quietly) if start is None else [problem.to_working(start)]:
         known = [a.at for a in ascents if a.done]
         try:
-            ascents.append(
-                climb(objective, x, box, maxiter=maxiter, tol=tol, report=report, known=known)
-            )
+            ascent = _unless_uphill(objective, partial(go, known=known), x, known)
         except NotPositiveDefiniteError:
             continue
+        if ascent is not None:
+            ascents.append(ascent)
     if not ascents:
         raise NotPositiveDefiniteError
     if start is None:
-        ascents += _revived(
-            objective,
-            _best(ascents),
-            partial(climb, box=box, maxiter=maxiter, tol=tol, report=report),
-        )
+        ascents += _revived(objective, _best(ascents), go)
     best = _best(ascents)
     best = _drop_inert(objective, best, box, maxiter, tol)
     theta = problem.to_natural(best.at.x)
@@ -137,7 +144,7 @@ def maximize(
 def _starts(objective: Objective, box: Box, go: Callable[..., Ascent]) -> Iterator[Floats]:
     """The main start, one on every hill along a correlation or range, and corners."""
     lead = objective.problem.shared_working.lead
-    starts = _distinct([lead(x) for x in start_values(objective)])
+    starts = distinct([lead(x) for x in start_values(objective)])
     yield starts[0]
     if objective.problem.n <= EXTRA_STARTS_UP_TO:
         for axis in axes(objective):
@@ -148,17 +155,53 @@ def _starts(objective: Objective, box: Box, go: Callable[..., Ascent]) -> Iterat
     yield from promising(objective, starts, go)
 
 
-def _distinct(starts: Sequence[Floats]) -> list[Floats]:
-    """Every start once, in their order."""
-    return list({x.tobytes(): x for x in starts}.values())
-
-
 def _revived(objective: Objective, best: Ascent, go: Callable[..., Ascent]) -> list[Ascent]:
     """Ascents from a maximum with a variance of 0 that is none at another range."""
     if objective.problem.n > EXTRA_STARTS_UP_TO:
         return []
     starts = [revived(objective, best.at.x, axis) for axis in axes(objective)]
-    return [go(objective, x) for x in starts if x is not None]
+    return [go(x) for x in starts if x is not None]
+
+
+def _unless_uphill(
+    objective: Objective, go: Callable[..., Ascent], x: Floats, known: Sequence[Evaluation]
+) -> Ascent | None:
+    """Climb from `x`, unless the way to a known maximum turns out to be uphill throughout.
+
+    Where M is linear in the parameters an ascent finds that out with every evaluation it makes.
+    Where only G ranges over a convex set it takes evaluations of its own: before the ascent, and
+    once more after its first steps.
+    """
+    if not known or not _is_convex(objective, x):
+        return go(x)
+    if _uphill(objective, x, known, AGREEMENT):
+        return None
+    if objective.problem.n > EXTRA_STARTS_UP_TO:
+        return go(x)
+    first = go(x, maxiter=FIRST_STEPS)
+    if first.ended:
+        return first
+    if _uphill(objective, first.at.x, known, AFTER_STEPS):
+        return None
+    return joined(first, go(first.at.x))
+
+
+def _is_convex(objective: Objective, x: Floats) -> bool:
+    """Whether matrices between possible ones are possible, though not linear in `x`."""
+    structures = [t.structure for t in objective.problem.terms]
+    pieces = objective.problem.split_working(x)
+    linear = all(s.working.hessian(w) is None for s, w in zip(structures, pieces, strict=True))
+    return not linear and all(s.convex for s in structures)
+
+
+def _uphill(
+    objective: Objective, here: Floats, known: Sequence[Evaluation], agreement: float
+) -> bool:
+    best = max(known, key=lambda there: there.loglik)
+    try:
+        return rises(*objective.along(here, best.x), agreement)
+    except NotPositiveDefiniteError:
+        return False
 
 
 def _best(ascents: Sequence[Ascent]) -> Ascent:

@@ -20,12 +20,13 @@ from mvmeta._typing import Bools, Floats
 from mvmeta.likelihood.objective import Evaluation
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.boxqp import box_step
-from mvmeta.optimize.uphill import rises
+from mvmeta.optimize.uphill import AFTER_STEPS, AGREEMENT, rises
 
 DECREMENT = 1e-10
 """Newton decrement g'inv(I)g over the free parameters below which a point is a maximum."""
-POLISH = 1e-18
-"""Decrement at which even one more Newton step is pointless."""
+POLISH = 1e-16
+"""Decrement at which even one more Newton step is pointless: it would move estimates by 1e-8
+standard errors."""
 POLISHED = 1 / 4
 """Share of the decrement below which a step that leaves the likelihood as it is was worth it."""
 NOISE = 1e-9
@@ -169,7 +170,8 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         if report is not None:
             report(history[-1])
         close = local.decrement < tol
-        if any(_leads_to(there, at, local) for there in known):
+        agreement = AGREEMENT if len(history) == 1 else AFTER_STEPS
+        if any(_leads_to(there, at, local, agreement) for there in known):
             return Ascent(at, local, False, False, history, known=True)
         done = close and not local.saddle and (local.decrement < POLISH or not polish)
         if done or count >= maxiter:
@@ -184,7 +186,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         at = new
 
 
-def _leads_to(known: Evaluation, at: Evaluation, local: "Local") -> bool:
+def _leads_to(known: Evaluation, at: Evaluation, local: "Local", agreement: float) -> bool:
     """Whether the quadratic model has its maximum at the height of the one known already.
 
     Where M is linear in the parameters, also whether the way there is uphill throughout.
@@ -193,7 +195,7 @@ def _leads_to(known: Evaluation, at: Evaluation, local: "Local") -> bool:
         ahead = at.loglik + local.decrement / 2
         if abs(ahead - known.loglik) < SAME:
             return True
-    return not at.curvature.any() and rises(at, known)
+    return not at.curvature.any() and rises(at, known, agreement)
 
 
 def _advance(

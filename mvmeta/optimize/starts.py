@@ -95,6 +95,11 @@ def alone(objective: Objective, index: int) -> Floats:
     return np.where(owner == owner[index], mine, small)
 
 
+def distinct(starts: Sequence[Floats]) -> list[Floats]:
+    """The starts without those that came before: pinned terms have only one."""
+    return list({x.tobytes(): x for x in starts}.values())
+
+
 def _few_more(
     structures: Sequence[CovarianceStructure], lists: Sequence[list[Floats]], scale: float
 ) -> list[Floats]:

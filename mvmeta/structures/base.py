@@ -137,6 +137,8 @@ class CovarianceStructure(Chart):
     ----------
     code : str
         The name users give as ``struct=``.
+    convex : bool
+        Whether with any two matrices the ones between them are of the family, too.
     q : int
         Order of G.
     labels : tuple of str
@@ -148,6 +150,7 @@ class CovarianceStructure(Chart):
         parameters.
     """
 
+    convex: ClassVar[bool] = False
     code: ClassVar[str] = ""
     q: int
     labels: tuple[str, ...]

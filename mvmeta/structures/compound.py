@@ -41,6 +41,8 @@ class CompoundSymmetry(ScaledCorrelation):
         Inner levels; their number is q.
     """
 
+    convex = True
+
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__(labels, Exchangeable(len(labels)))
         mean = np.full((self.q, self.q), 1.0 / self.q)

@@ -23,6 +23,8 @@ class Identity(CovarianceStructure):
         Name under which the variance is reported.
     """
 
+    convex = True
+
     def __init__(self, labels: Sequence[str] = ("",), kind: str = "tau2") -> None:
         self.labels = tuple(labels)
         self.q = len(self.labels)
@@ -47,6 +49,8 @@ class Diagonal(CovarianceStructure):
     labels : sequence of str
         Inner levels; their number is q.
     """
+
+    convex = True
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)

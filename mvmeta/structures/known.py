@@ -25,6 +25,8 @@ class Known(CovarianceStructure):
 
     code = "KNOWN"
 
+    convex = True
+
     def __init__(self, correlation: Floats, labels: Sequence[str], kind: str = "sigma2") -> None:
         self.correlation = correlation
         self.labels = tuple(labels)

@@ -37,6 +37,8 @@ class PagelLambda(ScaledCorrelation):
         C, shared branch length from the root as a fraction of the height of the tree.
     """
 
+    convex = True
+
     def __init__(self, labels: Sequence[str], correlation: Floats) -> None:
         c = known_matrix(correlation, labels)
         super().__init__(labels, ShrunkCorrelation(c))

@@ -99,6 +99,8 @@ class Unstructured(ScaledCorrelation):
         Inner levels; their number is q.
     """
 
+    convex = True
+
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__(labels, PairCorrelations(tuple(labels)), heteroscedastic=True)
         self._factor = TriangularFactor(self.q)
