@@ -150,7 +150,7 @@ def _starts(objective: Objective, box: Box, go: Callable[..., Ascent]) -> Iterat
         for axis in axes(objective):
             bases = starts[:1]
             if objective.problem.n <= BOUNDS_UP_TO:
-                bases.append(alone(objective, axis.index))
+                bases += alone(objective, axis.index)
             yield from hills(objective, bases, box, axis)
     yield from promising(objective, starts, go)
 
@@ -269,6 +269,7 @@ def _others(objective: Objective, ascents: Sequence[Ascent], best: Ascent) -> li
     for a in ascents:
         below = best.at.loglik - a.at.loglik
         new = all(abs(below - o.below) > SAME_MAXIMUM for o in out)
-        if a.done and not a.local.saddle and below > SAME_MAXIMUM and new:
+        finite = a.done and not a.endless and not a.local.saddle
+        if finite and below > SAME_MAXIMUM and new:
             out.append(OtherMaximum(objective.problem.to_natural(a.at.x), below))
     return out

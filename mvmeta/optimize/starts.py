@@ -17,8 +17,9 @@ sets get further starts only for terms with correlations or ranges."""
 BOUNDS_UP_TO = 50
 """Rows up to which starts near the bounds of correlations are tried as well: they double the
 work, and one small design in a hundred needs them."""
-ALONE = 0.2
-"""Size of a term that starts by itself, relative to the main start."""
+ALONE = (0.2, 0.05)
+"""Sizes of a term that starts by itself, relative to the main start: Fisher scoring may step
+from a large variance over a small one to 0."""
 NEAR = 0.9
 """Share of the way from 0 to its bound at which a correlation starts."""
 SMALL_START = 1e-3
@@ -79,8 +80,8 @@ def start_values(objective: Objective) -> list[Floats]:
     return [*out, _join(small)]
 
 
-def alone(objective: Objective, index: int) -> Floats:
-    """The term that has working parameter `index` by itself, the others small.
+def alone(objective: Objective, index: int) -> list[Floats]:
+    """Starts with the term that has working parameter `index` by itself, the others small.
 
     A model of one term starts small altogether.
     """
@@ -88,11 +89,11 @@ def alone(objective: Objective, index: int) -> Floats:
     structures = [t.structure for t in problem.terms]
     small = problem.join_working([s.starts(scale * SMALL_START)[0] for s in structures])
     if len(structures) == 1:
-        return small
+        return [small]
     sizes = [len(s.working.lower) for s in structures]
     owner = problem.shared_working.lead(np.repeat(np.arange(float(len(sizes))), sizes))
-    mine = problem.join_working([s.starts(scale * ALONE)[0] for s in structures])
-    return np.where(owner == owner[index], mine, small)
+    sized = (problem.join_working([s.starts(scale * a)[0] for s in structures]) for a in ALONE)
+    return [np.where(owner == owner[index], x, small) for x in sized]
 
 
 def distinct(starts: Sequence[Floats]) -> list[Floats]:

@@ -155,7 +155,7 @@ def range_sweep(chart: RangeWeight, distances: Floats) -> Floats:
     """
     rank = np.minimum(2 ** np.arange(len(distances).bit_length() + 1), len(distances)) - 1
     beyond = np.array([1.4, 3.0, 15.0]) * distances[-1]
-    ranges = np.concatenate([[distances[0] / 2.0], distances[rank], beyond])
+    ranges = np.concatenate([distances[0] / np.array([20.0, 2.0]), distances[rank], beyond])
     return np.unique(chart.weight(ranges))
 
 
