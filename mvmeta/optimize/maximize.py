@@ -22,7 +22,7 @@ from mvmeta.optimize.starts import (
 from mvmeta.optimize.status import Status
 from mvmeta.optimize.survey import promising
 from mvmeta.optimize.sweep import axes, hills, revived
-from mvmeta.optimize.uphill import AFTER_STEPS, AGREEMENT, rises
+from mvmeta.optimize.uphill import rises
 
 SAME_MAXIMUM = 1e-6
 """Log-likelihoods closer than this belong to the same maximum."""
@@ -174,14 +174,14 @@ def _unless_uphill(
     """
     if not known or not _is_convex(objective, x):
         return go(x)
-    if _uphill(objective, x, known, AGREEMENT):
+    if _uphill(objective, x, known):
         return None
     if objective.problem.n > EXTRA_STARTS_UP_TO:
         return go(x)
     first = go(x, maxiter=FIRST_STEPS)
     if first.ended:
         return first
-    if _uphill(objective, first.at.x, known, AFTER_STEPS):
+    if _uphill(objective, first.at.x, known):
         return None
     return joined(first, go(first.at.x))
 
@@ -194,12 +194,10 @@ def _is_convex(objective: Objective, x: Floats) -> bool:
     return not linear and all(s.convex for s in structures)
 
 
-def _uphill(
-    objective: Objective, here: Floats, known: Sequence[Evaluation], agreement: float
-) -> bool:
+def _uphill(objective: Objective, here: Floats, known: Sequence[Evaluation]) -> bool:
     best = max(known, key=lambda there: there.loglik)
     try:
-        return rises(*objective.along(here, best.x), agreement)
+        return rises(*objective.along(here, best.x))
     except NotPositiveDefiniteError:
         return False
 

@@ -20,7 +20,7 @@ from mvmeta._typing import Bools, Floats
 from mvmeta.likelihood.objective import Evaluation
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.boxqp import box_step
-from mvmeta.optimize.uphill import AFTER_STEPS, AGREEMENT, rises
+from mvmeta.optimize.uphill import rises
 
 DECREMENT = 1e-10
 """Newton decrement g'inv(I)g over the free parameters below which a point is a maximum."""
@@ -170,8 +170,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         if report is not None:
             report(history[-1])
         close = local.decrement < tol
-        agreement = AGREEMENT if len(history) == 1 else AFTER_STEPS
-        if any(_leads_to(there, at, local, agreement) for there in known):
+        if any(_leads_to(there, at, local) for there in known):
             return Ascent(at, local, False, False, history, known=True)
         done = close and not local.saddle and (local.decrement < POLISH or not polish)
         if done or count >= maxiter:
@@ -186,7 +185,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         at = new
 
 
-def _leads_to(known: Evaluation, at: Evaluation, local: "Local", agreement: float) -> bool:
+def _leads_to(known: Evaluation, at: Evaluation, local: "Local") -> bool:
     """Whether the quadratic model has its maximum at the height of the one known already.
 
     Where M is linear in the parameters, also whether the way there is uphill throughout.
@@ -195,7 +194,7 @@ def _leads_to(known: Evaluation, at: Evaluation, local: "Local", agreement: floa
         ahead = at.loglik + local.decrement / 2
         if abs(ahead - known.loglik) < SAME:
             return True
-    return not at.curvature.any() and rises(at, known, agreement)
+    return not at.curvature.any() and rises(at, known)
 
 
 def _advance(

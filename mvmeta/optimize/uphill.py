@@ -4,17 +4,16 @@ import numpy as np
 
 from mvmeta.likelihood.objective import Evaluation
 
-AGREEMENT, AFTER_STEPS = 0.5, 1.0
+AGREEMENT = 0.5
 """Difference, relative to the largest curvature, between the curvature at an end of the way and
-what values and slopes at both ends say about it, up to which the picture is complete: from a
-start, and from where an ascent has got to, which is on the hill of its own maximum."""
+what values and slopes at both ends say about it, up to which the picture is complete."""
 ROUNDING = 1e-9
 """Fall of the log-likelihood that is rounding."""
 _T = np.linspace(0.0, 1.0, 21)
 _SLOPES = _T[:, None] ** np.arange(5) * np.arange(1, 6)
 
 
-def rises(here: Evaluation, there: Evaluation, agreement: float = AGREEMENT) -> bool:
+def rises(here: Evaluation, there: Evaluation) -> bool:
     """Whether the log-likelihood rises along the straight line from `here` to `there`.
 
     The judgement is that of the polynomial of degree five with value, slope and curvature of
@@ -30,7 +29,7 @@ def rises(here: Evaluation, there: Evaluation, agreement: float = AGREEMENT) -> 
     bend, end_bend = -float(d @ here.observed @ d), -float(d @ there.observed @ d)
     foretold = 6 * gain - 4 * slope - 2 * end_slope, -6 * gain + 2 * slope + 4 * end_slope
     largest = max(abs(bend), abs(end_bend), abs(foretold[0]), abs(foretold[1]))
-    if max(abs(foretold[0] - bend), abs(foretold[1] - end_bend)) > agreement * largest:
+    if max(abs(foretold[0] - bend), abs(foretold[1] - end_bend)) > AGREEMENT * largest:
         return False
     rest = gain - slope - bend / 2, end_slope - slope - bend, end_bend - bend
     higher = (
