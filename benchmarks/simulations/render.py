@@ -16,11 +16,12 @@ FAR = 10.0
 """A better point with components larger by this factor lies further on the way to infinity."""
 RANGES = ("SPEXP", "SPGAU", "SPRAT", "SPSPH", "MATERN", "PHYOU")
 LEVELS = ("1e-6", "1e-4", "1e-2")
-NOT_CONVERGED = ("MAXIMUM_ITERATIONS", "NO_PROGRESS")
+NOT_CONVERGED = ("AT_INFINITY", "MAXIMUM_ITERATIONS", "NO_PROGRESS")
 
 CAUSES = {
-    "at infinity": "no finite maximum: variance and range grow together without end",
-    "kink": "SPLIN: maximum on a kink, where there is no Newton step, or one of many between kinks",
+    "at infinity": "no finite maximum, which is said: variance and range grow together without "
+    "end, and the log-likelihood there has a rounding error of this size",
+    "kink": "SPLIN: another of the many maxima at its kinks or between them",
     "indefinite": "better only where G is no covariance matrix",
     "other maximum": "stopped at a local maximum; there is a higher one",
     "not converged": "stopped before the maximum, and says so",
@@ -49,6 +50,8 @@ def cause(record: Record) -> str:
         return "indefinite"
     # the log-likelihood tends to a limit as variance and range grow in proportion
     grown = there["theta"][0] > FAR * record["theta"][0]
+    if record["status"] == "AT_INFINITY":
+        return "at infinity"
     if any(t.startswith(RANGES) for t in record["terms"]) and grown and record["theta"][0] > 0:
         return "at infinity"
     if any(t.startswith("SPLIN") for t in record["terms"]):
@@ -89,6 +92,8 @@ def _block(records: Sequence[Record]) -> dict[str, Any]:
         "at_best_strict": _share(records, lambda r: not is_strict_miss(r)),
         "silent_misses": sum(is_miss(r) and r["status"] not in NOT_CONVERGED for r in records),
         "worst_below": max(below(r) for r in records),
+        "endless": sum(r["status"] == "AT_INFINITY" for r in records),
+        "kinks": sum(r["status"] == "KINK" for r in records),
         "not_converged": sum(r["status"] in NOT_CONVERGED for r in records),
         "boundary": _share(records, lambda r: r["status"] == "BOUNDARY"),
         "public_route": sum(r["route"] == "public" for r in records),
@@ -220,8 +225,10 @@ def _details(summary: dict[str, Any]) -> list[str]:
         f"{b['worst_disagreement']:.1g}.",
         f"- Within 1e-8 (relative) of the best: {_percent(b['at_best_strict'])}. "
         f"Worst: {b['worst_below']:.2g} below.",
-        f"- {b['silent_misses']} designs more than 1e-6 below the best were reported as converged, "
-        f"{b['not_converged']} designs as not converged.",
+        f"- {b['silent_misses']} designs more than 1e-6 below the best were reported as converged. "
+        f"{b['endless']} designs have no finite maximum and say so (AT_INFINITY), {b['kinks']} "
+        f"have their maximum at a kink, {b['not_converged'] - b['endless']} stopped before a "
+        "maximum.",
         f"- {100 * b['boundary']:.0f} % of the maxima have a component on the boundary; V is block "
         f"diagonal in {100 * b['block_v']:.0f} %; {b['public_route']} designs went through the "
         "public API.",

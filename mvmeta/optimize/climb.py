@@ -25,7 +25,7 @@ climb by."""
 ENDLESS = 1e7
 """Size, in units of the residual variance, at which a variance that grows without end is taken
 to have got there."""
-NEARLY = 1e-2
+NEARLY = 1e-4
 """Share of that size beyond which rounding may make a maximum of the limit."""
 
 
