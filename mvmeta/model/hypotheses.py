@@ -168,7 +168,7 @@ def t_test(basis: Basis, rows: Floats, rhs: Floats) -> ContrastResults:
 def joint_test(basis: Basis, rows: Floats, rhs: Floats) -> ContrastResults:
     """The joint Wald test as statsmodels' `ContrastResults` (chi2 or F)."""
     w = wald_test(basis, rows, rhs)
-    if np.isnan(w.df_denom):
+    if basis.df.normal:
         return ContrastResults(
             statistic=w.statistic, df_denom=w.df, distribution="chi2", dist_args=(w.df,)
         )
@@ -180,7 +180,7 @@ def joint_test(basis: Basis, rows: Floats, rhs: Floats) -> ContrastResults:
 def f_test(basis: Basis, rows: Floats, rhs: Floats) -> ContrastResults:
     """The joint test as F; under z the chi-square over its df, with infinite denominator df."""
     w = wald_test(basis, rows, rhs)
-    normal = bool(np.isnan(w.df_denom))
+    normal = basis.df.normal
     out = ContrastResults(
         F=w.statistic / w.df if normal else w.statistic,
         df_denom=np.inf if normal else w.df_denom,

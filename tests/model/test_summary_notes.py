@@ -182,3 +182,7 @@ def test_where_kenward_and_roger_break_down():
     assert np.isnan([test.pvalue, test.df_denom]).all()
     assert "formulas of Kenward and Roger break down" in text(result)
     assert np.isfinite(result.pvalues).all()
+    for joint in (result.wald_test(np.eye(2)), result.f_test(np.eye(2))):
+        assert joint.distribution == "F"
+        assert np.isnan([float(joint.pvalue), float(joint.df_denom)]).all()
+    assert np.isnan(result.wald_test_terms().table.loc["C(kind)", "pvalue"])
