@@ -29,8 +29,25 @@ def grouping_factors(term: RandomTerm) -> Iterator[Ints]:
         yield term.level * term.q + term.inner
 
 
+GLANCE = 2**14
+"""Rows looked at first: most columns vary within some level there already."""
+
+
 def _constant_within(x: Floats, level: Ints, levels: int) -> Bools:
     """Which columns of x (n, p) do not vary within any level."""
+    if levels == len(level):
+        return np.ones(x.shape[1], dtype=bool)
+    out = _agrees(x[:GLANCE], level[:GLANCE], levels)
+    if len(level) > GLANCE:
+        varies = [j for j in np.flatnonzero(out) if (x[:, j] != x[0, j]).any()]
+        out[varies] = _agrees(x[:, varies], level, levels)
+    return out
+
+
+def _agrees(x: Floats, level: Ints, levels: int) -> Bools:
+    """Whether every row has the values of the first row of its level, by column."""
+    if not x.shape[1]:
+        return np.ones(0, dtype=bool)
     first = np.zeros(levels, dtype=np.intp)
     first[level[::-1]] = np.arange(len(level))[::-1]
     return np.asarray((x == x[first[level]]).all(axis=0))
