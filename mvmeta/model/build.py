@@ -177,7 +177,8 @@ def prepare_formula(
     _refuse_complex(frame)
     specs = expand(groups, random, source.columns, equal)
     given = _collect(source, variance, specs, weights, environment)
-    absent = {c: frame[c].isna().to_numpy() for c in parsed.variables} | given.missing()
+    used = ((c, frame[c]) for c in parsed.variables)
+    absent = masks.missing_values(used) | given.missing()
     chosen = _choose(subset, absent, missing, source)
     chosen, design = _evaluate(parsed, frame, chosen, missing, source)
     endog = design.endog

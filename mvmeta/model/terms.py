@@ -28,7 +28,7 @@ from mvmeta.model.levels import (
 from mvmeta.model.pins import Occurrence, pin
 from mvmeta.model.rank import independent_columns
 from mvmeta.model.records import TermRecord, constant
-from mvmeta.model.rows import aligned
+from mvmeta.model.rows import aligned, missing_values
 from mvmeta.model.specs import TermSpec
 from mvmeta.structures import (
     CovarianceStructure,
@@ -79,10 +79,10 @@ class TermData:
     slopes: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def missing(self) -> dict[str, Bools]:
-        """For every column, in which rows (n,) it is missing."""
+        """For every column that can have missing values, in which rows (n,) it does."""
         columns = {str(s.name): s for s in (*self.outer, *self.inner)}
         columns |= {str(c): self.slopes[c] for c in self.slopes}
-        return {name: series.isna().to_numpy() for name, series in columns.items()}
+        return missing_values(columns.items())
 
 
 def collect(spec: TermSpec, source: Source, environment: Any) -> TermData:
