@@ -228,20 +228,39 @@ class CompressedFactor(MarginalFactor):
         return out
 
     def inverse_diagonal(self) -> Floats:
-        # the i-th column of inv(C) turned and divided by the root of B has length^2 N_ii
         plan = self._plan
         out = np.empty(plan.problem.n)
         for part in plan._parts:
-            m, g = part.rows.shape
-            lower = self._roots[part.stack][:, :, part.at]
-            for i in range(m):
-                x = np.zeros((m, 1, g))
-                x[i] = 1.0
-                x = part.whiten(x)
-                r = min(m, plan.q)
-                x[:r] = lanes.forward(lower[:r, :r], x[:r])
-                out[part.rows[i]] = np.einsum("ikg,ikg->g", x, x)
+            r = min(len(part.rows), plan.q)
+            lower = self._roots[part.stack][:r, :r, part.at]
+            diagonal = _beside_and_within if part.roots.ndim == 2 else _column_by_column
+            out[part.rows] = diagonal(part, lower)
         return out
+
+
+def _column_by_column(part: _Part, lower: Floats) -> Floats:
+    """diag(N) (m, g): N_ii is the squared length of a column of inv(C), turned, over B^1/2."""
+    (m, g), r = part.rows.shape, len(lower)
+    out = np.empty((m, g))
+    for i in range(m):
+        x = np.zeros((m, 1, g))
+        x[i] = 1.0
+        x = part.whiten(x)
+        x[:r] = lanes.forward(lower, x[:r])
+        out[i] = np.einsum("ikg,ikg->g", x, x)
+    return out
+
+
+def _beside_and_within(part: _Part, lower: Floats) -> Floats:
+    """The same where V is diagonal: what of a row is beside the effects, and what is within."""
+    m, g = part.rows.shape
+    r = len(lower)
+    q = np.zeros((m, r, g))
+    q[np.arange(r), np.arange(r)] = 1.0
+    q = q if part.turn is None else part.turn.times(q)
+    within = lanes.forward(lower, np.ascontiguousarray(q.transpose(1, 0, 2)))
+    beside = np.maximum(1.0 - np.einsum("irg,irg->ig", q, q), 0.0)
+    return np.asarray((beside + np.einsum("rig,rig->ig", within, within)) / part.roots**2)
 
 
 def _raw(a: Floats | Arranged) -> Floats:

@@ -10,6 +10,9 @@ import numpy as np
 from mvmeta._typing import Floats
 from mvmeta.marginal.base import NotPositiveDefiniteError
 
+TALL = 16
+"""Rows per matrix of a stack from which one product each beats long loops over few matrices."""
+
 
 def cholesky(stack: Floats) -> Floats:
     """Lower triangular L (r, r, g) with L L' = stack.
@@ -58,9 +61,17 @@ def backward(lower: Floats, b: Floats) -> Floats:
     return out
 
 
+def _tall(stack: Floats) -> bool:
+    return stack.shape[0] >= TALL * stack.shape[2]
+
+
 def gram(left: Floats, right: Floats) -> Floats:
     """``left' right`` of each pair: (r, p, g), (r, s, g) -> (p, s, g)."""
     out = np.empty((left.shape[1], right.shape[1], left.shape[2]))
+    if _tall(left):
+        for k in range(left.shape[2]):
+            out[:, :, k] = np.dot(left[:, :, k].T, right[:, :, k])
+        return out
     for p in range(left.shape[1]):
         np.einsum("kg,ksg->sg", left[:, p], right, out=out[p])
     return out
@@ -68,6 +79,8 @@ def gram(left: Floats, right: Floats) -> Floats:
 
 def total(left: Floats, right: Floats) -> Floats:
     """``left' right`` summed over rows and matrices: (r, p, g), (r, s, g) -> (p, s)."""
+    if _tall(left):
+        return np.asarray(gram(left, right).sum(axis=2))
     return np.asarray(np.matmul(left, right.transpose(0, 2, 1)).sum(axis=0))
 
 
@@ -94,14 +107,21 @@ def orthonormal(x: Floats) -> tuple[Floats, Floats]:
         r[j, j] = norm
         out[:, j] *= np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
         if j + 1 < x.shape[1]:
-            r[j, j + 1 :] = np.einsum("ig,ikg->kg", out[:, j], out[:, j + 1 :])
+            r[j, j + 1 :] = gram(out[:, j : j + 1], out[:, j + 1 :])[0]
             out[:, j + 1 :] -= out[:, j, None] * r[j, j + 1 :]
     return out, r
 
 
 def product(left: Floats, right: Floats) -> Floats:
     """``left right`` of each pair: (m, q, g), (q, k, g) -> (m, k, g)."""
-    return gram(left.transpose(1, 0, 2), right)
+    out = np.empty((left.shape[0], right.shape[1], left.shape[2]))
+    if _tall(left):
+        for k in range(left.shape[2]):
+            out[:, :, k] = np.dot(left[:, :, k], right[:, :, k])
+        return out
+    for k in range(right.shape[1]):
+        np.einsum("iqg,qg->ig", left, right[:, k], out=out[:, k])
+    return out
 
 
 DEPENDENT = 64 * np.finfo(float).eps
@@ -161,5 +181,5 @@ class Reflections:
 
 def _reflect(v: Floats, b: Floats) -> None:
     """Replace b (m, k, g) by ``(I - 2 v v') b`` for unit vectors v (m, g), in place."""
-    along = 2.0 * np.einsum("ig,ikg->kg", v, b)
+    along = 2.0 * gram(v[:, None], b)[0]
     b -= v[:, None] * along

@@ -178,6 +178,13 @@ class _Solved:
         out *= self.root[:, None]
         return out
 
+    def diagonal(self) -> Floats:
+        """diag(N) of the rotated rows, (m, g): what of a row is beside Q and what is within."""
+        within = lanes.forward(self.lower, np.ascontiguousarray(self.q.transpose(1, 0, 2)))
+        beside = np.maximum(1.0 - np.einsum("iqg,iqg->ig", self.q, self.q), 0.0)
+        beside[:, self._full] = 0.0
+        return np.asarray((beside + np.einsum("qig,qig->ig", within, within)) * self.root**2)
+
     def traces(self) -> tuple[float, float, Floats]:
         """tr(N), tr(N N) and Z'N N Z (q, q), summed over groups."""
         w = self.root**2
@@ -247,16 +254,20 @@ class RotatedFactor(MarginalFactor):
     def inverse_diagonal(self) -> Floats:
         out = np.empty(self._plan.problem.n)
         for part, solved in zip(self._plan.parts, self._parts, strict=True):
-            g, m = part.rows.shape
-            for i in range(m):
-                x = np.zeros((m, 1, g))
-                x[:, 0] = 0.0 if part.vectors is None else part.vectors[:, i].T
-                if part.vectors is None:
-                    x[i] = 1.0
-                u, beside = solved.split(x)
-                length = np.einsum("ikg,ikg->g", u, u) + np.einsum("ikg,ikg->g", beside, beside)
-                out[part.rows[:, i]] = length
+            diagonal = solved.diagonal() if part.vectors is None else _unrotated(part, solved)
+            out[part.rows] = diagonal.T
         return out
+
+
+def _unrotated(part: _Part, solved: _Solved) -> Floats:
+    """diag(N) (m, g), row by row of the eigenvectors."""
+    assert part.vectors is not None  # V is not diagonal
+    out = np.empty(part.v.shape)
+    for i in range(len(out)):
+        row = part.vectors[:, i].T
+        u, beside = solved.split(row[:, None])
+        out[i] = np.einsum("ikg,ikg->g", u, u) + np.einsum("ikg,ikg->g", beside, beside)
+    return out
 
 
 def _arranged(plan: RotatedMarginal, a: Floats | Arranged) -> Rotated:
