@@ -300,7 +300,7 @@ def outcomes_and_slopes(rng):
     """Two terms with the same groups, in studies with fewer and with more rows than effects."""
     study, outcome = studies(rng, 70, 14), rng.integers(0, 2, 70)
     x = np.column_stack([np.ones(70), rng.normal(size=70)])
-    term = correlated("outcome | study", study, outcome, CompoundSymmetry(("a", "b")))
+    term = correlated("outcome | study", study, outcome, Diagonal(("a", "b")))
     slopes = RandomTerm(
         "1 + x | study", term.level, term.level_labels, Unstructured(("1", "x")), z=x.copy()
     )
