@@ -247,7 +247,7 @@ def _by_blocks(
     p, resid = fit.problem.p, fit.resid
     scores = np.zeros((count, p))
     own, left, right = (np.zeros((count, p, p)) for _ in range(3))
-    for rows in _chunks(code):
+    for rows in chunks(code):
         index = code[rows[:, 0]]
         m, q, wq = marginal_stack(fit, rows), at.q[rows], at.wq[rows]
         t = wq
@@ -263,7 +263,7 @@ def _by_blocks(
     return ClusterScores(at.r, at.bread, at.sandwich, scores, own, left, right)
 
 
-def _chunks(code: Ints) -> Iterator[Ints]:
+def chunks(code: Ints) -> Iterator[Ints]:
     """Rows (b, m) of clusters of one size, no more than fill MOST_ENTRIES."""
     for rows in size_classes(code):
         step = max(1, MOST_ENTRIES // rows.shape[1] ** 2)

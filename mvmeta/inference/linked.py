@@ -12,14 +12,13 @@ import numpy as np
 from scipy import sparse
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.design.layout import is_nested, recode, size_classes
+from mvmeta.design.layout import is_nested, recode
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.clusters import DETERMINED, marginal_stack
+from mvmeta.inference.clusters import DETERMINED, Bread, chunks, marginal_stack
 from mvmeta.inference.deletion import inverse_without, precision_stack
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.moments import Moments
 from mvmeta.inference.projection import Projection
-from mvmeta.likelihood.orthonormal import orthonormal_basis
 
 MOST_PAIRS = 2e7
 """Most covariances between contributions that Satterthwaite df may need at once: 160 MB."""
@@ -91,36 +90,33 @@ class Sandwich:
     """Contributions ``bread Q'W_j e_j``, W = inv(M) or the user's weights."""
 
     def __init__(self, fit: Fit) -> None:
-        self._fit = fit
-        self.q, self.r = orthonormal_basis(fit.problem.x)
-        weigh = fit.factor.solve if fit.weights is None else fit.weights.__matmul__
-        self._wq = np.asarray(weigh(self.q))
-        self.bread = np.asarray(np.linalg.inv(self.q.T @ self._wq))
-        self._mwq = self.q if fit.weights is None else fit.multiply(self._wq)
-        self._middle = self.bread @ (self._wq.T @ self._mwq) @ self.bread.T
-        self.residuals = fit.resid
+        self._fit, self._at = fit, Bread.of(fit)
+        self._mwq = self._at.q if fit.weights is None else fit.multiply(self._at.wq)
+        self._u = self._at.wq @ self._at.bread.T
+        self.r, self.residuals = self._at.r, fit.resid
 
     def contributions(self, groups: Intersection) -> Floats:
         """x_j of one grouping, shape (J, p), without their moments."""
-        return _sums(self._wq @ self.bread.T * self.residuals[:, None], groups)
+        return _sums(self._u * self.residuals[:, None], groups)
 
     def loadings(self, groups: Intersection, weight: float) -> Loadings:
         """Of one grouping."""
-        u = self._wq @ self.bread.T
-        mean = np.zeros_like(self.bread)
-        for rows in size_classes(groups.codes):
-            q, cross = self.q[rows], self._mwq[rows] @ self.bread.T
-            half = cross @ q.transpose(0, 2, 1)
+        at, u = self._at, self._u
+        mean = np.zeros_like(at.bread)
+        for rows in chunks(groups.codes):
+            q = at.q[rows]
+            half = self._mwq[rows] @ at.bread.T @ q.transpose(0, 2, 1)
             v = marginal_stack(self._fit, rows) - half - half.transpose(0, 2, 1)
-            v += q @ self._middle @ q.transpose(0, 2, 1)
+            v += q @ at.sandwich @ q.transpose(0, 2, 1)
             mean += np.einsum("bmp,bmn,bnq->pq", u[rows], v, u[rows], optimize=True)
         return Loadings(groups, weight, u, mean)
 
     def cov_residuals(self, b: Floats) -> Floats:
         """``Cov(e) b = (I - H) M (I - H)' b`` for b (n, k)."""
-        inside = b - self._wq @ (self.bread.T @ (self.q.T @ b))
+        at = self._at
+        inside = b - at.wq @ (at.bread.T @ (at.q.T @ b))
         spread = self._fit.multiply(inside)
-        return np.asarray(spread - self.q @ (self.bread @ (self._wq.T @ spread)))
+        return np.asarray(spread - at.q @ (at.bread @ (at.wq.T @ spread)))
 
 
 class Jackknife:
@@ -142,7 +138,7 @@ class Jackknife:
         at, fit = self._at, self._fit
         u, mean = np.empty_like(at.q), np.zeros_like(at.c)
         nested = is_nested(fit.problem.cluster, groups.codes)
-        for rows in size_classes(groups.codes):
+        for rows in chunks(groups.codes):
             nq = at.nq[rows]
             n = precision_stack(fit, rows, marginal_stack(fit, rows), nested)
             inverse = inverse_without(n, nq, at.c)
