@@ -55,6 +55,7 @@ class BatchedMetaMixedLM(MetaMixedLM):
             hasconst=bool(ones.any()),
         )
         self.prepared = prepared
+        self.arguments = None
         self.formula = prepared.formula
         self._forget_rows()
         self.data.frame = prepared.frame

@@ -15,6 +15,7 @@ from mvmeta.marginal.batched import total
 from mvmeta.model.batched.pieces import OnPieces, OnRows, Recipe
 from mvmeta.model.batched.reading import Task
 from mvmeta.model.batched.source import Kept, keep
+from mvmeta.progress import Progress
 
 
 class DaskFrames:
@@ -88,10 +89,11 @@ class DaskFrames:
 
     def answers(self, futures: list[Any]) -> Iterator[Any]:
         """Results in order; each is let go of once it is here."""
-        with engine_errors():
+        with engine_errors(), Progress("partitions", len(futures)) as progress:
             for at, future in enumerate(futures):
                 answer = future.result()
                 futures[at] = None
+                progress.step()
                 yield answer
 
     def _partitions(self) -> list[Any]:

@@ -9,6 +9,7 @@ from mvmeta.marginal.batched import total
 from mvmeta.model.batched.pieces import OnPieces, OnRows, Piece, Recipe
 from mvmeta.model.batched.reading import Task
 from mvmeta.model.frames import Source
+from mvmeta.progress import Progress
 
 
 class Frames(Protocol):
@@ -70,15 +71,15 @@ class ReadFrames:
     def map(self, task: Task) -> Iterator[Any]:
         sizes: list[int] = []
         frames = self._open()
-        while True:
-            data = next(frames, None)
-            if data is None:
-                break
-            sizes.append(len(data))
-            self._check_size(sizes)
-            answer = task(len(sizes) - 1, data)
-            del data  # before the next batch is read: one at a time is in memory
-            yield answer
+        known = None if self._sizes is None else len(self._sizes)
+        with Progress("batches", known) as progress:
+            while (data := next(frames, None)) is not None:
+                sizes.append(len(data))
+                self._check_size(sizes)
+                answer = task(len(sizes) - 1, data)
+                del data  # before the next batch is read: one at a time is in memory
+                progress.step()
+                yield answer
         self._check_end(sizes)
 
     def rows(self, recipe: Recipe) -> "RowSource":
