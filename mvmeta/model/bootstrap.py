@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import warnings
 from collections import Counter
@@ -21,6 +22,7 @@ from mvmeta.inference.one_by_one import run_jobs
 from mvmeta.inference.outcomes import ManySpec
 from mvmeta.inference.robust import KINDS
 from mvmeta.inference.simulate import Simulator
+from mvmeta.model.search import check_jobs
 from mvmeta.progress import Progress
 
 if TYPE_CHECKING:
@@ -182,6 +184,9 @@ def bootstrap(
         raise SpecificationError(
             f"statistic= takes a function of the results, got {type(statistic).__name__}"
         )
+    check_jobs(n_jobs)
+    if n_jobs > 1 and statistic is not None:
+        _check_picklable(statistic)
     refits = Refits(results, warm, n_jobs)
     observed = refits.observed(statistic)
     draws = draw_in_chunks(Simulator(results.fit_), n, results.nobs, random_generator(seed))
@@ -200,6 +205,16 @@ def bootstrap(
     replicates = pd.DataFrame(values, columns=observed.index)
     _say_failures(failures, n)
     return BootstrapResults(observed, replicates, dict(failures))
+
+
+def _check_picklable(statistic: Statistic) -> None:
+    try:
+        pickle.dumps(statistic)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise SpecificationError(
+            "with n_jobs > 1 the statistic is sent to other processes: it must be a function made "
+            f"at the top of a module, no lambda or inner function ({error})"
+        ) from None
 
 
 def _say_failures(failures: Counter[str], n: int) -> None:

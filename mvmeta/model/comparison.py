@@ -19,6 +19,7 @@ from mvmeta.inference.outcomes import ManyFits, ManySpec
 from mvmeta.inference.simulate import Simulator
 from mvmeta.model.bootstrap import FEWEST, draw_in_chunks, is_count, random_generator
 from mvmeta.model.fit_holder import FitHolder
+from mvmeta.model.search import check_jobs
 
 if TYPE_CHECKING:
     from mvmeta.model.results import MetaMixedLMResults
@@ -137,6 +138,7 @@ def _bootstrapped(
 ) -> LikelihoodRatio:
     if not is_count(n, FEWEST):
         raise SpecificationError(f"n= is the number of replicates, at least {FEWEST}; got {n!r}")
+    check_jobs(n_jobs)
     draws = draw_in_chunks(Simulator(null.fit), n, null.fit.problem.n, random_generator(seed))
     statistics = np.concatenate([_simulated(y, full, null, n_jobs) for y in draws])
     good = statistics[~np.isnan(statistics)]

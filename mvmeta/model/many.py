@@ -23,7 +23,7 @@ from mvmeta.model.build import Prepared
 from mvmeta.model.components import component_labels
 from mvmeta.model.frames import shorten
 from mvmeta.model.hypotheses import restrictions
-from mvmeta.model.search import check_search
+from mvmeta.model.search import check_jobs, check_search
 from mvmeta.optimize.newton import DECREMENT
 from mvmeta.progress import Progress
 
@@ -111,6 +111,7 @@ class ManyOutcomes:
         """
         self._check_rows()
         check_search(reml, maxiter, tol)
+        check_jobs(n_jobs)
         _check_options(cov_type, missing)
         prepared = self.prepared
         y, names = _outcomes(Y, prepared)

@@ -131,5 +131,9 @@ def test_refusals(results):
         results.bootstrap(3, lambda res: "many")
     with pytest.raises(SpecificationError, match="vector or a Series"):
         results.bootstrap(3, lambda res: np.ones((2, 2)))
+    with pytest.raises(SpecificationError, match="number of processes"):
+        results.bootstrap(3, n_jobs=-1)
+    with pytest.raises(SpecificationError, match="no lambda or inner function"):
+        results.bootstrap(3, lambda res: res.llf, n_jobs=2)
     with pytest.raises(SpecificationError, match="get_robustcov_results in the statistic"):
         results.get_robustcov_results().bootstrap(3, i2_total)

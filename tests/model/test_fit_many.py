@@ -174,6 +174,8 @@ def test_refusals(model, data, capsys):
         model.fit_many(outcomes, cov_type="CR2")
     with pytest.raises(SpecificationError, match="missing= takes one of"):
         model.fit_many(outcomes, missing="none")
+    with pytest.raises(SpecificationError, match="n_jobs= is a number of processes"):
+        model.fit_many(outcomes, n_jobs=0)
     with pytest.raises(SpecificationError, match="no coefficient 'nil'"):
         model.fit_many(outcomes).to_frame("nil")
     empty = MetaMixedLM.from_formula("yi ~ 1", frame, variance="vi")
