@@ -207,6 +207,7 @@ class EvidenceMethods(FitHolder):
         DataError
             If the groups do not fit the rows, or after `remove_data`.
         """
+        _ = self.fit_  # the rows are needed
         options = Options(
             rho, structures, inference, leave_out, beyond, alpha, contrasts, groups, category
         )

@@ -198,25 +198,26 @@ def _rows(
 ) -> pd.DataFrame:
     """The table of one setting; NaN for what its rows do not determine."""
     ok = found.estimable(rows)
-    reduced = rows[ok] if found.columns is None else rows[ok][:, found.columns]
-    numbers = contrasts(found.res._inference.basis, reduced)
-    lower, upper = numbers.interval(alpha)
-    columns = {
-        "estimate": numbers.estimate,
-        "se": numbers.se,
-        "df": numbers.df,
-        "lower": lower,
-        "upper": upper,
-        "pvalue": numbers.pvalue,
-    }
     out = pd.DataFrame({"aspect": aspect, "setting": label, "coefficient": labels})
-    for name, values in columns.items():
+    for name, values in _numbers(found, rows[ok], alpha).items():
         full = np.full(len(labels), np.nan)
         full[ok] = values
         out[name] = full
     out["llf"] = found.res.llf
     out["note"] = np.where(ok, found.note, "not determined by the rows that are left")
     return out
+
+
+def _numbers(found: Reduced, rows: Floats, alpha: float) -> dict[str, Floats]:
+    """Estimates, tests and intervals of combinations (m, p) that are determined."""
+    names = ("estimate", "se", "df", "lower", "upper", "pvalue")
+    if not len(rows):
+        return {name: np.empty(0) for name in names}
+    reduced = rows if found.columns is None else rows[:, found.columns]
+    at = contrasts(found.res._inference.basis, reduced)
+    return dict(
+        zip(names, (at.estimate, at.se, at.df, *at.interval(alpha), at.pvalue), strict=True)
+    )
 
 
 def _flagged(frame: pd.DataFrame, base: pd.DataFrame, beyond: float | None) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mvmeta import MetaMixedLM, MvmetaWarning, Random, SpecificationError, datasets
+from mvmeta import DataError, MetaMixedLM, MvmetaWarning, Random, SpecificationError, datasets
 from mvmeta.model.sensitivity import Sensitivity
 from mvmeta.model.sensitivity_settings import GRID, INFERENCE
 
@@ -130,8 +130,9 @@ def test_leaving_out_a_study(study):
 
 def test_what_is_no_longer_determined_says_so():
     # covert is seen in study 16 only, and every coefficient is a comparison with it
-    coefficients = of(everything(), "leave out", "without study 16")
-    assert coefficients["estimate"].isna().all()
+    robust = fitted(cov_type="CR2").sensitivity(False, False, False)
+    for found in (everything(), robust):
+        assert of(found, "leave out", "without study 16")["estimate"].isna().all()
     got = fitted().sensitivity(False, False, False, contrasts="means")
     row = of(got, "leave out", "without study 16").loc["deltype[covert]"]
     assert np.isnan(row["estimate"])
@@ -338,6 +339,14 @@ def test_bad_input(options, message):
 def test_an_impossible_correlation_is_skipped_with_its_range():
     found = fitted().sensitivity([-0.9], False, False, False)
     assert "lies between" in found.skipped["rho, rho = -0.9"]
+
+
+@pytest.mark.parametrize("method", ["diagnose", "sensitivity", "estimate_rho", "weights_summary"])
+def test_rows_are_needed(method):
+    res = model().fit()
+    res.remove_data()
+    with pytest.raises(DataError, match="fit again"):
+        getattr(res, method)()
 
 
 def test_a_factor_that_is_not_there():
