@@ -72,9 +72,19 @@ def test_a_fit_is_that_in_memory_and_outlives_a_worker(cluster):
         np.sort(rows["estimate"]), np.sort(wanted.blup()["estimate"]), rtol=OPTIMUM
     )
 
-    pids = cluster.run(os.getpid)
-    os.kill(next(iter(pids.values())), signal.SIGKILL)
-    assert_same(model.fit(start=wanted.vcomp["estimate"]), wanted)
+    pids = iter(cluster.run(os.getpid).values())
+    ask, asked = model.frames.ask, []
+
+    def ask_and_kill(*arguments):
+        asked.append(arguments)
+        if len(asked) == 2:  # in the middle of the ascent
+            os.kill(next(pids), signal.SIGKILL)
+        return ask(*arguments)
+
+    model.frames.ask = ask_and_kill
+    assert_same(model.fit(), wanted)
+    assert len(asked) > 2
+    model.frames.ask = ask
 
     cuts = [frame["study"] < 120, (frame["study"] >= 120) & (frame["study"] < 140)]
     parts = [frame[cuts[0]], frame[cuts[1]], frame[frame["study"] >= 140]]
