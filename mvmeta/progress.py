@@ -2,6 +2,7 @@
 
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -76,7 +77,10 @@ class _Silent:
 
 def _bar(what: str, total: int | None) -> Any:
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # in a notebook without ipywidgets tqdm says so, once for every kernel
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
     except ImportError:
         return _Silent()
     if not (sys.stderr.isatty() or "notebook" in tqdm.__module__):
