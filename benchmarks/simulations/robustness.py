@@ -58,7 +58,7 @@ def read(log: Path) -> list[dict[str, Any]]:
 
 
 def _metafor(out: Path) -> list[dict[str, Any]]:
-    return read(out.with_name("robustness_metafor.jsonl"))
+    return read(out.with_name(f"{out.stem}_metafor.jsonl"))
 
 
 def _run(options: argparse.Namespace, log: Path) -> None:
