@@ -6,7 +6,7 @@ from mvmeta import plots
 
 
 class PlotMethods:
-    """Mixin: ``plot_forest, plot_caterpillar, plot_funnel, plot_profile, plot_evidence, ...``."""
+    """Mixin: ``plot_forest, plot_orchard, plot_bubble, plot_influence, ...``."""
 
     def plot_forest(self, ax: Any = None, **kwargs: Any) -> Any:
         """Forest plot, rows grouped by study.
@@ -24,6 +24,61 @@ class PlotMethods:
         matplotlib.figure.Figure
         """
         return plots.forest(self, ax, **kwargs)
+
+    def plot_orchard(self, by: str | list[str] | None = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Means of categories with both intervals, over the swarm of estimates.
+
+        Parameters
+        ----------
+        by : str or list of str, optional
+            Factors of the formula; the first unless given.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.orchard`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.orchard(self, by, ax, **kwargs)
+
+    def plot_bubble(self, moderator: str | None = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Estimates against a moderator, with the mean and both intervals.
+
+        Parameters
+        ----------
+        moderator : str, optional
+            Column of the formula; the first unless given.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.bubble`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.bubble(self, moderator, ax, **kwargs)
+
+    def plot_heterogeneity(self, ax: Any = None, **kwargs: Any) -> Any:
+        """I2 of every random term, with intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.heterogeneity`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.heterogeneity(self, ax, **kwargs)
 
     def plot_caterpillar(self, term: str | None = None, ax: Any = None, **kwargs: Any) -> Any:
         """Predicted random effects of a term, sorted, with intervals.

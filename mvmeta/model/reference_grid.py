@@ -250,6 +250,7 @@ def constant_within(values: Floats, member: Ints, weight: Floats, count: int) ->
     known = np.where(np.isnan(values), np.inf, values)
     np.minimum.at(low, member[used], known[used])
     np.maximum.at(high, member[used], known[used])
-    same = np.isfinite(high) & (high - low <= 1e-12 * np.abs(high))
+    with np.errstate(invalid="ignore"):  # unknown ones are infinite
+        same = np.isfinite(high) & (high - low <= 1e-12 * np.abs(high))
     out[same] = high[same]
     return out

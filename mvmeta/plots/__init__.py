@@ -5,12 +5,26 @@ do; without one it makes a figure of a sensible size.  matplotlib is an optional
 ``pip install "mvmeta[plot]"``.
 """
 
+from mvmeta.plots.bubble import bubble
 from mvmeta.plots.caterpillar import caterpillar
 from mvmeta.plots.evidence import evidence
 from mvmeta.plots.forest import forest
 from mvmeta.plots.funnel import funnel
+from mvmeta.plots.heterogeneity import heterogeneity
 from mvmeta.plots.history import history
+from mvmeta.plots.orchard import orchard
 from mvmeta.plots.profile import profile
 from mvmeta.plots.sensitivity import sensitivity
 
-__all__ = ["caterpillar", "evidence", "forest", "funnel", "history", "profile", "sensitivity"]
+__all__ = [
+    "bubble",
+    "caterpillar",
+    "evidence",
+    "forest",
+    "funnel",
+    "heterogeneity",
+    "history",
+    "orchard",
+    "profile",
+    "sensitivity",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +103,14 @@ def background(ax: Axes) -> Any:
     return ax.get_facecolor()
 
 
-def intervals(ax: Axes, lower: Floats, upper: Floats, at: Floats, **style: Any) -> LineCollection:
-    """Horizontal intervals (n,) at heights `at` (n,), as one artist."""
+def intervals(
+    ax: Axes, lower: Floats, upper: Floats, at: Floats, *, upright: bool = False, **style: Any
+) -> LineCollection:
+    """Horizontal intervals (n,) at heights `at` (n,), or upright ones, as one artist."""
     from matplotlib.collections import LineCollection
 
     ends = np.stack([np.column_stack([lower, at]), np.column_stack([upper, at])], axis=1)
-    lines = LineCollection(list(ends), **style)
+    lines = LineCollection(list(ends[:, :, ::-1] if upright else ends), **style)
     ax.add_collection(lines)
     return lines
 
@@ -231,6 +233,28 @@ def legend(figure: Figure, ax: Axes, owned: bool, columns: int = 2) -> None:
             handle.set(sizes=[LEGEND_POINT], alpha=1.0)
 
 
+def identity(values: Floats) -> Floats:
+    """The scale of the estimates."""
+    return values
+
+
+def transformed_name(res: Any, transform: Callable[[Floats], Floats] | None) -> str:
+    """What is on the axis of the effects: "yi", or "exp(yi)" for a function with a name."""
+    name = getattr(transform, "__name__", "")
+    return f"{name}({res.model.endog_names})" if name.isidentifier() else res.model.endog_names
+
+
+def log_axis(ax: Axes, which: str = "x") -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    getattr(ax, f"set_{which}scale")("log")
+    axis = getattr(ax, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def decimals(errors: Floats) -> int:
     """Decimals that show two digits of the typical standard error."""
     positive = errors[np.isfinite(errors) & (errors > 0)]
@@ -245,3 +269,22 @@ def number(value: float, places: int) -> str:
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", "−")
+
+
+def cells(limits: Floats) -> list[str]:
+    """Estimates with intervals (m, 3: lower, middle, upper) as text: "0.18 [0.02, 0.35]".
+
+    Empty where a limit is missing.
+    """
+    places = decimals((limits[:, 2] - limits[:, 0]) / 4)
+    texts = [[number(v, places) for v in row] for row in limits]
+    known: Bools = np.asarray(np.isfinite(limits).all(axis=1))
+    return [
+        f"{middle} [{lower}, {upper}]" if ok else ""
+        for (lower, middle, upper), ok in zip(texts, known, strict=True)
+    ]
+
+
+def joined(label: object) -> str:
+    """A label of an index as text; the parts of one of several levels joined by a dot."""
+    return " · ".join(map(str, label)) if isinstance(label, tuple) else str(label)

@@ -208,10 +208,10 @@ def summaries(res: Any, alpha: float) -> Summaries:
         labels, rows = ["At average moderators"], x.mean(axis=0, keepdims=True)
         contributions = rows @ res.contributions().to_numpy()
     frame = res.get_prediction(rows, transform=False).summary_frame(alpha)
-    return Summaries(labels, _with_known_limits(res, frame, rows, alpha), contributions)
+    return Summaries(labels, with_known_limits(res, frame, rows, alpha), contributions)
 
 
-def _with_known_limits(res: Any, frame: pd.DataFrame, rows: Floats, alpha: float) -> pd.DataFrame:
+def with_known_limits(res: Any, frame: pd.DataFrame, rows: Floats, alpha: float) -> pd.DataFrame:
     """Prediction limits from fitted rows of the same mean, where their inner level has to say.
 
     They stay NaN where such rows disagree.

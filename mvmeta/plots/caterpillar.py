@@ -86,7 +86,7 @@ def caterpillar(
     axes.set_ylim(len(frame) - 0.4, -0.6)
     size = _axes.text_size(axes, ax is None, dense)
     shown = np.flatnonzero(_axes.readable(axes, at, ax is None, size))
-    names = _axes.short(_names(frame.index))
+    names = _axes.short([_axes.joined(v) for v in frame.index])
     _axes.label_rows(axes, at[shown], [names[i] for i in shown], size)
     axes.autoscale_view(scaley=False)
     axes.set_xlabel(f"predicted effect of {_axes.elide(name)}")
@@ -103,9 +103,3 @@ def _effects(res: Any, term: str | None, alpha: float) -> tuple[str, pd.DataFram
     if term not in found:
         raise SpecificationError(f"no random term {term!r}; there are {', '.join(found)}")
     return term, found[term]
-
-
-def _names(index: pd.Index) -> list[str]:
-    if isinstance(index, pd.MultiIndex):
-        return [" · ".join(map(str, parts)) for parts in index]
-    return [str(v) for v in index]

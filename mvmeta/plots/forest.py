@@ -127,7 +127,7 @@ def forest(
     figure, axes = _axes.figure_and_axes(
         ax, _axes.height_of(drawn + _axes.LEGEND_LINES), _axes.WIDTH + 1
     )
-    change = transform or _identity
+    change = transform or _axes.identity
     y, se = observed(res), sampling_errors(res)
     critical = float(critical_value(np.inf, alpha))
     rows = change(np.column_stack([y - critical * se, y, y + critical * se]))
@@ -141,18 +141,9 @@ def forest(
     _scale(axes, transform, lines)
     text = _Text(at, names, found.labels, rows, middle, bottom[:, :3])
     _write(axes, text, lines, ax is None)
-    axes.set_xlabel(res.model.endog_names if transform is None else _named(res, transform))
+    axes.set_xlabel(_axes.transformed_name(res, transform))
     _axes.legend(figure, axes, ax is None)
     return figure
-
-
-def _identity(values: Floats) -> Floats:
-    return values
-
-
-def _named(res: Any, transform: Callable[[Floats], Floats]) -> str:
-    name = getattr(transform, "__name__", "")
-    return f"{name}({res.model.endog_names})" if name.isidentifier() else res.model.endog_names
 
 
 def _layout(at: Studies, n_summaries: int, max_rows: int) -> Lines:
@@ -267,12 +258,7 @@ def _draw_references(
 def _scale(ax: Axes, transform: Callable[[Floats], Floats] | None, lines: Lines) -> None:
     ax.set_ylim(lines.total, -0.8 * lines.unit)
     if transform is np.exp:
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        _axes.log_axis(ax)
     ax.autoscale_view(scaley=False)
 
 
@@ -310,12 +296,6 @@ def _write(ax: Axes, text: _Text, lines: Lines, owned: bool) -> None:
     _axes.label_rows(ax, at[shown], [names[i] for i in shown], size)
     for tick, i in zip(ax.get_yticklabels(), shown, strict=True):
         tick.set_fontweight("bold" if first[i] else "normal")
-    places = _axes.decimals((limits[:, 2] - limits[:, 0]) / 4)
     told = shown[np.isfinite(limits[shown]).all(axis=1)]
-    cells = [_cell(limits[i], places) for i in told]
-    _axes.right_column(ax, at[told], cells, size)
-
-
-def _cell(limits: Floats, places: int) -> str:
-    lower, middle, upper = (_axes.number(v, places) for v in limits)
-    return f"{middle} [{lower}, {upper}]"
+    cells = _axes.cells(limits)
+    _axes.right_column(ax, at[told], [cells[i] for i in told], size)

@@ -1,0 +1,220 @@
+"""Bubble plot: estimates against a moderator, and the mean the model has there."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Floats
+from mvmeta.errors import DataError, SpecificationError
+from mvmeta.plots import _axes, _swarm
+from mvmeta.plots._means import LIMITS, category_means, factors
+from mvmeta.plots._rows import observed, sampling_errors
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+POINTS = 101
+"""Of the line and its bands."""
+
+LETTER = 0.62
+"""Width of a letter, in font sizes."""
+
+MOST_LINES = 3
+"""Of a category's name below the axis."""
+
+
+def bubble(
+    res: Any,
+    moderator: str | None = None,
+    ax: Axes | None = None,
+    *,
+    at: Mapping[str, Any] | None = None,
+    transform: Callable[[Floats], Floats] | None = None,
+    alpha: float = 0.05,
+) -> Figure:
+    """Estimates against a moderator, with the mean, its interval and the prediction interval.
+
+    Parameters
+    ----------
+    res : MetaMixedLMResults
+    moderator : str, optional
+        Column on the right side of the formula (or a column of the design of a model built
+        from arrays); the first unless said.  A numeric one gives a line with bands, a factor
+        the means of its levels.
+    ax : matplotlib.axes.Axes, optional
+        To draw on, without a legend; a new figure unless given.
+    at : mapping of str to value, optional
+        Where the other moderators are, as in `MetaMixedLMResults.marginal_means`.  Unless said,
+        numeric ones are at their mean and factors averaged over their levels.
+    transform : callable, optional
+        Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also
+        makes the axis logarithmic.
+    alpha : float
+        1 - coverage of all intervals.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    SpecificationError
+        If the model has no moderators, or not this one, or `at` names it or none of the model.
+    DataError
+        If `at` names a level that does not occur.
+    MvmetaError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    Estimates are drawn as observed, wherever their other moderators are; their area is in
+    proportion to precision, 1 / SE.  With several moderators the line need not go through the
+    middle of the estimates.  The prediction interval is that of a new true effect; it is left
+    out where the variance of that effect is not one number.
+    """
+    names = _moderators(res)
+    name = names[0] if moderator is None else moderator
+    if name not in names:
+        raise SpecificationError(f"no moderator {name!r}; there are {', '.join(names)}")
+    if at and name in at:
+        raise SpecificationError(f"at= says where the other moderators are; {name!r} is drawn")
+    figure, axes = _axes.figure_and_axes(ax, 4.8)
+    change = transform or _axes.identity
+    zero = float(change(np.zeros(1))[0])
+    axes.axhline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
+    view = _View(res, name, dict(at or {}), change, alpha)
+    if name in factors(res):
+        _categories(axes, view, ax is None)
+    else:
+        _line(axes, view)
+    if transform is np.exp:
+        _axes.log_axis(axes, "y")
+    axes.autoscale_view(scalex=False)
+    axes.set_xlabel(_axes.elide(name, 60))
+    axes.set_ylabel(_axes.transformed_name(res, transform))
+    _axes.bare(axes)
+    _axes.legend(figure, axes, ax is None)
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What is drawn: a moderator of a fit, the others being where `at` says."""
+
+    res: Any
+    name: str
+    at: dict[str, Any]
+    change: Callable[[Floats], Floats]
+    alpha: float
+
+    @property
+    def y(self) -> Floats:
+        """Estimates (n,)."""
+        return observed(self.res)
+
+
+def _moderators(res: Any) -> list[str]:
+    """Columns of the formula, or those of a design from arrays that vary."""
+    spec = res.model.prepared.spec
+    if spec is None:
+        x = np.asarray(res.model.exog)
+        names = [n for n, v in zip(res.model.exog_names, np.ptp(x, axis=0), strict=True) if v > 0]
+    else:
+        names = list(spec.variables)
+    if not names:
+        raise SpecificationError(
+            "the model has no moderators to draw estimates against; orchard needs none"
+        )
+    return names
+
+
+def _line(ax: Axes, view: _View) -> None:
+    """The line over the range of the moderator, its bands, and the estimates."""
+    x = _values(view.res, view.name)
+    grid = np.linspace(x.min(), x.max(), POINTS)
+    limits = view.change(_along(view, grid))
+    lower, mean, upper, new_lower, new_upper = limits.T
+    if np.isfinite(new_lower).any():
+        label = f"{1 - view.alpha:.0%} prediction interval of a new true effect"
+        style: Any = {"color": _axes.ORANGE, "linestyle": "--", "linewidth": 1.1, "zorder": 3}
+        ax.plot(grid, new_lower, label=label, gid="prediction", **style)
+        ax.plot(grid, new_upper, gid="prediction", **style)
+    ax.fill_between(
+        grid,
+        lower,
+        upper,
+        color=_axes.ORANGE,
+        alpha=0.25,
+        linewidth=0,
+        zorder=1.5,
+        label=f"{1 - view.alpha:.0%} confidence interval of the mean",
+        gid="confidence",
+    )
+    ax.plot(grid, mean, color=_axes.ORANGE, linewidth=2.0, zorder=4, label="mean", gid="mean")
+    _swarm.draw(ax, x, view.change(view.y), sampling_errors(view.res))
+    margin = 0.05 * float(np.ptp(x))
+    ax.set_xlim(x.min() - margin, x.max() + margin)
+
+
+def _values(res: Any, name: str) -> Floats:
+    """The moderator (n,) in the fitted rows, as numbers."""
+    if res.model.prepared.spec is None:
+        return np.asarray(res.model.exog)[:, list(res.model.exog_names).index(name)]
+    values = np.asarray(pd.to_numeric(res.model.data.frame[name]), dtype=float)
+    if not np.ptp(values) > 0:
+        raise DataError(f"the moderator {name!r} has the same value in all rows: there is no line")
+    return values
+
+
+def _along(view: _View, grid: Floats) -> Floats:
+    """Means and limits (m, 5) at values (m,) of the moderator."""
+    res, name = view.res, view.name
+    if res.model.prepared.spec is not None:
+        means = res.marginal_means(name, at={**view.at, name: list(grid)})
+        return np.asarray(means.summary_frame(view.alpha)[LIMITS], dtype=float)
+    names = list(res.model.exog_names)
+    unknown = [n for n in view.at if n not in names]
+    if unknown:
+        raise SpecificationError(f"at= names {unknown[0]!r}; there are {', '.join(names)}")
+    rows = np.tile(np.asarray(res.model.exog).mean(axis=0), (len(grid), 1))
+    for other, value in view.at.items():
+        rows[:, names.index(other)] = value
+    rows[:, names.index(name)] = grid
+    found = res.get_prediction(rows, transform=False).summary_frame(view.alpha)
+    return np.asarray(found[LIMITS], dtype=float)
+
+
+def _categories(ax: Axes, view: _View, owned: bool) -> None:
+    """The means of the levels with both intervals, each beside its estimates."""
+    found = category_means(view.res, view.name, view.alpha, view.at)
+    x = _swarm.places(view.y, found.member)
+    _swarm.draw(ax, x, view.change(view.y), sampling_errors(view.res))
+    _swarm.draw_means(ax, view.change(found.limits), view.alpha, upright=True)
+    ax.set_xlim(-0.5, len(found.labels) - 0.5)
+    ax.tick_params(axis="x", length=0)
+    _name_categories(ax, found.labels, owned)
+
+
+def _name_categories(ax: Axes, names: list[str], owned: bool) -> None:
+    """Names below the categories, wrapped; slanted where they do not fit side by side."""
+    figure: Any = ax.figure
+    inches = figure.get_figwidth() - 1.0 if owned else ax.get_window_extent().width / figure.dpi
+    size = _axes.font_size("xtick.labelsize")
+    fit = int(72.0 * inches / len(names) / (LETTER * size)) - 1
+    wrapped = [textwrap.wrap(n, max(fit, 1), break_long_words=False) for n in names]
+    if max(map(len, wrapped)) > MOST_LINES:
+        names = _axes.short(names)
+        wrapped = [textwrap.wrap(n, max(fit, 1), break_long_words=False) for n in names]
+    longest = max(len(line) for lines in wrapped for line in lines)
+    at = np.arange(len(names))
+    if longest <= fit and max(map(len, wrapped)) <= MOST_LINES:
+        ax.set_xticks(at, ["\n".join(lines) for lines in wrapped])
+    else:
+        ax.set_xticks(at, _axes.short(names), rotation=40, ha="right", rotation_mode="anchor")

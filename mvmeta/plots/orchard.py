@@ -1,0 +1,119 @@
+"""Orchard plot: the mean of every category over the swarm of its estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mvmeta._typing import Floats
+from mvmeta.plots import _axes, _swarm
+from mvmeta.plots._means import Means, category_means
+from mvmeta.plots._rows import Studies, observed, sampling_errors, studies
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_LINES, LEAST_LINES, ALL_LINES = 5.0, 2.4, 70.0
+"""Lines of text a category gets, and what they add up to where that leaves each enough."""
+
+
+def orchard(
+    res: Any,
+    by: str | list[str] | None = None,
+    ax: Axes | None = None,
+    *,
+    groups: Any = None,
+    transform: Callable[[Floats], Floats] | None = None,
+    alpha: float = 0.05,
+) -> Figure:
+    """Means of categories with confidence and prediction intervals, over all estimates.
+
+    Parameters
+    ----------
+    res : MetaMixedLMResults
+    by : str or list of str, optional
+        Factors of the formula whose levels, or combinations of levels, are drawn; the first
+        unless said.  Without factors all estimates are in one row, with the mean of an
+        intercept-only model or that at average moderators.
+    ax : matplotlib.axes.Axes, optional
+        To draw on, without a legend; a new figure unless given.
+    groups : str or array_like (n,), optional
+        Studies that are counted, as in `forest`.
+    transform : callable, optional
+        Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also
+        makes the axis logarithmic.
+    alpha : float
+        1 - coverage of all intervals.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    SpecificationError
+        If `by` names something that is no factor of the formula.
+    DataError
+        If `groups` does not fit the rows.
+    MvmetaError
+        If matplotlib is not installed.
+
+    Notes
+    -----
+    The picture is that of Nakagawa et al. (2021, Res Synth Methods 12:4; 2023, Methods Ecol
+    Evol 14:2003), with the intervals below the estimates instead of on them.  Means are
+    `marginal_means`: averaged over the levels of other factors, at the average of numeric
+    moderators.  The thick bar is the confidence interval, the thin one the prediction interval
+    of a new true effect; it is left out where the variance of that effect is not one number.
+    Estimates are drawn as observed, their area in proportion to precision, 1 / SE; offsets
+    across the row only let each be seen.
+    """
+    found, at = category_means(res, by, alpha), studies(res, groups)
+    count = len(found.labels)
+    lines = count * float(np.clip(ALL_LINES / count, LEAST_LINES, MOST_LINES))
+    figure, axes = _axes.figure_and_axes(ax, _axes.height_of(lines + _axes.LEGEND_LINES))
+    change = transform or _axes.identity
+    y = observed(res)
+    zero = float(change(np.zeros(1))[0])
+    axes.axvline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
+    _swarm.draw(axes, change(y), _swarm.places(y, found.member), sampling_errors(res))
+    _swarm.draw_means(axes, change(found.limits), alpha)
+    axes.set_ylim(count - 0.5, -0.5)
+    if transform is np.exp:
+        _axes.log_axis(axes)
+    axes.autoscale_view(scaley=False)
+    _write(axes, found, _counts(found, at), change, ax is None)
+    axes.set_xlabel(_axes.transformed_name(res, transform))
+    _axes.legend(figure, axes, ax is None)
+    return figure
+
+
+def _counts(found: Means, at: Studies) -> list[str]:
+    """How many estimates and studies there are in every category."""
+    out = []
+    for i in range(len(found.labels)):
+        inside = at.code[found.member == i]
+        count = len(np.unique(inside))
+        noun = "study" if count == 1 else "studies"
+        several = len(at.labels) < len(at.code)
+        out.append(f"k = {len(inside)}" + (f" ({count} {noun})" if several else ""))
+    return out
+
+
+def _write(
+    ax: Axes, found: Means, counts: list[str], change: Callable[[Floats], Floats], owned: bool
+) -> None:
+    """Names at the left, the mean in numbers and the counts at the right."""
+    at = np.arange(len(found.labels), dtype=float)
+    size = _axes.text_size(ax, owned)
+    shown = np.flatnonzero(_axes.readable(ax, at, owned, size))
+    names = _axes.short(found.labels)
+    _axes.label_rows(ax, at[shown], [names[i] for i in shown], size)
+    limits = change(found.limits[:, :3])
+    cells = _axes.cells(limits)
+    room = _axes.readable(ax, np.arange(2.0) * 0.5, owned, 0.9 * size).all()
+    both = [f"{cells[i]}\n{counts[i]}" if room else cells[i] for i in shown]
+    _axes.right_column(ax, at[shown], both, size)
