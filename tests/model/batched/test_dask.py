@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.filterwarnings(w) for w in KNOWN_BACK]
 @pytest.fixture
 def cluster():
     """Two processes with one thread each."""
-    options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
     with (
         distributed.LocalCluster(n_workers=2, processes=True, **options) as local,
         distributed.Client(local) as client,
@@ -34,7 +34,7 @@ def cluster():
 @pytest.fixture
 def no_workers():
     """A scheduler in this process, and nobody to work for it."""
-    options = {"dashboard_address": None, "silence_logs": 50}
+    options = {"dashboard_address": ":0", "silence_logs": 50}
     with (
         distributed.LocalCluster(n_workers=0, processes=False, **options) as local,
         distributed.Client(local) as client,
