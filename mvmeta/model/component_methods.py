@@ -7,7 +7,7 @@ import pandas as pd
 
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.component_wald import components_covariance, wald_limits
-from mvmeta.inference.profile import Profile
+from mvmeta.model.component_profile import ComponentProfile
 from mvmeta.model.fit_holder import FitHolder
 from mvmeta.progress import track
 
@@ -22,7 +22,7 @@ class ComponentMethods(FitHolder):
     vcomp: Any
     component_labels: Any
 
-    def profile(self, component: int | str) -> Profile:
+    def profile(self, component: int | str) -> ComponentProfile:
         """Profile likelihood of one variance component.
 
         Parameters
@@ -32,8 +32,9 @@ class ComponentMethods(FitHolder):
 
         Returns
         -------
-        Profile
-            ``at(value)`` maximises over all other components; ``interval(alpha)`` gives limits.
+        ComponentProfile
+            ``at(value)`` maximises over all other components; ``interval(alpha)`` gives limits;
+            ``plot()`` draws both.
 
         Raises
         ------
@@ -49,7 +50,7 @@ class ComponentMethods(FitHolder):
         at = labels.index(component) if isinstance(component, str) else int(component)
         if self.fit_.problem.fixed[at]:
             raise SpecificationError(f"{labels[at]} is fixed: it has no profile")
-        return Profile(self.fit_, self.model.backend, at)
+        return ComponentProfile(self.fit_, self.model.backend, at, str(labels[at]))
 
     def vcomp_conf_int(self, alpha: float = 0.05, method: str = "profile") -> pd.DataFrame:
         """Confidence intervals of the variance components.

@@ -10,8 +10,6 @@ from mvmeta.errors import SpecificationError
 from mvmeta.inference.cholesky_residuals import cholesky_residuals
 from mvmeta.inference.collinearity import inflation
 from mvmeta.inference.cumulative import cumulative
-from mvmeta.inference.deletion import deletion
-from mvmeta.inference.reestimate import reestimate
 from mvmeta.model.clustering import cluster_codes, cluster_labels
 from mvmeta.model.fit_holder import FitHolder
 from mvmeta.model.subset_fits import SubsetFits, subset_fits
@@ -26,6 +24,7 @@ class DeletionMethods(FitHolder):
     use_t: Any
     cov_params: Any
     component_labels: Any
+    get_influence: Any
     _row_index: Any
     _row_series: Any
 
@@ -71,20 +70,8 @@ class DeletionMethods(FitHolder):
         >>> table["shift"].abs().idxmax()
         (3, 'Intercept')
         """
-        codes, labels = self._groups(by)
-        labels = labels.rename("left out")
-        fit = self.fit_
-        found = _without(fit, self.model.backend if reestimate else None, codes)
-        return subset_fits(
-            fit.beta - found.shift,
-            found.se,
-            getattr(found, "theta", np.tile(fit.theta, (len(labels), 1))),
-            fit.problem.n - np.bincount(codes),
-            labels=labels,
-            components=list(self.component_labels),
-            full=self.params,
-            use_t=bool(self.use_t),
-        )
+        found: SubsetFits = self.get_influence(by, reestimate).leave_one_out()
+        return found
 
     def cumulative(self, by: Any) -> SubsetFits:
         """The coefficients from the first studies, and how they change as more are added.
@@ -117,7 +104,8 @@ class DeletionMethods(FitHolder):
             *(found.beta, found.se, found.theta, found.rows),
             labels=labels[order].rename("up to"),
             components=list(self.component_labels),
-            full=self.params,
+            names=self.params.index,
+            fit=self.fit_,
             use_t=bool(self.use_t),
         )
 
@@ -154,13 +142,7 @@ class DeletionMethods(FitHolder):
         return pd.DataFrame({"df": df, "gvif": gvif, "gsif": gvif ** (0.5 / df)}, index=list(sets))
 
     def _groups(self, by: Any) -> tuple[Ints, pd.Index]:
-        if by is None:
-            return np.arange(self.fit_.problem.n), self._row_index
         return cluster_codes(self.model.prepared, by), cluster_labels(self.model.prepared, by)
-
-
-def _without(fit: Any, backend: Any, codes: Ints) -> Any:
-    return deletion(fit, codes) if backend is None else reestimate(fit, backend, codes)
 
 
 def _order(labels: pd.Index) -> Ints:

@@ -1,16 +1,19 @@
 """What single rows or groups of rows do to a fit, labelled."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mvmeta import plots
 from mvmeta._typing import Floats, Ints
 from mvmeta.inference.deletion import Deletion, deletion
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import RowDiagnostics, row_diagnostics
 from mvmeta.inference.reestimate import Reestimated, reestimate
 from mvmeta.marginal.base import MarginalCovariance
+from mvmeta.model.subset_fits import SubsetFits, subset_fits
 
 
 class MetaInfluence:
@@ -28,6 +31,10 @@ class MetaInfluence:
         Of the rows.
     names : pandas.Index, length p
         Of the coefficients.
+    components : list of str
+        Names of the variance components.
+    use_t : bool
+        Whether intervals of coefficients are by t, else by z.
     backend : MarginalCovariance, optional
         Of the full problem: the components are then estimated again without each group;
         they are held at their estimates where it is None.
@@ -40,10 +47,14 @@ class MetaInfluence:
         labels: pd.Index,
         index: pd.Index,
         names: pd.Index,
+        *,
+        components: list[str],
+        use_t: bool,
         backend: MarginalCovariance | None = None,
     ) -> None:
         self._fit, self._groups, self._backend = fit, groups, backend
         self._labels, self._index, self._names = labels, index, names
+        self._components, self._use_t = components, use_t
 
     @cached_property
     def _rows(self) -> RowDiagnostics:
@@ -106,6 +117,51 @@ class MetaInfluence:
         """
         d = self._held
         return pd.DataFrame({"statistic": d.statistic, "df": d.size}, index=self._labels)
+
+    @property
+    def leverage(self) -> pd.Series:
+        """Sum of the hat values of each group, length J; their sum is p under GLS weights."""
+        total = np.bincount(self._groups, self.hat_matrix_diag, minlength=len(self._labels))
+        return pd.Series(total, index=self._labels, name="leverage")
+
+    def leave_one_out(self) -> SubsetFits:
+        """The coefficients without each group, as of `MetaMixedLMResults.leave_one_out`.
+
+        Returns
+        -------
+        SubsetFits
+        """
+        found, fit = self._deletion, self._fit
+        theta = found.theta if isinstance(found, Reestimated) else None
+        return subset_fits(
+            fit.beta - found.shift,
+            found.se,
+            np.tile(fit.theta, (len(self._labels), 1)) if theta is None else theta,
+            fit.problem.n - np.bincount(self._groups),
+            labels=self._labels.rename("left out"),
+            components=self._components,
+            names=self._names,
+            fit=fit,
+            use_t=self._use_t,
+        )
+
+    def plot(self, coefficient: str | None = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Panels of what leaving out each group does.
+
+        Parameters
+        ----------
+        coefficient : str, optional
+            Whose estimates are drawn; the first unless given.
+        ax : matplotlib Axes, optional
+            To draw one panel on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.influence`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.influence(self, coefficient, ax, **kwargs)
 
     def summary_frame(self) -> pd.DataFrame:
         """One row per row of the data.

@@ -63,6 +63,25 @@ class PlotMethods:
         """
         return plots.bubble(self, moderator, ax, **kwargs)
 
+    def plot_influence(self, coefficient: str | None = None, ax: Any = None, **kwargs: Any) -> Any:
+        """What leaving out each study does, in panels.
+
+        Parameters
+        ----------
+        coefficient : str, optional
+            Whose estimates are drawn; the first unless given.
+        ax : matplotlib Axes, optional
+            To draw one panel on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.influence`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.influence(self, coefficient, ax, **kwargs)
+
     def plot_heterogeneity(self, ax: Any = None, **kwargs: Any) -> Any:
         """I2 of every random term, with intervals.
 

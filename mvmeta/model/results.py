@@ -355,9 +355,16 @@ class MetaMixedLMResults(
         if groups is not None:
             codes = cluster_codes(self.model.prepared, groups)
             labels = cluster_labels(self.model.prepared, groups)
-        backend = self.model.backend if reestimate else None
-        names = self.params.index
-        return MetaInfluence(self.fit_, codes, labels, self._row_index, names, backend)
+        return MetaInfluence(
+            self.fit_,
+            codes,
+            labels,
+            self._row_index,
+            self.params.index,
+            components=list(self.component_labels),
+            use_t=bool(self.use_t),
+            backend=self.model.backend if reestimate else None,
+        )
 
     def get_robustcov_results(
         self,

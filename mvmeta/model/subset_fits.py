@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.inference.fit import Fit
 from mvmeta.inference.wald import check_alpha, critical_value
 from mvmeta.model.frames import shorten
 
@@ -22,8 +23,10 @@ class SubsetFits:
         Components, the same in all rows where they were held.
     rows : Series of int, length J
         Rows in each fit.
-    full : Series, length p
-        Coefficients of the fit to all rows.
+    full, full_bse : Series, length p
+        Coefficients and standard errors of the fit to all rows.
+    full_rows : int
+        Rows in it.
     use_t : bool
         Whether intervals are by t with rows - p degrees of freedom, else by z.
     """
@@ -33,6 +36,8 @@ class SubsetFits:
     vcomp: pd.DataFrame
     rows: pd.Series
     full: pd.Series
+    full_bse: pd.Series
+    full_rows: int
     use_t: bool
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -53,12 +58,8 @@ class SubsetFits:
         SpecificationError
             If `alpha` is not between 0 and 1.
         """
-        check_alpha(alpha)
         p = self.params.shape[1]
-        df: Floats = np.full(len(self.rows), np.inf)
-        if self.use_t:
-            df = np.maximum(self.rows.to_numpy() - p, 1).astype(float)
-        half = critical_value(df, alpha)[:, None] * self.bse
+        half = self._critical(self.rows.to_numpy(), alpha)[:, None] * self.bse
         wide = {
             "estimate": self.params,
             "se": self.bse,
@@ -71,6 +72,36 @@ class SubsetFits:
             [self.params.index, self.params.columns], names=[self.params.index.name, "coefficient"]
         )
         return pd.DataFrame(columns | {"n_rows": np.repeat(self.rows.to_numpy(), p)}, index=index)
+
+    def full_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """The fit to all rows, with intervals by the rule of the others.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+
+        Returns
+        -------
+        DataFrame, shape (p, 4)
+            Columns estimate, se, lower, upper.
+        """
+        half = self._critical(np.array([self.full_rows]), alpha)[0] * self.full_bse
+        return pd.DataFrame(
+            {
+                "estimate": self.full,
+                "se": self.full_bse,
+                "lower": self.full - half,
+                "upper": self.full + half,
+            }
+        )
+
+    def _critical(self, rows: Ints, alpha: float) -> Floats:
+        check_alpha(alpha)
+        df: Floats = np.full(len(rows), np.inf)
+        if self.use_t:
+            df = np.maximum(rows - self.params.shape[1], 1).astype(float)
+        return np.asarray(critical_value(df, alpha), dtype=float)
 
     @property
     def not_estimated(self) -> list[object]:
@@ -91,15 +122,18 @@ def subset_fits(
     *,
     labels: pd.Index,
     components: list[str],
-    full: pd.Series,
+    names: pd.Index,
+    fit: Fit,
     use_t: bool,
 ) -> SubsetFits:
-    """Label arrays of J fits; see `SubsetFits`."""
+    """Label arrays of J fits to parts of the rows of `fit`; see `SubsetFits`."""
     return SubsetFits(
-        pd.DataFrame(beta, index=labels, columns=full.index),
-        pd.DataFrame(se, index=labels, columns=full.index),
+        pd.DataFrame(beta, index=labels, columns=names),
+        pd.DataFrame(se, index=labels, columns=names),
         pd.DataFrame(theta, index=labels, columns=components),
         pd.Series(rows, index=labels, name="n_rows"),
-        full,
+        pd.Series(fit.beta, index=names),
+        pd.Series(np.sqrt(np.diag(fit.cov_beta)), index=names),
+        fit.problem.n,
         use_t,
     )

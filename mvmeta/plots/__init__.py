@@ -12,6 +12,7 @@ from mvmeta.plots.forest import forest
 from mvmeta.plots.funnel import funnel
 from mvmeta.plots.heterogeneity import heterogeneity
 from mvmeta.plots.history import history
+from mvmeta.plots.influence import influence
 from mvmeta.plots.orchard import orchard
 from mvmeta.plots.profile import profile
 from mvmeta.plots.sensitivity import sensitivity
@@ -24,6 +25,7 @@ __all__ = [
     "funnel",
     "heterogeneity",
     "history",
+    "influence",
     "orchard",
     "profile",
     "sensitivity",

@@ -25,15 +25,21 @@ LEAST_POINTS = 5
 
 
 def profile(
-    res: Any, component: int | str, ax: Axes | None = None, *, n: int = 31, alpha: float = 0.05
+    res: Any,
+    component: int | str | None = None,
+    ax: Axes | None = None,
+    *,
+    n: int = 31,
+    alpha: float = 0.05,
 ) -> Figure:
     """Profile log-likelihood of one component, the cut line, and the limits where they meet.
 
     Parameters
     ----------
-    res : MetaMixedLMResults
+    res : MetaMixedLMResults or ComponentProfile
+        Results, of which `profile` is called, or what it returned.
     component : int or str
-        Row of `vcomp`, or its name in `component_labels`.
+        Row of `vcomp`, or its name in `component_labels`; not for a profile, which has one.
     ax : matplotlib.axes.Axes, optional
         To draw on, without a legend; a new figure unless given.
     n : int
@@ -61,7 +67,7 @@ def profile(
     """
     if n < LEAST_POINTS:
         raise SpecificationError(f"n={n}: a curve needs at least {LEAST_POINTS} points")
-    found = res.profile(component)
+    found = _found(res, component)
     interval = found.interval(alpha)
     figure, axes = _axes.figure_and_axes(ax, 4.2)
     grid, curve = _curve(found, interval, n)
@@ -83,14 +89,23 @@ def profile(
     axes.set_ylim(max(min(float(curve.min()), cut), cut - depth) - 0.1 * depth, top + 0.15 * depth)
     if _wide(interval):
         axes.set_xscale("log")
-    labels = list(res.component_labels)
-    name = component if isinstance(component, str) else labels[component]
-    axes.set_xlabel(_axes.elide(name, 60))
-    axes.set_ylabel(f"{'restricted ' if res.reml else ''}log-likelihood")
+    axes.set_xlabel(_axes.elide(found.name, 60))
+    axes.set_ylabel(f"{'restricted ' if found.reml else ''}log-likelihood")
     axes.ticklabel_format(axis="y", useOffset=False)
     _axes.bare(axes)
     _axes.legend(figure, axes, ax is None)
     return figure
+
+
+def _found(res: Any, component: int | str | None) -> Any:
+    ready = hasattr(res, "interval")
+    if ready and component is not None:
+        raise SpecificationError(f"this is the profile of {res.name}: leave out {component!r}")
+    if not ready and component is None:
+        raise SpecificationError(
+            f"which component? There are {', '.join(map(repr, res.component_labels))}"
+        )
+    return res if ready else res.profile(component)
 
 
 def _curve(found: Any, interval: Any, n: int) -> tuple[Floats, Floats]:

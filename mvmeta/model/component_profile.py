@@ -1,0 +1,54 @@
+"""The profile likelihood of a component that has a name and can be drawn."""
+
+from typing import Any
+
+from mvmeta import plots
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.profile import Profile
+from mvmeta.marginal.base import MarginalCovariance
+
+
+class ComponentProfile(Profile):
+    """The profile log-likelihood of one component of a fit.
+
+    Made by `MetaMixedLMResults.profile`; ``at(value)`` maximises over all other components,
+    ``interval(alpha)`` gives limits.
+
+    Parameters
+    ----------
+    fit : Fit
+    backend : MarginalCovariance
+        Of the same problem.
+    component : int
+        Position in theta.
+    name : str
+
+    Attributes
+    ----------
+    name : str
+        Of the component, such as "study: sigma2".
+    reml : bool
+        Whether the likelihood is the restricted one.
+    estimate, lower, upper : float
+        The estimate, and the edges of the parameter space.
+    """
+
+    def __init__(self, fit: Fit, backend: MarginalCovariance, component: int, name: str) -> None:
+        super().__init__(fit, backend, component)
+        self.name, self.reml = name, fit.reml
+
+    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
+        """The curve, the cut line, and the limits where they meet.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.profile`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.profile(self, ax=ax, **kwargs)
