@@ -156,6 +156,30 @@ def test_slopes_in_given_directions_are_the_gradient(name, reml):
     assert_allclose(objective.slopes(x, along), gradient, rtol=OBJECTIVE, atol=1e-10)
 
 
+@each_criterion
+def test_both_ends_of_a_straight_way_of_matrices(reml):
+    """Value, slope and curvature by the share of the way, against differences along it."""
+    objective = objective_of("multivariate_un", reml)
+    problem = objective.problem
+    here = problem.to_working(interior(problem, 1))
+    there = problem.to_working(interior(problem, 2))
+    first, last = objective.along(here, there)
+    assert first.loglik == pytest.approx(objective.working(here).loglik, rel=ALGEBRA)
+    assert last.loglik == pytest.approx(objective.working(there).loglik, rel=ALGEBRA)
+    ends = [matrices(problem, problem.to_natural(x)) for x in (here, there)]
+
+    def at(share):
+        gs = [(1 - share) * a + share * b for a, b in zip(*ends, strict=True)]
+        return objective._at(np.array([share]), gs, [], []).loglik
+
+    h = 1e-4
+    for end, share in ((first, 0.0), (last, 1.0)):
+        slope = (at(share + h) - at(share - h)) / (2 * h)
+        bend = (at(share + h) - 2 * at(share) + at(share - h)) / h**2
+        assert_allclose(end.gradient[0], slope, rtol=1e-5, atol=1e-6)
+        assert_allclose(-end.observed[0, 0], bend, rtol=1e-4, atol=1e-4)
+
+
 def test_expected_information_is_the_mean_of_the_observed():
     """y'Ay has mean tr(AM), so both terms of the observed information are known on average."""
     problem, theta = make("nested_two"), np.array([0.6, 0.3])
