@@ -69,7 +69,7 @@ def _refused(prepared: Prepared, at: Studies, name: str) -> str:
     if name == "row":
         return "" if n > prepared.problem.p else "as many coefficients as rows"
     if at.name == ROW:
-        return "the model names no study; groups= does"
+        return "the model tells no studies apart; groups= names their column"
     if at.count < 2:
         return "there is one study"
     if name == "study/row" and at.count == n:

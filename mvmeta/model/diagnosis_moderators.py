@@ -14,6 +14,7 @@ from mvmeta.model.diagnosis_random import LEVEL
 from mvmeta.model.diagnosis_subject import NO_REFIT, Subject
 from mvmeta.model.families import Family
 from mvmeta.model.frames import shorten
+from mvmeta.model.names import factor_column
 
 MOST_TESTED = 3
 """Terms whose contextual effect is tested: one fit each."""
@@ -66,10 +67,10 @@ def _sparse(s: Subject, family: Family, levels: list[str], who: list[str]) -> Fi
         f"{'' if one else ' each'} ({shorten(dict.fromkeys(who))}).",
         {"levels": f"{len(levels)} of {len(family.labels)} of {family.name}"},
         f"Whatever is special about that {noun} cannot be told from the level. The estimate is "
-        "either that one result, or what the model makes of it by comparing the study with others "
-        "in other levels.",
+        f"either that one result, or what the model makes of it by comparing the {noun} with "
+        "others in other levels.",
         "evidence() says how much of the estimate is borrowed; merge the level with a similar "
-        "one, or report it as resting on one study.",
+        f"one, or report it as resting on one {noun}.",
     )
 
 
@@ -194,15 +195,21 @@ def _contextual(s: Subject, name: str, test: Contextual) -> Finding:
     numbers: dict[str, Any] = {"F": test.statistic, "P": test.pvalue}
     if test.df == 1:
         numbers["between minus within"] = f"{test.difference[0]:.3g} (se {test.se[0]:.2g})"
-    nouns = s.studies.noun(2)
+    noun, nouns = s.studies.noun(1), s.studies.noun(2)
+    factor = any(f.name == factor_column(name) for f in s.families)
+    what = (
+        f"the share of each of its levels in each {noun}"
+        if factor
+        else f"its mean over each {noun}"
+    )
     return Finding(
         "contextual-effect",
         "caution",
         f"{name} does not do the same within {nouns} and between them.",
         numbers,
         f"The model has one coefficient for two questions: whether effects of one "
-        f"{s.studies.noun(1)} differ with it, and whether {nouns} that have more of it differ. "
+        f"{noun} differ with it, and whether {nouns} that have more of it differ. "
         "The answers disagree, and the coefficient is a mixture of both.",
-        f"add its mean over each {s.studies.noun(1)} as another moderator; the coefficient of the "
-        f"moderator itself is then the comparison within {nouns}.",
+        f"add {what} as another moderator; the coefficient of the moderator itself is then the "
+        f"comparison within {nouns}.",
     )

@@ -67,9 +67,10 @@ def _few(s: Subject, count: int, df: np.ndarray) -> Finding:
     if np.isfinite(least):
         numbers["smallest df"] = round(least, 2)
     else:
-        contain = float(containment_df(s.fit).coefficients().min())
-        wider = critical_value(contain, 0.05) / critical_value(np.inf, 0.05)
-        numbers["degrees of freedom that count them"] = contain
+        # containment counts rows for a coefficient that varies within studies
+        counted = min(float(containment_df(s.fit).coefficients().min()), max(count - 1.0, 1.0))
+        wider = critical_value(counted, 0.05) / critical_value(np.inf, 0.05)
+        numbers["degrees of freedom that count them"] = counted
         numbers["95 % intervals with these"] = f"{float(wider):.2g} times as wide"
     return Finding(
         "few-studies",

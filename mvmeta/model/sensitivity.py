@@ -90,9 +90,10 @@ class Sensitivity:
 
     Notes
     -----
-    Flags: "sign", the estimate has another sign; "interval", the interval includes 0 and did
-    not, or the other way round; "beyond", ``abs(estimate) >= beyond`` and was not, or the
-    other way round.
+    Flags: "sign", the estimate has another sign, and the interval excludes 0 in the fit, in the
+    setting or in both (otherwise no sign was established that could change); "interval", the
+    interval includes 0 and did not, or the other way round; "beyond", ``abs(estimate) >= beyond``
+    and was not, or the other way round.
     """
 
     def __init__(
@@ -224,9 +225,11 @@ def _flagged(frame: pd.DataFrame, base: pd.DataFrame, beyond: float | None) -> p
     """Add `shift` and `changes`."""
     own = base.set_index("coefficient").loc[frame["coefficient"]].reset_index()
     frame.insert(9, "shift", frame["estimate"].to_numpy() - own["estimate"].to_numpy())
+    other_sign = np.sign(frame["estimate"]).to_numpy() != np.sign(own["estimate"]).to_numpy()
+    inside, inside_own = _includes_zero(frame), _includes_zero(own)
     tests = {
-        "sign": np.sign(frame["estimate"]).to_numpy() != np.sign(own["estimate"]).to_numpy(),
-        "interval": _includes_zero(frame) != _includes_zero(own),
+        "sign": other_sign & ~(inside & inside_own),
+        "interval": inside != inside_own,
     }
     if beyond is not None:
         far = [np.abs(f["estimate"].to_numpy()) >= beyond for f in (frame, own)]

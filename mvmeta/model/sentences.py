@@ -21,6 +21,9 @@ ROUNDING = 1e-9
 LEAST_REASON = 0.5
 """How far, in shifts, the direct studies must lie off average to be called the reason."""
 
+LEAST_SHIFT = 0.05
+"""Standard errors below which a shift is too small to ask for its reason."""
+
 
 def sentence(t: Target, r: dict[Any, Any], at: Studies) -> str:
     """The sentence of one estimate.
@@ -40,7 +43,7 @@ def sentence(t: Target, r: dict[Any, Any], at: Studies) -> str:
     where = _where(t, at)
     if np.isnan(r["direct"]):
         if r["n_rows"]:
-            return f"{where}, whose rows alone do not determine it; all rows give {joint}."
+            return f"{where}; its own rows alone do not determine it, all rows give {joint}."
         return f"{where}: {joint} is borrowed from other rows altogether."
     if r["shift_se"] == 0:
         return f"{where}: its own rows alone give {joint}, and no other row changes that."
@@ -62,7 +65,7 @@ def _where(t: Target, at: Studies) -> str:
     several = f"{len(which)} {at.noun(len(which))} of {at.count}{_named(which, at)}"
     if t.contrast:
         if not len(which) and at.name == ROW:
-            return f"{t.short} is compared within no study, as the model names none"
+            return f"{t.short} is compared within no study, as the model tells none apart"
         if not len(which):
             return f"{t.short} is compared within no {at.noun(1)} of {at.count}"
         return f"{t.short} is compared within {several}"
@@ -80,7 +83,8 @@ def _because(t: Target, r: dict[Any, Any], at: Studies) -> str:
     others = r["others"]
     if t.contrast or t.family is None or not others * r["shift"] < 0:
         return ""
-    if abs(others) < LEAST_REASON * abs(r["shift"]):
+    size = abs(r["shift"])
+    if abs(others) < LEAST_REASON * size or size < LEAST_SHIFT * r["joint_se"]:
         return ""
     assert t.direct is not None
     which = np.unique(at.code[t.direct])
@@ -122,15 +126,17 @@ def carried(name: str, share: Floats, weight: Floats, at: Studies) -> str:
     Without the weights where they are nothing: a study that observes both sides of a comparison
     adds to one what it takes from the other.
     """
+    share = np.where(np.abs(share) < ROUNDING, 0.0, share)
     order = np.argsort(-share.round(9), kind="stable")[:MOST_NAMED].tolist()
+    order = [i for i in order if share[i] != 0] or order
     signed = [f" ({w:+.2f})" for w in weight[order].round(2) + 0.0]
     shown = bool((np.abs(weight[order]) >= 0.005).any())
     named = [
         f"{at.name} {at.labels[i]} {percent(share[i])}{text if shown else ''}"
         for i, text in zip(order, signed, strict=True)
     ]
-    rest = len(share) - len(named)
-    more = f" and {rest} more {percent(1.0 - share[order].sum())}" if rest else ""
+    rest = np.count_nonzero(share) - len(named)
+    more = f" and {rest} more {percent(1.0 - share[order].sum())}" if rest > 0 else ""
     return f"{name}: {', '.join(named)}{more}"
 
 

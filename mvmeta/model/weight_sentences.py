@@ -23,6 +23,11 @@ WIDTH = 78
 
 GIVEN = "the weights are those that were given (weights=), and some of them are negative"
 
+NO_MEAN = (
+    "The model has more than an intercept, so rows have no one weight (rowsum); contributions() "
+    "has what each adds to each coefficient."
+)
+
 FACTS = {
     "row": (
         "diagonal: how precise a row is, neighbours taken into account; rowsum: what it weighs in "
@@ -92,8 +97,11 @@ def _negative_studies(frame: pd.DataFrame, what: str) -> list[str]:
 
 
 def weights_text(frame: pd.DataFrame, notes: list[str], by: str) -> str:
-    """The table, what its columns are, and the notes."""
-    lines = [frame.to_string(float_format=lambda v: "" if np.isnan(v) else f"{v:.2f}")]
+    """The table, what its columns are, and the notes; no column of missing row sums."""
+    shown = frame.dropna(axis="columns", how="all")
+    lines = [shown.to_string(float_format=lambda v: "" if np.isnan(v) else f"{v:.2f}")]
     told = [f"In percent; {FACTS[by]}", *(f"{n[0].upper()}{n[1:]}" for n in notes)]
+    if shown.shape[1] < frame.shape[1]:
+        told.insert(1, NO_MEAN)
     fill = [textwrap.fill(t, WIDTH, break_long_words=False) for t in told]
     return "\n".join([*lines, "", *fill])

@@ -165,6 +165,15 @@ def test_one_row_per_study_has_no_inside():
     assert "between-only" not in found
 
 
+def test_the_advice_on_a_contextual_effect_fits_a_factor():
+    rng = np.random.default_rng(8)
+    data = simulated().assign(a=lambda d: np.where(rng.random(len(d)) < 0.5, "u", "v"))
+    share = (data["a"] == "v").groupby(data["study"]).transform("mean")
+    data["y"] += 2 * share
+    advice = fit("y ~ C(a)", data).diagnose()["contextual-effect"].advice
+    assert advice.startswith("add the share of each of its levels in each study as another")
+
+
 def test_the_contextual_effect():
     data = simulated(seed=5)
     mean = data.groupby("study")["x"].transform("mean")
@@ -247,6 +256,17 @@ def test_rows_named_as_trials_have_people_of_their_own():
 def test_few_studies_for_the_tests_that_were_chosen(options, few):
     res = fit("y ~ 1", simulated(n_studies=12), **options)
     assert ("few-studies" in res.diagnose()) == few
+
+
+def test_degrees_of_freedom_that_count_studies_never_exceed_them():
+    data = simulated(n_studies=12).assign(a=lambda d: np.array(list("uvw"))[d["id"] % 3])
+    evidence = fit("y ~ a - 1", data).diagnose()["few-studies"].evidence
+    # every level varies within studies, for which containment counts the 48 rows
+    assert evidence["degrees of freedom that count them"] == 11
+    wider = stats.t.isf(0.025, 11) / stats.norm.isf(0.025)
+    assert evidence["95 % intervals with these"] == f"{wider:.2g} times as wide"
+    between = fit("y ~ z", data).diagnose()["few-studies"].evidence
+    assert between["degrees of freedom that count them"] == 10
 
 
 def test_robust_covariances_without_correction_need_many_clusters():

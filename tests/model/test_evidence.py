@@ -168,6 +168,30 @@ def test_rows_without_a_study_are_not_listed():
     assert "Share of each" not in text
 
 
+def test_studies_without_a_share_are_not_carriers():
+    toy = datasets.load("toy")
+    w = study_weights(toy["Variance"], toy["Study"])
+    text = fit.__wrapped__("d ~ C(Category) - 1", weights=w).evidence_summary()
+    # every mean is that of its own rows, and C is seen in study 1 only
+    assert text.endswith("- C: Study 1 100 % (+1.00)")
+
+
+def test_a_shift_of_next_to_nothing_has_no_reason():
+    rng = np.random.default_rng(7)
+    study = np.repeat(np.arange(12), 3)
+    a = rng.choice(list("xyz"), 36)
+    y = rng.normal(size=12)[study] + rng.normal(0, 0.2, 36)
+    data = pd.DataFrame({"y": y, "v": 0.1, "study": study, "a": a})
+    model = MetaMixedLM.from_formula("y ~ C(a) - 1", data, variance="v", groups="study")
+    got = evidence(model.fit())
+    shift = got.frame["shift"] / got.frame["joint_se"]
+    # studies with y read low elsewhere and the shift is upwards, but by 0.02 standard errors
+    assert 0 < shift["a[y]"] < 0.05
+    assert "because" not in got.sentences["a[y]"]
+    assert abs(shift["a[z]"]) > 0.05
+    assert "because" in got.sentences["a[z]"]
+
+
 def test_html_is_escaped():
     frame = pd.DataFrame({"g": ["<a>", "b", "b"], "y": [0.0, 1, 2], "v": 0.1})
     res = MetaMixedLM.from_formula("y ~ g - 1", frame, variance="v", groups=None).fit()
@@ -261,7 +285,7 @@ def test_levels_that_lack_a_level_of_another_factor():
     assert np.isnan(got.frame.loc["a[x]", "direct"])
     assert got.frame.loc["a[x]", "borrowed"] == 1
     assert got.reasons["a[x]"] == "its own rows do not determine it"
-    assert "whose rows alone do not determine it" in got.sentences["a[x]"]
+    assert "its own rows alone do not determine it" in got.sentences["a[x]"]
     assert np.isfinite(got.frame.loc[["a[y]", "a[z]", "b[w]"], "direct"]).all()
 
 
@@ -363,7 +387,7 @@ def test_without_random_effects_rows_or_blocks_are_studies():
     linked = MetaMixedLM.from_formula("d ~ Category", toy, variance=v)
     assert studies(linked.prepared).count == 3
     assert (
-        "is compared within no study, as the model names none"
+        "is compared within no study, as the model tells none apart"
         in (evidence(plain.fit(), "pairwise").sentences.iloc[0])
     )
 
@@ -462,6 +486,15 @@ def test_negative_weights_are_those_of_the_inverse_and_explained():
     assert "Row 1 weighs -21 %" in flat
     # what the note says: the mean falls when the noisy row rises
     assert res.contributions().iloc[0, 1] == pytest.approx(w["rowsum"].iloc[1] / 100)
+
+
+def test_the_text_of_weights_has_no_column_without_a_number():
+    text = mixed_fit("y ~ C(a)").weights_summary()
+    assert "rowsum" not in text.split("\n")[0]
+    assert "contributions() has what each adds" in " ".join(text.split())
+    mean = mixed_fit("y ~ 1").weights_summary()
+    assert "rowsum" in mean.split("\n")[0]
+    assert "contributions()" not in mean
 
 
 def test_weights_that_are_not_negative_need_no_words():

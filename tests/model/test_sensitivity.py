@@ -228,7 +228,7 @@ def test_flags_by_hand():
             inside = [r["lower"] <= 0 <= r["upper"] for r in (row, own)]
             far = [abs(r["estimate"]) >= 0.5 for r in (row, own)]
             changed = {
-                "sign": row["estimate"] * own["estimate"] < 0,
+                "sign": row["estimate"] * own["estimate"] < 0 and not all(inside),
                 "interval": inside[0] != inside[1],
                 "beyond": far[0] != far[1],
             }
@@ -313,7 +313,7 @@ def test_models_without_a_study():
     res = model(groups=None).fit()
     found = res.sensitivity()
     assert "no study" in found.skipped["rho"]
-    assert "no study" in found.skipped["structure, study"]
+    assert "no studies" in found.skipped["structure, study"]
     named = res.sensitivity(groups=assink()["study"])
     assert "rho" not in named.skipped
 
