@@ -15,7 +15,7 @@ TINY = {"small": 6, "nested": 40, "un": 12, "crossed": 60, "phylogeny": 8, "spat
 @pytest.mark.parametrize("family", FAMILIES)
 def test_arrays_and_formula_are_one_model(family):
     problem = FAMILIES[family](TINY[family])
-    arrays, formula = (e.prepare(problem)() for e in ENGINES[:2])
+    arrays, formula = (e.describe(e.prepare(problem)()) for e in ENGINES[:2])
     assert arrays.loglik == pytest.approx(formula.loglik, rel=1e-12)
     assert arrays.components == pytest.approx(formula.components, rel=1e-9)
 

@@ -43,7 +43,8 @@ def in_turn(problem: Problem, names: list[str] | None = None) -> list[Record]:
     engines = engines_for(problem, names)
     fits = [e.prepare(problem) for e in engines]
     seconds: list[list[float]] = [[] for _ in engines]
-    answers = [fit() for fit in fits]  # warm: imports, caches, the allocator
+    # warm: imports, caches, the allocator
+    answers = [e.describe(fit()) for e, fit in zip(engines, fits, strict=True)]
     repeat = [1] * len(engines)
     for _ in range(ROUNDS):
         for i, fit in enumerate(fits):
