@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,12 @@ LEGEND_LINES = 2
 
 LONGEST = 30
 """Characters of a label; longer ones lose their middle."""
+
+LETTER = 0.75
+"""Width of a letter with some room, in font sizes."""
+
+NARROW_LETTER = 0.55
+"""Width of a digit or a letter in a column, in font sizes."""
 
 WIDTH = 7.0
 """Of a figure, in inches, with text of the usual size."""
@@ -212,6 +219,23 @@ def right_column(ax: Axes, at: Floats, texts: Sequence[str], size: float) -> Non
     style: Any = {"va": "center_baseline", "ha": "left"}
     for y, text in zip(at, texts, strict=True):
         ax.text(1.02, y, text, transform=across, fontsize=0.9 * size, **style)
+
+
+def room_beside(ax: Axes, texts: Sequence[str], size: float) -> bool:
+    """Whether a right column of these texts leaves the axes at least half their width."""
+    letters = max((len(line) for text in texts for line in text.split("\n")), default=0)
+    return letters * NARROW_LETTER * 0.9 * size / 72.0 <= 0.5 * width_of(ax)
+
+
+def width_of(ax: Axes) -> float:
+    """Inches; of a new figure before its layout is made."""
+    figure: Any = ax.figure
+    return float(ax.get_window_extent().width / figure.dpi)
+
+
+def wrapped(ax: Axes, text: str, size: float) -> str:
+    """The text broken into lines no longer than the axes."""
+    return textwrap.fill(text, max(20, int(72.0 * width_of(ax) / (LETTER * size))))
 
 
 def bare(ax: Axes) -> None:

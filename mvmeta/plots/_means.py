@@ -35,10 +35,10 @@ class Means:
     member: Ints
 
 
-def factors(res: Any) -> list[str]:
-    """Columns that are factors in the formula; none for a model from arrays."""
+def factors(res: Any) -> dict[str, list[Any]]:
+    """Levels of the columns that are factors in the formula; none for a model from arrays."""
     spec = res.model.prepared.spec
-    return [] if spec is None else list(spec.factor_levels())
+    return {} if spec is None else spec.factor_levels()
 
 
 def category_means(res: Any, by: str | list[str] | None, alpha: float, at: Any = None) -> Means:
@@ -53,7 +53,7 @@ def category_means(res: Any, by: str | list[str] | None, alpha: float, at: Any =
     if by is None:
         if not known:
             return _undivided(res, alpha)
-        by = known[0]
+        by = next(iter(known))
     names = [by] if isinstance(by, str) else list(by)
     numeric = [n for n in names if n not in known]
     if numeric:

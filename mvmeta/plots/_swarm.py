@@ -18,6 +18,9 @@ NEAR = 0.04
 CROWD = 6
 """Neighbours from which on a swarm takes all the room it has."""
 
+SPACIOUS = 8.0
+"""Square inches of axes below which markers shrink."""
+
 LARGEST, SMALLEST = 60.0, 5.0
 """Areas of markers in square points."""
 
@@ -82,6 +85,13 @@ def areas(errors: Floats) -> Floats:
     return np.maximum(area, SMALLEST * largest / LARGEST)
 
 
+def shrink(ax: Axes) -> float:
+    """Factor of the areas of markers on small axes."""
+    box, figure = ax.get_window_extent(), ax.figure
+    dpi: Any = figure.dpi
+    return min(1.0, float(box.width * box.height / dpi**2) / SPACIOUS)
+
+
 def opacity(count: int) -> float:
     """Of markers that overlap."""
     return float(max(0.15, 0.5 / max(1.0, count / MANY) ** 0.5))
@@ -94,7 +104,7 @@ def draw(ax: Axes, x: Floats, y: Floats, errors: Floats) -> None:
     ax.scatter(
         x,
         y,
-        s=areas(errors),
+        s=shrink(ax) * areas(errors),
         facecolors=[to_rgba(_axes.BLUE, opacity(len(x)))],
         edgecolors=[_axes.BLUE],
         linewidths=0.7,
@@ -106,7 +116,7 @@ def draw(ax: Axes, x: Floats, y: Floats, errors: Floats) -> None:
 
 def draw_means(ax: Axes, limits: Floats, alpha: float, *, upright: bool = False) -> None:
     """Means with both intervals (m, 5, see `Means`) beside their swarms, along x or upright."""
-    at = np.arange(len(limits)) + MEAN
+    at, thin = np.arange(len(limits)) + MEAN, shrink(ax) ** 0.5
     for columns, width, gid, label in (
         ([3, 4], 1.3, "prediction", f"{1 - alpha:.0%} prediction interval of a new true effect"),
         ([0, 2], 4.5, "confidence", f"{1 - alpha:.0%} confidence interval of the mean"),
@@ -114,14 +124,14 @@ def draw_means(ax: Axes, limits: Floats, alpha: float, *, upright: bool = False)
         lower, upper = limits[:, columns].T
         known = np.isfinite(lower) & np.isfinite(upper)
         if known.any():
-            style: Any = {"color": _axes.foreground(), "linewidth": width, "zorder": 3}
+            style: Any = {"color": _axes.foreground(), "linewidth": thin * width, "zorder": 3}
             ends = lower[known], upper[known], at[known]
             _axes.intervals(ax, *ends, upright=upright, gid=gid, label=label, **style)
     x, y = (at, limits[:, 1]) if upright else (limits[:, 1], at)
     ax.scatter(
         x,
         y,
-        s=70,
+        s=70 * shrink(ax),
         color=_axes.ORANGE,
         edgecolors=[_axes.background(ax)],
         linewidths=1.2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,15 @@ LETTER = 0.62
 
 MOST_LINES = 3
 """Of a category's name below the axis."""
+
+SLANT = 40
+"""Degrees of names that do not fit side by side."""
+
+SLANTED, LEAST_LETTERS = 0.5, 9
+"""Of the height of the axes slanted names may take; letters that are kept in any case."""
+
+BESIDE = 0.4
+"""Inches a category needs beside the others."""
 
 
 def bubble(
@@ -68,7 +78,8 @@ def bubble(
     SpecificationError
         If the model has no moderators, or not this one, or `at` names it or none of the model.
     DataError
-        If `at` names a level that does not occur.
+        If `at` names a level that does not occur, a numeric moderator is the same in all rows,
+        or the results hold no rows.
     MvmetaError
         If matplotlib is not installed.
 
@@ -85,12 +96,15 @@ def bubble(
         raise SpecificationError(f"no moderator {name!r}; there are {', '.join(names)}")
     if at and name in at:
         raise SpecificationError(f"at= says where the other moderators are; {name!r} is drawn")
-    figure, axes = _axes.figure_and_axes(ax, 4.8)
+    y = observed(res)
+    levels = factors(res).get(name)
+    width = max(_axes.WIDTH, 1.0 + BESIDE * len(levels or ()))
+    figure, axes = _axes.figure_and_axes(ax, 4.8, width)
     change = transform or _axes.identity
     zero = float(change(np.zeros(1))[0])
     axes.axhline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
-    view = _View(res, name, dict(at or {}), change, alpha)
-    if name in factors(res):
+    view = _View(res, name, dict(at or {}), y, change, alpha)
+    if levels:
         _categories(axes, view, ax is None)
     else:
         _line(axes, view)
@@ -111,13 +125,9 @@ class _View:
     res: Any
     name: str
     at: dict[str, Any]
+    y: Floats
     change: Callable[[Floats], Floats]
     alpha: float
-
-    @property
-    def y(self) -> Floats:
-        """Estimates (n,)."""
-        return observed(self.res)
 
 
 def _moderators(res: Any) -> list[str]:
@@ -205,16 +215,27 @@ def _categories(ax: Axes, view: _View, owned: bool) -> None:
 def _name_categories(ax: Axes, names: list[str], owned: bool) -> None:
     """Names below the categories, wrapped; slanted where they do not fit side by side."""
     figure: Any = ax.figure
-    inches = figure.get_figwidth() - 1.0 if owned else ax.get_window_extent().width / figure.dpi
+    inches = figure.get_figwidth() - 1.0 if owned else _axes.width_of(ax)
     size = _axes.font_size("xtick.labelsize")
-    fit = int(72.0 * inches / len(names) / (LETTER * size)) - 1
-    wrapped = [textwrap.wrap(n, max(fit, 1), break_long_words=False) for n in names]
-    if max(map(len, wrapped)) > MOST_LINES:
-        names = _axes.short(names)
-        wrapped = [textwrap.wrap(n, max(fit, 1), break_long_words=False) for n in names]
-    longest = max(len(line) for lines in wrapped for line in lines)
+    room = 72.0 * inches / len(names)
     at = np.arange(len(names))
-    if longest <= fit and max(map(len, wrapped)) <= MOST_LINES:
-        ax.set_xticks(at, ["\n".join(lines) for lines in wrapped])
-    else:
-        ax.set_xticks(at, _axes.short(names), rotation=40, ha="right", rotation_mode="anchor")
+    for texts in (names, _axes.short(names)):
+        lines = _wrapped(texts, int(room / (LETTER * size)) - 1)
+        if lines:
+            ax.set_xticks(at, lines)
+            return
+    tall = ax.get_window_extent().height / figure.dpi
+    longest = int(72.0 * SLANTED * tall / (LETTER * size * math.sin(math.radians(SLANT))))
+    texts = _axes.short(names, int(np.clip(longest, LEAST_LETTERS, _axes.LONGEST)))
+    step = math.ceil(_axes.TIGHT * size / (room * math.sin(math.radians(SLANT))))
+    ax.set_xticks(at[::step], texts[::step], rotation=SLANT, ha="right", rotation_mode="anchor")
+
+
+def _wrapped(names: list[str], fit: int) -> list[str]:
+    """Names in a few lines of at most `fit` letters; none at all where one does not fit."""
+    if fit < 1:
+        return []
+    found = [textwrap.wrap(name, fit, break_long_words=False) for name in names]
+    if any(len(lines) > MOST_LINES or max(map(len, lines)) > fit for lines in found):
+        return []
+    return ["\n".join(lines) for lines in found]

@@ -69,9 +69,11 @@ def heterogeneity(res: Any, ax: Axes | None = None, *, alpha: float | None = 0.0
     shown = np.flatnonzero(_axes.readable(axes, at, ax is None, size))
     names, cells = _axes.short(found.names), _cells(found)
     _axes.label_rows(axes, at[shown], [names[i] for i in shown], size)
-    _axes.right_column(axes, at[shown], [cells[i] for i in shown], size)
+    if _axes.room_beside(axes, cells, size):
+        _axes.right_column(axes, at[shown], [cells[i] for i in shown], size)
     told = "" if alpha is None else f", {1 - alpha:.0%} intervals"
-    axes.set_xlabel(f"share of the variance of a typical estimate (I²){told}")
+    text = f"share of the variance of a typical estimate (I²){told}"
+    axes.set_xlabel(_axes.wrapped(axes, text, _axes.font_size("axes.labelsize")))
     return figure
 
 

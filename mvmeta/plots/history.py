@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +11,6 @@ from mvmeta.plots import _axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-LETTER = 0.75
-"""Width of a letter with some room, in font sizes."""
 
 
 def history(res: Any, ax: Axes | None = None) -> Figure:
@@ -60,8 +55,6 @@ def history(res: Any, ax: Axes | None = None) -> Figure:
     axes.set_xlim(0.5, float(np.max(at, initial=1)) + 0.5)
     _axes.bare(axes)
     size = _axes.font_size("ytick.labelsize")
-    inches = axes.get_window_extent().width / figure.dpi
-    wrapped = textwrap.fill(res.status.value, max(20, int(72.0 * inches / (LETTER * size))))
-    axes.set_title(wrapped, fontsize=size, loc="left")
+    axes.set_title(_axes.wrapped(axes, res.status.value, size), fontsize=size, loc="left")
     _axes.legend(figure, axes, ax is None, 1)
     return figure

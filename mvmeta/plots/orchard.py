@@ -57,7 +57,7 @@ def orchard(
     SpecificationError
         If `by` names something that is no factor of the formula.
     DataError
-        If `groups` does not fit the rows.
+        If `groups` does not fit the rows, or the results hold none of them.
     MvmetaError
         If matplotlib is not installed.
 
@@ -71,12 +71,12 @@ def orchard(
     Estimates are drawn as observed, their area in proportion to precision, 1 / SE; offsets
     across the row only let each be seen.
     """
+    y = observed(res)
     found, at = category_means(res, by, alpha), studies(res, groups)
     count = len(found.labels)
     lines = count * float(np.clip(ALL_LINES / count, LEAST_LINES, MOST_LINES))
     figure, axes = _axes.figure_and_axes(ax, _axes.height_of(lines + _axes.LEGEND_LINES))
     change = transform or _axes.identity
-    y = observed(res)
     zero = float(change(np.zeros(1))[0])
     axes.axvline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
     _swarm.draw(axes, change(y), _swarm.places(y, found.member), sampling_errors(res))
@@ -116,4 +116,5 @@ def _write(
     cells = _axes.cells(limits)
     room = _axes.readable(ax, np.arange(2.0) * 0.5, owned, 0.9 * size).all()
     both = [f"{cells[i]}\n{counts[i]}" if room else cells[i] for i in shown]
-    _axes.right_column(ax, at[shown], both, size)
+    if _axes.room_beside(ax, both, size):
+        _axes.right_column(ax, at[shown], both, size)

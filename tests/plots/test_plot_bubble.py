@@ -181,3 +181,36 @@ def test_on_axes_of_the_user(mixed, plt):
     assert left.collections
     assert right.collections
     assert not figure.legends
+
+
+def test_small_axes_have_small_marks_and_fewer_names(plt):
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame(
+        {"y": rng.normal(size=120), "v": 0.5, "kind": [f"level {i:03d}" for i in range(60)] * 2}
+    )
+    res = fit("y ~ kind", data, "v")
+    figure, (small, large) = plt.subplots(1, 2, width_ratios=(1, 5), figsize=(12, 5))
+    plots.bubble(res, ax=small)
+    plots.bubble(res, ax=large)
+    area = [named(ax, "estimates").get_sizes().max() for ax in (small, large)]
+    assert area[0] < area[1]
+    assert len(small.get_xticks()) < len(large.get_xticks()) <= 60
+    figure.draw_without_rendering()
+    for ax in (small, large):
+        right = [t.get_window_extent().x1 for t in ax.get_xticklabels()]
+        across = np.diff(right) * np.sin(np.radians(ax.get_xticklabels()[0].get_rotation()))
+        assert across.min() > ax.get_xticklabels()[0].get_fontsize() * figure.dpi / 72
+
+
+def test_many_categories_make_a_wide_figure():
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"y": rng.normal(size=80), "v": 0.5, "kind": [*range(40)] * 2})
+    assert plots.bubble(fit("y ~ C(kind)", data, "v")).get_figwidth() > 15
+
+
+def test_without_rows_there_is_nothing_to_draw():
+    res = fit("yi ~ alloc + ablat", datasets.load("bcg"), "vi", "trial")
+    res.remove_data()
+    for draw in (plots.bubble, plots.orchard):
+        with pytest.raises(DataError, match="data were removed"):
+            draw(res)

@@ -97,6 +97,24 @@ class TestOrchard:
         y = named(ax, "estimates").get_offsets()[:, 1]
         np.testing.assert_array_equal(np.round(y), code)
 
+    def test_a_cell_without_rows_is_left_out(self):
+        data = datasets.load("bcg").assign(old=lambda d: d["year"] < 1960)
+        data = data[~((data["alloc"] == "alternate") & data["old"])]
+        with pytest.warns(match="dropped .* of the design"):
+            res = fit("yi ~ alloc * C(old)", data, "vi", "trial")
+        ax = plots.orchard(res, ["alloc", "old"]).axes[0]
+        observed = data.groupby(["alloc", "old"]).size()
+        assert labels(ax) == [f"{a} · {b}" for a, b in observed.index]
+        y = named(ax, "estimates").get_offsets()[:, 1]
+        assert np.bincount(np.round(y).astype(int)).tolist() == observed.tolist()
+
+    def test_narrow_axes_leave_out_the_numbers(self, assink, plt):
+        _, (narrow, wide) = plt.subplots(1, 2, width_ratios=(1, 4), figsize=(10, 4))
+        plots.orchard(assink, ax=narrow)
+        plots.orchard(assink, ax=wide)
+        assert not narrow.texts
+        assert len(wide.texts) == 3
+
     def test_indicators_from_arrays_are_categories(self, assink):
         data = datasets.load("assink2016")
         x = pd.get_dummies(data["deltype"]).astype(float)
