@@ -8,7 +8,7 @@ from scipy import stats
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.design.exchangeable import exchangeable, lowest_correlation
-from mvmeta.errors import ConvergenceError, CovarianceError, DataError
+from mvmeta.errors import ConvergenceError, CovarianceError, DataError, SpecificationError
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.wald import check_alpha
 from mvmeta.likelihood.objective import Objective
@@ -84,7 +84,7 @@ def profile_rho(
     DataError
         If no group has two rows with sampling variance.
     SpecificationError
-        If `alpha` is not between 0 and 1.
+        If `alpha` is not between 0 and 1, or `bounds` are not two numbers.
     CovarianceError
         For bounds outside the range.
     ConvergenceError
@@ -125,7 +125,12 @@ def profile_rho(
 
 def _range(groups: Ints, bounds: tuple[float, float] | None) -> tuple[float, float]:
     lowest = lowest_correlation(groups)
-    low, high = (lowest, 1.0) if bounds is None else bounds
+    try:
+        low, high = (lowest, 1.0) if bounds is None else map(float, bounds)
+    except (TypeError, ValueError):
+        raise SpecificationError(
+            f"bounds= takes two numbers, the ends of the range, got {bounds!r}"
+        ) from None
     if not lowest <= low < high <= 1.0:
         raise CovarianceError(
             f"a common correlation within groups lies in [{lowest:.4g}, 1] here; "

@@ -11,6 +11,7 @@ from mvmeta.design.terms import RandomTerm
 from mvmeta.model.build import Prepared
 from mvmeta.model.families import Family, families
 from mvmeta.model.frames import Source
+from mvmeta.model.names import factor_column
 from mvmeta.model.random import Random, expand
 from mvmeta.model.records import TermRecord
 from mvmeta.model.studies import ROW, Studies
@@ -101,8 +102,9 @@ def _by_category(
 def _family(prepared: Prepared, category: str | None) -> Family | str:
     found = [f for f in families(prepared) if f.n_factors == 1 and len(f.labels) > 1]
     if category is not None:
-        found = [f for f in found if f.name == category]
-        return found[0] if found else f"the formula has no factor {category!r}"
+        named = [f for f in found if f.name in (category, factor_column(category))]
+        there = ", ".join(f.name for f in found) or "none"
+        return named[0] if named else f"the formula has no factor {category!r}; it has {there}"
     return found[0] if found else "the formula has no factor"
 
 

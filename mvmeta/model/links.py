@@ -152,8 +152,9 @@ def _outer_levels(fitted: FittedTerm, source: Source) -> Ints:
     code, new = _find(fitted, labels, source)
     unknown = code >= len(labels)
     if unknown.any():
+        are = "is no level" if len(new) == 1 else "are no levels"
         raise DataError(
-            f"{shorten(map(repr, new))} in {row_names(source.index, unknown)} are no levels of the "
+            f"{shorten(map(repr, new))} in {row_names(source.index, unknown)} {are} of the "
             f"random term {record.name!r} in the fitted data; known levels: "
             f"{shorten(map(repr, labels))}. For a level that is new leave {record.outer[-1]!r} "
             "missing (None)"

@@ -176,7 +176,11 @@ def _targets(res: MetaMixedLMResults, options: Options) -> tuple[list[str], Floa
     else:
         codes = studies(prepared, options.groups).code
         targets = contrast_targets(prepared, found, options.contrasts, codes)
-    return [t.label for t in targets], np.array([t.row for t in targets])
+    labels = [t.label for t in targets]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise SpecificationError(f"contrasts= names {', '.join(map(repr, twice))} more than once")
+    return labels, np.array([t.row for t in targets])
 
 
 def _tried(
@@ -269,7 +273,8 @@ def _aspect_text(aspect: str, part: pd.DataFrame, base: pd.DataFrame) -> list[st
         return [*lines, "- no conclusion changes"]
     lines += [_fill(_change(row, base), "- ") for _, row in changed.head(TOLD).iterrows()]
     more = len(changed) - TOLD
-    return lines + ([f"- and {more} more changes: .changes lists all"] if more > 0 else [])
+    plural = "s" if more > 1 else ""
+    return lines + ([f"- and {more} more change{plural}: .changes lists all"] if more > 0 else [])
 
 
 def _change(row: pd.Series, base: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from mvmeta.errors import SpecificationError
 from mvmeta.model.build import Prepared
 from mvmeta.model.families import Family, indicator_family
 from mvmeta.model.formula import linear_constraints
+from mvmeta.model.hypotheses import combinations_of
 
 MATCH_TOLERANCE = 1e-8
 """Relative residual up to which a combination of coefficients is one of level means."""
@@ -115,10 +116,16 @@ def _read(prepared: Prepared, found: list[Family], contrasts: Any) -> list[tuple
         named = [(k, _read(prepared, found, v)) for k, v in contrasts.items()]
         return [(str(k), row) for k, parts in named for _, row in parts]
     if isinstance(contrasts, pd.DataFrame):
-        return list(zip(map(str, contrasts.index), _weights(prepared, contrasts), strict=True))
+        return list(
+            zip(
+                map(str, contrasts.index),
+                combinations_of(prepared.exog_names, contrasts),
+                strict=True,
+            )
+        )
     if isinstance(contrasts, Sequence) and len(contrasts) and isinstance(contrasts[0], str):
         return [pair for text in contrasts for pair in _from_text(prepared, found, text)]
-    rows = _weights(prepared, contrasts)
+    rows = combinations_of(prepared.exog_names, contrasts)
     return [(f"c{i}", row) for i, row in enumerate(rows)]
 
 
@@ -134,16 +141,6 @@ def _from_text(prepared: Prepared, found: list[Family], text: str) -> list[tuple
         )
     rows = weights @ np.array(list(means.values()))
     return [(text if len(rows) == 1 else f"{text} [{i}]", row) for i, row in enumerate(rows)]
-
-
-def _weights(prepared: Prepared, values: Any) -> Floats:
-    rows = np.atleast_2d(np.asarray(values, dtype=float))
-    if rows.ndim != 2 or rows.shape[1] != prepared.problem.p:
-        raise SpecificationError(
-            f"contrasts need one weight for each of the {prepared.problem.p} coefficients "
-            f"({', '.join(prepared.exog_names)}); got shape {rows.shape}"
-        )
-    return rows
 
 
 def _classified(label: str, row: Floats, found: list[Family], level: Bools, codes: Ints) -> Target:

@@ -115,6 +115,8 @@ def test_bounds_are_kept():
     [
         ({"bounds": (-0.9, 0.5)}, CovarianceError, r"lies in \[-0.3333, 1\] here"),
         ({"bounds": (0.5, 0.2)}, CovarianceError, "bounds 0.5 and 0.2"),
+        ({"bounds": 3}, SpecificationError, "bounds= takes two numbers"),
+        ({"bounds": (0, 0.5, 1)}, SpecificationError, "bounds= takes two numbers"),
         ({"alpha": 2}, SpecificationError, "alpha"),
         ({"groups": np.arange(48)}, DataError, "no group has two rows"),
     ],

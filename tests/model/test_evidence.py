@@ -425,6 +425,7 @@ def test_words_have_their_article(word, want):
         ("Category[C] = 3", "leave the number out"),
         (np.eye(2), "one weight for each of the 3 coefficients"),
         (np.zeros((1, 3)), "only zero weights"),
+        ([[1, np.nan, 0]], "weights of the coefficients must be finite"),
         ("Category[Z]", "cannot be read"),
     ],
 )

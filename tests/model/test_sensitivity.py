@@ -351,4 +351,21 @@ def test_rows_are_needed(method):
 
 def test_a_factor_that_is_not_there():
     found = fitted().sensitivity(False, ["CS"], False, False, category="sex")
-    assert "no factor 'sex'" in found.skipped["structure, CS"]
+    assert found.skipped["structure, CS"].startswith("the formula has no factor 'sex'; it has del")
+
+
+def test_a_factor_as_it_stands_in_the_formula():
+    frames = [
+        fitted().sensitivity(False, ["CS"], False, False, category=name).frame
+        for name in ("deltype", "C(deltype)")
+    ]
+    pd.testing.assert_frame_equal(*frames)
+    assert "deltype | study (CS)" in set(frames[0]["setting"])
+
+
+def test_a_contrast_named_twice_is_refused():
+    twice = ["deltype[covert] - deltype[general]"] * 2
+    with pytest.raises(
+        SpecificationError, match=r"contrasts= names 'deltype\[covert\] .*than once"
+    ):
+        fitted().sensitivity(False, False, False, False, contrasts=twice)
