@@ -82,6 +82,25 @@ class PlotMethods:
         """
         return plots.influence(self, coefficient, ax, **kwargs)
 
+    def plot_network(self, factor: Any = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Which levels of a factor studies observe together.
+
+        Parameters
+        ----------
+        factor : optional
+            As in `mvmeta.plots.network`.
+        ax : matplotlib Axes, optional
+            Drawn on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.network`.
+
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.network(self, factor, ax, **kwargs)
+
     def plot_heterogeneity(self, ax: Any = None, **kwargs: Any) -> Any:
         """I2 of every random term, with intervals.
 

@@ -13,6 +13,7 @@ from mvmeta.plots.funnel import funnel
 from mvmeta.plots.heterogeneity import heterogeneity
 from mvmeta.plots.history import history
 from mvmeta.plots.influence import influence
+from mvmeta.plots.network import network
 from mvmeta.plots.orchard import orchard
 from mvmeta.plots.profile import profile
 from mvmeta.plots.sensitivity import sensitivity
@@ -26,6 +27,7 @@ __all__ = [
     "heterogeneity",
     "history",
     "influence",
+    "network",
     "orchard",
     "profile",
     "sensitivity",

@@ -150,17 +150,26 @@ def study_means(res: Any, at: Studies) -> tuple[Floats, Floats]:
     for those whose rows the model expects to differ (their moderators do), and where V is
     singular.
     """
+    return gls_means(res, at, observed(res), _alike(np.asarray(res.model.exog), at))
+
+
+def gls_means(
+    res: Any, at: Studies, values: Floats, which: Bools | None = None
+) -> tuple[Floats, Floats]:
+    """Mean (S,) of the values (n,) of every study under V, and its sampling error.
+
+    NaN for studies that are not among `which` (S,), and where V is singular.
+    """
     count = len(at.labels)
-    v, one = res.fit_.problem.v, np.ones((res.nobs, 1))
+    v, one = res.fit_.problem.v, np.ones(res.nobs)
     mean, se = np.full(count, np.nan), np.full(count, np.nan)
-    code = np.ones(count, dtype=bool)
+    code = np.ones(count, dtype=bool) if which is None else which.copy()
     code[np.unique(at.code[v.singular_rows])] = False
-    code &= _alike(np.asarray(res.model.exog), at)
     rows = np.flatnonzero(code[at.code])
     if not len(rows):
         return mean, se
     inside = _within(v.take(rows), at.code[rows])
-    solved = inside.solve(np.column_stack([one[rows, 0], observed(res)[rows]]))
+    solved = inside.solve(np.column_stack([one, values])[rows])
     precision, total = (np.bincount(at.code[rows], s, minlength=count) for s in solved.T)
     mean[code], se[code] = total[code] / precision[code], 1.0 / np.sqrt(precision[code])
     return mean, se

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mvmeta._typing import Floats
+from mvmeta.errors import DataError, SpecificationError
 from mvmeta.inference.wald import critical_value
 from mvmeta.plots import _axes
-from mvmeta.plots._rows import observed, same_mean, sampling_errors
+from mvmeta.plots._rows import Studies, gls_means, observed, same_mean, sampling_errors, studies
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +22,12 @@ SHADES = (0.04, 0.10, 0.18)
 
 
 def funnel(
-    res: Any, ax: Axes | None = None, *, levels: Sequence[float] = (0.90, 0.95, 0.99)
+    res: Any,
+    ax: Axes | None = None,
+    *,
+    levels: Sequence[float] = (0.90, 0.95, 0.99),
+    by_study: bool = False,
+    groups: Any = None,
 ) -> Figure:
     """Estimates (residuals where there are moderators) against their standard errors.
 
@@ -31,6 +38,11 @@ def funnel(
         To draw on, without a legend; a new figure unless given.
     levels : sequence of float
         Coverage of the pseudo-confidence contours.
+    by_study : bool
+        Draw one point for every study: the mean of its estimates, or residuals, by generalised
+        least squares under their sampling covariance alone, against its standard error.
+    groups : str or array_like (n,), optional
+        Studies, as in `forest`; with `by_study` only.
 
     Returns
     -------
@@ -39,7 +51,9 @@ def funnel(
     Raises
     ------
     SpecificationError
-        If a level is not between 0 and 1.
+        If a level is not between 0 and 1, or `groups` are given without `by_study`.
+    DataError
+        If `groups` does not fit the rows, or V is singular within a study.
     MvmetaError
         If matplotlib is not installed.
 
@@ -47,11 +61,16 @@ def funnel(
     -----
     The contours are centred at the mean (at 0 for residuals) and hold the given share of
     estimates if sampling error is all there is; with heterogeneity more are outside.  Estimates
-    of one study depend on each other: a cluster of points outside may be a single study.
+    of one study depend on each other: a cluster of points outside may be a single study, which
+    `by_study` shows as the one point it is.
     """
+    if groups is not None and not by_study:
+        raise SpecificationError("groups= says what a study is; ask for them with by_study=True")
+    single = same_mean(res)
+    x, se = observed(res) if single else np.asarray(res.resid), sampling_errors(res)
+    if by_study:
+        x, se = _by_study(res, studies(res, groups), x)
     figure, axes = _axes.figure_and_axes(ax, 4.8)
-    se, single = sampling_errors(res), same_mean(res)
-    x = observed(res) if single else np.asarray(res.resid)
     center = float(res.fittedvalues.iloc[0]) if single else 0.0
     bottom = 1.05 * float(se.max())
     edge = np.array([0.0, bottom])
@@ -76,7 +95,7 @@ def funnel(
         alpha=max(0.25, 0.8 / dense**0.5),
         linewidths=0,
         zorder=3,
-        label="residual" if not single else "estimate",
+        label=_label(single, by_study),
     )
     axes.set_ylim(bottom, 0.0)
     axes.set_xlabel(res.model.endog_names if single else f"residual of {res.model.endog_names}")
@@ -84,3 +103,19 @@ def funnel(
     _axes.bare(axes)
     _axes.legend(figure, axes, ax is None, len(ordered) + 1)
     return figure
+
+
+def _label(single: bool, by_study: bool) -> str:
+    what = "estimate" if single else "residual"
+    return f"mean {what} of a study" if by_study else what
+
+
+def _by_study(res: Any, at: Studies, values: Floats) -> tuple[Floats, Floats]:
+    mean, se = gls_means(res, at, values)
+    lost = np.flatnonzero(np.isnan(mean))
+    if len(lost):
+        raise DataError(
+            f"{len(lost)} studies have no mean under their sampling covariance, as it is "
+            f"singular, first {at.labels[lost[0]]!r}; draw the rows (by_study=False)"
+        )
+    return mean, se

@@ -1,11 +1,12 @@
 """Caterpillar, funnel, profile, evidence and convergence plots: the numbers in their artists."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from mvmeta import datasets, plots
-from mvmeta.errors import SpecificationError
+from mvmeta.errors import DataError, SpecificationError
 from mvmeta.plots import _axes
 from tests.plots.fits import fit
 
@@ -93,6 +94,34 @@ class TestFunnel:
         ax = plots.funnel(trials).axes[0]
         np.testing.assert_allclose(points(ax)[0].get_offsets()[:, 0], trials.resid)
         assert [0.0, 0.0] in [list(line.get_xdata()) for line in ax.lines]
+
+    def test_by_study_every_study_is_one_point(self, schools):
+        data = datasets.load("konstantopoulos2011")
+        weight = 1 / data["vi"]
+        total = weight.groupby(data["district"]).sum()
+        mean = (weight * data["yi"]).groupby(data["district"]).sum() / total
+        (drawn,) = points(plots.funnel(schools, by_study=True).axes[0])
+        np.testing.assert_allclose(drawn.get_offsets(), np.c_[mean, total**-0.5])
+        assert drawn.get_label() == "mean estimate of a study"
+
+    def test_by_study_residuals_are_averaged_under_v(self, outcomes):
+        (drawn,) = points(plots.funnel(outcomes, by_study=True).axes[0])
+        data = datasets.load("berkey1998")
+        for i, (_, rows) in enumerate(data.groupby("trial", sort=False)):
+            inverse = np.linalg.inv(rows[["v1i", "v2i"]].to_numpy())
+            mean = inverse.sum(axis=0) @ outcomes.resid.loc[rows.index] / inverse.sum()
+            np.testing.assert_allclose(drawn.get_offsets()[i], [mean, inverse.sum() ** -0.5])
+
+    def test_studies_without_a_mean_are_refused(self, schools):
+        y = [0.1, 2.2, 4.4, 1.0, -1.5, 0.3]
+        data = pd.DataFrame({"y": y, "study": list("aabbcd"), "row": range(6)})
+        v = 0.2 * np.eye(6)
+        v[0, 1] = v[1, 0] = 0.2
+        res = fit("y ~ 1", data, v, "row")
+        with pytest.raises(DataError, match=r"1 studies have no mean .* first 'a'"):
+            plots.funnel(res, by_study=True, groups=data["study"])
+        with pytest.raises(SpecificationError, match="by_study=True"):
+            plots.funnel(schools, groups="district")
 
     def test_a_level_that_is_no_coverage_is_refused(self, trials):
         with pytest.raises(SpecificationError, match="alpha"):
