@@ -8,6 +8,7 @@ from scipy import stats
 from mvmeta.inference.added_intercept import separates_rows
 from mvmeta.inference.containment import containment_df
 from mvmeta.inference.deletion import Deletion, deletion
+from mvmeta.inference.evidence import within_share
 from mvmeta.inference.robust import KINDS
 from mvmeta.inference.wald import critical_value
 from mvmeta.model.diagnosis import Finding, Outcome
@@ -50,10 +51,19 @@ def enough(s: Subject) -> Outcome:
     elif method in ("z", "residual"):
         few = count < FEW and (method == "z" or s.res.df_resid >= count)
     else:
-        few = bool((df < LEAST_DF).any())
+        few = bool((df < LEAST_DF).any()) or (count < FEW and _counts_rows(s, df))
     if not few:
         return Outcome(passed=f"{count} {s.studies.noun(count)}, tested by {_tests(s)}")
     return Outcome((_few(s, count, df),))
+
+
+def _counts_rows(s: Subject, df: np.ndarray) -> bool:
+    """Whether containment counts rows for a coefficient that compares studies: a level mean."""
+    large = df >= s.studies.count
+    if s.res.df_method != "contain" or not large.any():
+        return False
+    within = within_share(s.fit, np.eye(s.fit.problem.p)[large], s.studies.code)
+    return bool((within == 0).any())
 
 
 def _tests(s: Subject) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from mvmeta.inference.contributions import group_sums, variance_shares
-from mvmeta.inference.degrees import DegreesOfFreedom
 from mvmeta.inference.evidence import evidence
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.wald import Basis
 from mvmeta.model.build import Prepared
 from mvmeta.model.families import families
 from mvmeta.model.sentences import carried, number, percent_cell, sentence
@@ -49,6 +49,15 @@ DISPLAYED = {
 WIDTH = 78
 """Columns of the text."""
 
+SAME_COV = 1e-6
+"""Difference, relative to the largest, of covariances that are the same but for rounding."""
+
+MODEL_SE = (
+    "Standard errors are those of the model, so that joint and direct can be compared; the tests "
+    "of the fit have others (robust, adjusted or scaled)."
+)
+"""Said where the fit does not test with the covariance of the model."""
+
 
 class Evidence:
     """Where the estimates of a fit come from.
@@ -57,8 +66,8 @@ class Evidence:
     ----------
     fit : Fit
     prepared : Prepared
-    df : DegreesOfFreedom
-        Of the tests of the fit.
+    basis : Basis
+        Of the tests of the fit: its degrees of freedom are those of the shifts.
     contrasts : optional
         None: every level mean of the factors of the formula, in one table that does not depend
         on their coding, then every slope.  "pairwise": all differences of the levels of a
@@ -82,6 +91,8 @@ class Evidence:
         Why there is no direct estimate; empty where there is one.
     sentences : Series
         The table in words.
+    notes : list of str
+        That the fit tests with other standard errors, where it does.
 
     Notes
     -----
@@ -97,7 +108,7 @@ class Evidence:
         self,
         fit: Fit,
         prepared: Prepared,
-        df: DegreesOfFreedom,
+        basis: Basis,
         contrasts: Any = None,
         groups: Any = None,
     ) -> None:
@@ -110,10 +121,12 @@ class Evidence:
             targets = contrast_targets(prepared, found, contrasts, self._studies.code)
         labels = pd.Index([t.label for t in targets])
         rows = np.array([t.row for t in targets]).reshape(len(targets), fit.problem.p)
-        at = evidence(fit, df, rows, [t.direct for t in targets], self._studies.code)
+        at = evidence(fit, basis.df, rows, [t.direct for t in targets], self._studies.code)
         self.frame = pd.DataFrame({c: getattr(at, c) for c in COLUMNS}, index=labels)
         self.frame["between"] = 1.0 - self.frame["within"]
         self._fit, self._h = fit, at.contributions
+        gap, size = np.abs(basis.cov - fit.cov_beta).max(), np.abs(fit.cov_beta).max()
+        self.notes = [] if gap <= SAME_COV * size else [MODEL_SE]
         self._short = [t.short for t in targets]
         nothing = {True: "its own rows do not determine it", False: ""}
         reasons = [
@@ -176,7 +189,8 @@ class Evidence:
         ]
         title = "Where the estimates come from".center(width).rstrip()
         rule = "=" * width
-        return "\n".join([title, rule, body, rule, *lines, *self._carried()])
+        notes = [text for note in self.notes for text in ("", textwrap.fill(note, WIDTH))]
+        return "\n".join([title, rule, body, rule, *lines, *self._carried(), *notes])
 
     def _carried(self) -> list[str]:
         """Lines that name the studies with the largest shares."""
@@ -203,7 +217,8 @@ class Evidence:
 
     def _repr_html_(self) -> str:
         items = "".join(f"<li>{html.escape(s)}</li>" for s in self.sentences)
-        return f"{self._display().to_html()}<ul>{items}</ul>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"{self._display().to_html()}<ul>{items}</ul>{notes}"
 
     def _display(self) -> pd.DataFrame:
         f = self.frame

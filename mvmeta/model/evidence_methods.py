@@ -75,8 +75,8 @@ class EvidenceMethods(FitHolder):
         contrasts, groups
             As in `evidence`.
         """
-        df = self._inference.basis.df
-        return Evidence(self.fit_, self.model.prepared, df, contrasts, groups)
+        basis = self._inference.basis
+        return Evidence(self.fit_, self.model.prepared, basis, contrasts, groups)
 
     def evidence(self, contrasts: Any = None, groups: Any = None) -> pd.DataFrame:
         """Where each estimate comes from: its own rows, or what is borrowed from others.

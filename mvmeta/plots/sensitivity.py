@@ -21,6 +21,9 @@ MOST_PANELS = 4
 GAP = 0.6
 """Rows left free between the things that are varied."""
 
+MOST_TICKS = 4
+"""Intervals between ticks: more, and their numbers touch in a narrow panel."""
+
 PANEL = 2.6
 """Width of a panel in inches, and of the labels beside the first."""
 
@@ -118,6 +121,7 @@ def _panel(axes: Axes, part: pd.DataFrame, at: Floats, name: str) -> None:
     _marks(axes, limits, at, changed, _axes.ORANGE, "a conclusion changes", hollow=True)
     axes.autoscale_view(scaley=False)
     axes.set_ylim(at[-1] + 0.6, -0.6)
+    axes.locator_params(axis="x", nbins=MOST_TICKS)
     axes.set_xlabel(_axes.elide(name))
 
 

@@ -269,6 +269,16 @@ def test_degrees_of_freedom_that_count_studies_never_exceed_them():
     assert between["degrees of freedom that count them"] == 10
 
 
+def test_containment_that_counts_rows_for_a_mean_is_found():
+    data = simulated(n_studies=12).assign(a=lambda d: np.array(list("uvw"))[d["id"] % 3])
+    means, differences = fit("y ~ a - 1", data, df="contain"), fit("y ~ a", data, df="contain")
+    assert means.df_inference == 45
+    assert means.diagnose()["few-studies"].evidence["smallest df"] == 45
+    # differences of levels are compared within studies, where rows are what counts
+    assert differences.df_inference[0] < 12 < differences.df_inference[1]
+    assert "few-studies" not in differences.diagnose()
+
+
 def test_robust_covariances_without_correction_need_many_clusters():
     res = fit("y ~ 1", simulated())
     assert "few-studies" not in res.diagnose()

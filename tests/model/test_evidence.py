@@ -48,7 +48,7 @@ def fit(formula, data="toy", variance="Variance", groups="Study", **kwargs):
 
 
 def evidence(res, *args, **kwargs):
-    return Evidence(res.fit_, res.model.prepared, res._inference.basis.df, *args, **kwargs)
+    return Evidence(res.fit_, res.model.prepared, res._inference.basis, *args, **kwargs)
 
 
 @cache
@@ -190,6 +190,18 @@ def test_a_shift_of_next_to_nothing_has_no_reason():
     assert "because" not in got.sentences["a[y]"]
     assert abs(shift["a[z]"]) > 0.05
     assert "because" in got.sentences["a[z]"]
+
+
+def test_standard_errors_that_are_not_those_of_the_fit_are_said_so():
+    res = mixed_fit("y ~ C(a) - 1")
+    assert evidence(res).notes == []
+    robust = res.get_robustcov_results("CR2", groups="study")
+    got = evidence(robust)
+    np.testing.assert_allclose(got.frame["joint_se"], res.bse, rtol=1e-10)
+    assert np.abs(robust.bse / res.bse - 1).max() > 0.01
+    assert "those of the model" in got.summary()
+    assert "those of the model" in got._repr_html_()
+    assert "those of the model" not in evidence(res).summary()
 
 
 def test_html_is_escaped():
