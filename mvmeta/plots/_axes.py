@@ -75,9 +75,13 @@ def figure_and_axes(ax: Axes | None, height: float, width: float = WIDTH) -> tup
     plt = pyplot()
     if ax is not None:
         return ax.figure, ax  # type: ignore[return-value]
-    width *= max(1.0, font_size("ytick.labelsize") / USUAL_TEXT)
-    figure, new = plt.subplots(figsize=(width, height), layout="constrained")
+    figure, new = plt.subplots(figsize=(scaled(width), height), layout="constrained")
     return figure, new
+
+
+def scaled(width: float) -> float:
+    """Inches of width, more where text is larger than usual."""
+    return width * max(1.0, font_size("ytick.labelsize") / USUAL_TEXT)
 
 
 def height_of(lines: float) -> float:

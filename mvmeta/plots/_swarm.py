@@ -106,7 +106,7 @@ def draw(ax: Axes, x: Floats, y: Floats, errors: Floats) -> None:
         y,
         s=shrink(ax) * areas(errors),
         facecolors=[to_rgba(_axes.BLUE, opacity(len(x)))],
-        edgecolors=[_axes.BLUE],
+        edgecolors=[to_rgba(_axes.BLUE, min(1.0, 2 * opacity(len(x))))],
         linewidths=0.7,
         zorder=2,
         label="estimate; area: precision, 1 / SE",

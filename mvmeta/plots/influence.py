@@ -118,7 +118,7 @@ def influence(
         panel.autoscale_view(scaley=False)
         panel.set_ylim(rows - 0.4, -0.6)
         _label(panel, table.params.index, ax is None, dense, first=i == 0)
-    _axes.legend(figure, axes[0], ax is None, 3)
+    _axes.legend(figure, axes[0], ax is None, min(3, len(chosen)))
     return figure
 
 
@@ -164,7 +164,7 @@ def _figure(ax: Axes | None, chosen: list[str], height: float) -> tuple[Figure, 
         squeeze=False,
         sharey=True,
         width_ratios=widths,
-        figsize=(LABELS + sum(widths), height),
+        figsize=(_axes.scaled(LABELS + sum(widths)), height),
         layout="constrained",
     )
     return figure, list(axes[0])

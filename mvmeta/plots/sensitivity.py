@@ -105,7 +105,7 @@ def _panels(ax: Axes | None, count: int, lines: float) -> tuple[Figure, list[Axe
         count,
         sharey=True,
         squeeze=False,
-        figsize=(PANEL * (1 + count), _axes.height_of(lines + _axes.LEGEND_LINES)),
+        figsize=(_axes.scaled(PANEL * (1 + count)), _axes.height_of(lines + _axes.LEGEND_LINES)),
         layout="constrained",
     )
     return figure, list(axes[0])

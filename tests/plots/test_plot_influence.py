@@ -138,6 +138,26 @@ def test_hundreds_of_studies_get_labels_where_there_is_room(many):
     assert figure.get_figheight() < 14
 
 
+def test_larger_text_makes_a_wider_figure_that_holds_its_legend(schools, plt):
+    usual = plots.influence(schools, reestimate=False).get_figwidth()
+    with plt.rc_context({"font.size": 16}):
+        figure = plots.influence(schools, reestimate=False)
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert figure.get_figwidth() == pytest.approx(1.6 * usual)
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize("panels", [["estimate"], ["leverage"], ["cooks_distance", "cov_ratio"]])
+def test_few_panels_hold_their_legend(schools, panels):
+    figure = plots.influence(schools, reestimate=False, panels=panels)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
 def test_influence_draws_itself(schools, plt):
     found = schools.get_influence("district")
     figure, ax = plt.subplots()
