@@ -88,3 +88,8 @@ class BatchedProblem(MetaProblem):
     def zero_variances(self) -> Ints:
         """As many positions as rows have a sampling variance of 0; which, nobody knows."""
         return np.arange(self.zeros)
+
+    @property
+    def inseparable(self) -> Ints:
+        """None: the pieces, which hold the levels, have been asked."""
+        return np.arange(0)

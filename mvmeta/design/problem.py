@@ -11,7 +11,7 @@ from mvmeta.design.layout import connected
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.sharing import Sharing
 from mvmeta.design.terms import RandomTerm
-from mvmeta.structures.base import Component
+from mvmeta.structures.base import Component, CovarianceStructure
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,28 @@ class MetaProblem:
     def zero_variances(self) -> Ints:
         """Rows whose sampling variance is 0."""
         return np.flatnonzero(self.v.variances == 0)
+
+    @property
+    def inseparable(self) -> Ints:
+        """Rows of variance 0 that carry the same random effects as another such row.
+
+        Their rows of M are equal whatever the components are: M is singular.  Terms pinned at
+        0 do not count.
+        """
+        zero = self.zero_variances
+        if len(zero) < 2:
+            return zero[:0]
+        keys: list[Floats] = [np.zeros((len(zero), 1))]
+        for t in self.terms:
+            if not _is_zero(t.structure):
+                carried = t.inner if t.z is None else t.z
+                keys.append(t.level[zero, None].astype(float))
+                if carried is not None:
+                    keys.append(carried[zero].reshape(len(zero), -1).astype(float))
+        _, group, count = np.unique(
+            np.hstack(keys), axis=0, return_inverse=True, return_counts=True
+        )
+        return zero[count[group.ravel()] > 1]
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
@@ -127,6 +149,14 @@ class MetaProblem:
         """Working parameters of natural `theta`."""
         pieces = zip(self.terms, self.split(theta), strict=True)
         return self.join_working([t.structure.to_working(w) for t, w in pieces])
+
+
+def _is_zero(structure: CovarianceStructure) -> bool:
+    """Whether all its components are pinned, and G is 0 there."""
+    if not structure.fixed.all():
+        return False
+    theta = structure.to_natural(structure.starts(1.0)[0])
+    return not structure.matrix(theta).any()
 
 
 def _concatenate(pieces: list[Floats] | list[Bools], dtype: type) -> np.ndarray:

@@ -49,18 +49,21 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
     Raises
     ------
     CovarianceError
-        If M is singular wherever the optimiser may start: V is singular and no random effect
-        can mend it.
+        If M is singular whatever the components are, or wherever the optimiser may start: V is
+        singular and no random effect can mend it.
     ConvergenceError
         If the likelihood is not finite anywhere.
     """
     problem = backend.problem
+    labels = range(problem.n) if row_labels is None else row_labels
+    # not left to the factorisation: rounding decides whether that of a singular M fails
+    if len(problem.inseparable):
+        raise singular_marginal(problem.inseparable, labels, bool(problem.terms))
     objective = Objective(backend, reml)
     try:
         optimum = maximize(objective, start=start, maxiter=maxiter, tol=tol, report=report)
     except NotPositiveDefiniteError as err:
-        labels = range(problem.n) if row_labels is None else row_labels
-        raise _explain(problem.zero_variances, labels, bool(problem.terms)) from err
+        raise singular_marginal(problem.zero_variances, labels, bool(problem.terms)) from err
     if not np.isfinite(optimum.evaluation.loglik):
         raise ConvergenceError("the log-likelihood is not finite; check y and V for extreme values")
     theta = optimum.theta
@@ -81,7 +84,18 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
     return fit, optimum
 
 
-def _explain(zero: Ints, labels: Any, has_terms: bool) -> CovarianceError:
+def singular_marginal(zero: Ints, labels: Any, has_terms: bool) -> CovarianceError:
+    """The error for an M that is singular.
+
+    Parameters
+    ----------
+    zero : ndarray of int
+        Positions of the rows to name, those whose variance is 0.
+    labels : sequence or dict
+        Their names, by position.
+    has_terms : bool
+        Whether the model has random terms.
+    """
     if len(zero):
         rows = ", ".join(str(labels[i]) for i in zero[:6]) + (" ..." if len(zero) > 6 else "")
         mend = (

@@ -90,6 +90,6 @@ def _pin_values(value: Any, kind: str, formula: str) -> float | tuple[float | No
 def _pin_value(value: Any) -> float | None:
     if value is None or np.isnan(float(value)):
         return None
-    if np.isinf(float(value)):
+    if isinstance(value, bool | np.bool_) or np.isinf(float(value)):
         raise ValueError
     return float(value)

@@ -333,7 +333,9 @@ def _structured(term: Random, position: int) -> TermSpec:
 def _check_duplicates(specs: Sequence[TermSpec]) -> None:
     seen: dict[tuple[object, ...], str] = {}
     for spec in specs:
-        key = (spec.left, frozenset(spec.outer.columns), spec.code, id(spec.corr))
+        known = spec.distance if isinstance(spec.distance, str) else id(spec.distance)
+        columns = frozenset(spec.outer.columns)
+        key = (spec.left, columns, spec.code, id(spec.corr), known, spec.smoothness)
         if key in seen:
             raise SpecificationError(
                 f"the random term {spec.name!r} is given twice (also as {seen[key]!r}); remove "

@@ -146,6 +146,22 @@ def test_zero_variances_that_make_m_singular(groups, data):
         fit(data, groups=groups)
 
 
+@pytest.mark.parametrize("backend", [None, "dense", "blocks", "woodbury", "nested"])
+def test_a_singular_m_is_refused_whatever_rounding_makes_of_it(backend, data):
+    """The factor of ``tau2 [[1, 1], [1, 1]]`` exists or not by the last bit of tau2."""
+    for rows in (["r0", "r1"], ["r2", "r3"], ["r0", "r1", "r2", "r3"]):
+        part = data.assign(vi=data["vi"].mask(data.index.isin(rows), 0.0))
+        with pytest.raises(CovarianceError, match=rf"{len(rows)} sampling .*row.*{rows[-1]}"):
+            fit(part, groups="study", backend=backend)
+
+
+def test_a_term_fixed_at_zero_does_not_separate_rows(data):
+    data.loc[["r2", "r3"], "vi"] = 0.0
+    random = ["1 | study", Random("1 | study:id", fixed={"sigma2": 0})]
+    with pytest.raises(CovarianceError, match="no random effect reaches"):
+        fit(data, groups=None, random=random)
+
+
 def _v(data):
     v = np.diag(data["vi"])
     v[0, 1] = v[1, 0] = 0.005

@@ -91,6 +91,16 @@ def test_a_term_given_twice_is_refused(groups, random):
         expand(groups, random)
 
 
+def test_other_distances_or_smoothness_make_another_term():
+    near = pd.DataFrame(np.ones((2, 2)) - np.eye(2), index=["a", "b"], columns=["a", "b"])
+    both = [Random("site | const", "SPEXP", distance=d) for d in (near, near * 2)]
+    assert len({s.name for s in expand(None, both)}) == 2
+    rough = [Random("x + y | const", "MATERN", smoothness=s) for s in (0.5, 2.5)]
+    assert len(expand(None, rough)) == 2
+    with pytest.raises(SpecificationError, match="given twice"):
+        expand(None, [both[0], both[0]])
+
+
 def test_structure_defaults_and_case():
     assert Random("1 | study").struct is None
     assert Random("outcome | study").struct == "CS"

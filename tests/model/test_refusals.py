@@ -105,9 +105,10 @@ def test_components_that_are_no_finite_numbers(data, bad):
         model.fit(start=bad)
 
 
-def test_fixed_components_are_finite():
+@pytest.mark.parametrize("bad", [np.inf, True, [np.True_]])
+def test_fixed_components_are_finite_numbers(bad):
     with pytest.raises(SpecificationError, match="takes finite numbers"):
-        Random("1 | study", fixed={"sigma2": np.inf})
+        Random("1 | study", fixed={"sigma2": bad})
 
 
 def test_only_results_can_be_compared(data):

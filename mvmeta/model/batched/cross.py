@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.inference.estimate import singular_marginal
 from mvmeta.marginal.batched import PieceSource, total
 from mvmeta.model.batched.pieces import Reduction, Rows
 from mvmeta.model.rank import independent_in_triangle
@@ -63,9 +64,19 @@ class Cross:
 
 
 def cross(rows: Rows) -> Cross:
-    """The question of the second pass."""
+    """The question of the second pass.
+
+    Raises
+    ------
+    CovarianceError
+        If rows without sampling variance make M singular whatever the components are.
+    """
     problem = rows.problem
     zero = problem.zero_variances
+    same = problem.inseparable
+    if len(same):
+        names = {i: f"{rows.index[i]} of batch {rows.batch.number}" for i in same.tolist()}
+        raise singular_marginal(same, names, bool(problem.terms))
     return Cross(
         _triangle(np.column_stack([problem.x, problem.y])),
         problem.n,

@@ -241,6 +241,14 @@ def test_zero_variances_that_nothing_mends_are_named():
         model(cut(frame, 6), groups=None).fit()
 
 
+def test_rows_without_variance_that_nothing_tells_apart_are_named():
+    study = FRAME["study"].to_numpy()
+    rows = np.flatnonzero(study == study[30])[:2]
+    frame = FRAME.assign(v=np.where(np.isin(np.arange(len(FRAME)), rows), 0.0, FRAME["v"]))
+    with pytest.raises(CovarianceError, match=rf"2 sampling .*rows r{rows[0]} of batch \d"):
+        model(cut(frame, 6), groups="study").fit()
+
+
 def test_zero_variances_leave_no_qe_but_a_fit():
     frame = FRAME.assign(v=np.where(np.arange(len(FRAME)) == 30, 0.0, FRAME["v"]))
     found = model(cut(frame, 6), groups="study/id").fit()
