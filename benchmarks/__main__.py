@@ -42,11 +42,14 @@ def main() -> None:
     add("--engines", nargs="+", help="only these, by name")
     add("--no-memory", action="store_true", help="do not measure memory")
     add("--no-many", action="store_true", help="leave out many outcomes")
+    add("--merge", action="store_true", help="keep what the results have of other families")
     add("--render", action="store_true", help="only write tables and plot again")
     add("--out", type=Path, default=RESULTS / "speed.json")
     options = parser.parse_args()
     if not options.render:
         run = _run(options)
+        if options.merge and options.out.exists():
+            run = _merged(json.loads(options.out.read_text()), run, options.families)
         options.out.write_text(json.dumps(run, indent=1) + "\n")
     run = json.loads(options.out.read_text())
     options.out.with_suffix(".md").write_text(render.tables(run))
@@ -75,6 +78,15 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         "memory": [] if options.no_memory else _memory(options),
         "many": [] if options.no_many else many.run(),
     }
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any], families: list[str]) -> dict[str, Any]:
+    """The new run of some families, with the records of the others."""
+    kept = [r for r in old["records"] if r["family"] not in families]
+    order = list(FAMILIES)
+    records = sorted([*kept, *new["records"]], key=lambda r: order.index(r["family"]))
+    memory = new["memory"] or old["memory"]
+    return new | {"records": records, "memory": memory, "many": new["many"] or old["many"]}
 
 
 def _memory(options: argparse.Namespace) -> list[dict[str, Any]]:
