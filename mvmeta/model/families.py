@@ -100,6 +100,7 @@ class _AverageDesign:
         self.codes = {column: _codes(f, info, frame) for f, column in self.columns.items()}
         self._numbers = {f: _numbers(f, info, frame) for f, factor in kinds.items() if not factor}
         self.seen = {column: np.unique(code) for column, code in self.codes.items()}
+        self.p = prepared.problem.p
         self._prepared = prepared
 
     def row(self, levels: Mapping[Column, int]) -> Floats | None:
@@ -155,7 +156,7 @@ def _family(design: _AverageDesign, factors: list[Column]) -> Family:
         ":".join(names),
         [":".join(f"{n}[{t}]" for n, t in zip(names, text, strict=True)) for text in texts],
         [":".join(text) for text in texts],
-        np.array([row for row in rows if row is not None]).reshape(len(kept), -1),
+        np.array([row for row in rows if row is not None]).reshape(len(kept), design.p),
         place[code.ravel()],
         len(factors),
     )

@@ -21,6 +21,7 @@ MATCH_TOLERANCE = 1e-8
 SLOPE = "a slope: every row informs it"
 INTERCEPT = "the mean where every moderator is 0: every row informs it"
 UNKNOWN = "no combination of the level means of one factor: no rows observe it by themselves"
+CONFOUNDED = "a factor whose levels have no means, as the data do not tell the factors apart"
 ARRAYS = "built from arrays that are not indicators of levels: every row informs it"
 
 
@@ -73,7 +74,9 @@ def default_targets(prepared: Prepared, found: list[Family]) -> list[Target]:
         if prepared.problem.p == 1 and (prepared.problem.x == 1.0).all():
             out.append(Target(name, name, row, every))
         else:
-            out.append(Target(name, name, row, None, reasons[bool(level[j])]))
+            constant = bool((prepared.problem.x[:, j] == 1.0).all())
+            reason = CONFOUNDED if level[j] and not constant else reasons[bool(level[j])]
+            out.append(Target(name, name, row, None, reason))
     return out
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mvmeta import DataError, MetaMixedLM, SamplingCovariance, SpecificationError, datasets
+from mvmeta import (
+    DataError,
+    MetaMixedLM,
+    MvmetaWarning,
+    SamplingCovariance,
+    SpecificationError,
+    datasets,
+)
 from mvmeta.model.evidence import Evidence
 from mvmeta.model.families import families
 from mvmeta.model.studies import indefinite, studies
@@ -336,6 +343,24 @@ def test_means_of_empty_cells_are_left_out():
         got.loc["a[z]:b[u]", "n_rows"] + got.loc["a[z]:b[w]", "n_rows"]
         == (got.loc["a[z]", "n_rows"])
     )
+
+
+def test_factors_that_the_data_do_not_tell_apart_have_no_means():
+    data = mixed().assign(again=lambda d: d["a"])
+    with pytest.warns(MvmetaWarning, match="linearly dependent"):
+        res = MetaMixedLM.from_formula(
+            "y ~ a + again + q", data, variance="v", groups="study"
+        ).fit()
+    assert families(res.model.prepared) == []
+    got = evidence(res)
+    assert list(got.frame.index) == ["Intercept", "a[T.y]", "a[T.z]", "q"]
+    np.testing.assert_allclose(got.frame["joint"], res.params, rtol=1e-12)
+    assert got.frame["direct"].isna().all()
+    assert "do not tell the factors apart" in got.sentences["a[T.y]"]
+    assert "a slope" in got.sentences["q"]
+    assert "levels" not in res.diagnose().passed
+    found = res.sensitivity(False, ["CS"], False, False)
+    assert found.skipped == {"structure, CS": "the formula has no factor"}
 
 
 def test_a_comparison_no_study_makes():
