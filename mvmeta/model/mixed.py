@@ -244,7 +244,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             Random intercepts: "study", "study/id" or ["study", "id"] (nested).
         random : str, Random, or list of these, optional
             Further random terms within the same groups, such as
-            ``Random("outcome | study", struct="UN")``.
+            ``Random("outcome | study", struct="UN")``; without `scale`.
         missing : {"drop", "raise", "none"}
             What to do with rows in which anything is missing; see `from_formula`.
         backend : str, optional
@@ -266,7 +266,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             at every call; names the batch.
         SpecificationError
             For a term that links rows of different batches, such as a known correlation between
-            studies.
+            studies, or a scale formula.
         CovarianceError
             For variances that cannot be used.
 

@@ -45,13 +45,15 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
     on in coordinates in which the ridge it may be on is straight; see `optimize.ridge`.
     """
     go = partial(ascend, tol=tol, report=report)
-    if objective.problem.n > QUICK_ABOVE:
+    if objective.problem.n > QUICK_ABOVE and maxiter > 1:
+        go = partial(go, polish=False)
         quick = partial(objective.working, quick=True)
-        first = go(quick, start, box, polish=False, maxiter=maxiter, tol=max(tol, LAST_STEP))
+        first = go(quick, start, box, maxiter=maxiter - 1, tol=max(tol, LAST_STEP))
         # the evaluation that a last step needs anyway is the full one
         x = first.at.x + first.local.step(0.0)[0] if first.done else first.at.x
-        last = go(objective.working, x, box, polish=False, maxiter=maxiter)
-        return replace(last, history=[*first.history, *last.history])
+        used = first.history[-1].evaluations
+        left = max(maxiter - used, 1)
+        return joined(first, go(objective.working, x, box, maxiter=left, report=_on(report, used)))
     kinked = [a for a in axes(objective) if len(a.sweep.kinks)]
     if kinked:
 
@@ -61,17 +63,27 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
         return over_kinks(within, start, box, kinked, maxiter)
     ascent = go(objective.working, start, box, known=known, maxiter=min(maxiter, PATIENCE))
     while not ascent.ended:
-        left = maxiter - ascent.history[-1].evaluations
+        used = ascent.history[-1].evaluations
+        left = maxiter - used
         if left <= 0:
             break
         straight = straightened(objective, objective.problem.to_natural(ascent.at.x))
-        go_on = partial(go, known=known, maxiter=min(left, PATIENCE))
+        go_on = partial(go, known=known, maxiter=min(left, PATIENCE), report=_on(report, used))
         if straight is None:
             further = go_on(objective.working, ascent.at.x, box)
         else:
             further = _elsewhere(objective, straight, ascent.at, box, go_on)
         ascent = joined(ascent, further)
     return ascent
+
+
+def _on(
+    report: Callable[[Iteration], None] | None, used: int
+) -> Callable[[Iteration], None] | None:
+    """The report of an ascent that goes on after `used` evaluations."""
+    if report is None:
+        return None
+    return lambda row: report(replace(row, evaluations=used + row.evaluations))
 
 
 def _elsewhere(

@@ -123,6 +123,23 @@ def test_every_iteration_is_reported():
     assert reported == optimum.history
 
 
+@pytest.mark.parametrize("maxiter", [1, 2, 3, 200])
+def test_quick_evaluations_count_as_any_other(maxiter):
+    """In large data the last evaluations are of another kind, but of the same ascent."""
+    rng = np.random.default_rng(0)
+    study = np.repeat(np.arange(500), 5)
+    y = rng.normal(size=500)[study] + rng.normal(size=2500)
+    terms = (intercept("study", study), intercept("id", np.arange(2500)))
+    problem = MetaProblem(y, np.ones((2500, 1)), diagonal_v(rng, 2500), terms)
+    reported = []
+    optimum = maximize(objective_of(problem), maxiter=maxiter, report=reported.append)
+    counts = [row.evaluations for row in optimum.history]
+    assert reported == optimum.history
+    assert (np.diff(counts) > 0).all()
+    assert counts[-1] == optimum.n_evaluations <= maxiter
+    assert optimum.status.converged == (maxiter == 200)
+
+
 @pytest.mark.parametrize("name", ["nested_four", "crossed_with_id", "multivariate_un"])
 def test_few_evaluations(name):
     """Newton steps: a dozen evaluations from a start, not hundreds."""

@@ -123,7 +123,7 @@ def _parse(formula: str, columns: list[Any], groups: Any, random: Any, environme
     parsed = formulas.parse(formula, columns, environment)
     terms = expand(groups, random, columns)
     for term in terms:
-        _refuse_crossing(term)
+        _refuse(term)
     slopes = {
         t.name: formulas.parse(t.left, columns, environment, response=False)
         for t in terms
@@ -132,12 +132,17 @@ def _parse(formula: str, columns: list[Any], groups: Any, random: Any, environme
     return _Parsed(parsed, terms, slopes, environment)
 
 
-def _refuse_crossing(term: TermSpec) -> None:
-    """Terms that no cut into batches leaves whole."""
+def _refuse(term: TermSpec) -> None:
+    """Terms that cannot be had from batches, as those that no cut leaves whole."""
     why = None
     if term.arrays is not None:
         raise SpecificationError(
             "groups= takes names of columns here ('study', 'study/id'): arrays have no batches"
+        )
+    if term.scale is not None:
+        raise SpecificationError(
+            f"the random term {term.name!r}: scale= needs the covariates of all rows at once, which "
+            "batches do not give; fit this model in memory with from_formula()"
         )
     if term.correlates_groups or term.is_product:
         why = "its levels are correlated with each other (corr=)"

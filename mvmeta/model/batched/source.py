@@ -43,12 +43,12 @@ class ReadFrames:
     Raises
     ------
     DataError
-        For an iterator, which would be exhausted after the first pass.
+        For an iterator, which would be exhausted after the first pass, or the name of a file.
     """
 
     def __init__(self, batches: Callable[[], Iterable[Any]] | Iterable[Any]) -> None:
         if not callable(batches) and (
-            isinstance(batches, Iterator) or not hasattr(batches, "__iter__")
+            isinstance(batches, (Iterator, str)) or not hasattr(batches, "__iter__")
         ):
             raise DataError(
                 "batches must be a function that returns a new iterator of frames at every call "

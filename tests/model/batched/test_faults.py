@@ -43,7 +43,13 @@ def test_no_rows_at_all(batches):
         model(batches)
 
 
-@pytest.mark.parametrize("batches", [FRAME, 3, lambda: 3])
+def test_a_scale_formula_needs_all_rows():
+    random = Random("1 | id", scale="dose")
+    with pytest.raises(SpecificationError, match=r"'id \(scale\)': scale= .*from_formula"):
+        model(cut(FRAME), random=random)
+
+
+@pytest.mark.parametrize("batches", [FRAME, 3, lambda: 3, "effects.parquet"])
 def test_no_batches(batches):
     with pytest.raises(DataError, match=r"from_formula|must be a function|must return"):
         model(batches)
