@@ -141,8 +141,8 @@ def _refuse(term: TermSpec) -> None:
         )
     if term.scale is not None:
         raise SpecificationError(
-            f"the random term {term.name!r}: scale= needs the covariates of all rows at once, which "
-            "batches do not give; fit this model in memory with from_formula()"
+            f"the random term {term.name!r}: scale= needs the covariates of all rows at once, "
+            "which batches do not give; fit this model in memory with from_formula()"
         )
     if term.correlates_groups or term.is_product:
         why = "its levels are correlated with each other (corr=)"
