@@ -117,7 +117,7 @@ def percent(share: float) -> str:
         return "less than 1 %"
     if 0.99 < share < 1 - ROUNDING:
         return "more than 99 %"
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share)} %"
 
 
 def carried(name: str, share: Floats, weight: Floats, at: Studies) -> str:

@@ -99,7 +99,8 @@ def _negative_studies(frame: pd.DataFrame, what: str) -> list[str]:
 def weights_text(frame: pd.DataFrame, notes: list[str], by: str) -> str:
     """The table, what its columns are, and the notes; no column of missing row sums."""
     shown = frame.dropna(axis="columns", how="all")
-    lines = [shown.to_string(float_format=lambda v: "" if np.isnan(v) else f"{v:.2f}")]
+    rounded = shown.round(2) + 0.0  # not "-0.00"
+    lines = [rounded.to_string(float_format=lambda v: "" if np.isnan(v) else f"{v:.2f}")]
     told = [f"In percent; {FACTS[by]}", *(f"{n[0].upper()}{n[1:]}" for n in notes)]
     if shown.shape[1] < frame.shape[1]:
         told.insert(1, NO_MEAN)

@@ -143,7 +143,15 @@ def diamonds(
 
 def elide(text: object, longest: int = LONGEST) -> str:
     """The text on one line, its middle left out where it is long: ends tell labels apart."""
-    line = " ".join(str(text).split())
+    return _literal(_elided(" ".join(str(text).split()), longest))
+
+
+def _literal(line: str) -> str:
+    """The line for matplotlib, which reads what is between two dollar signs as mathematics."""
+    return line.replace("$", r"\$")
+
+
+def _elided(line: str, longest: int) -> str:
     if len(line) <= longest:
         return line
     tail = longest // 3
@@ -156,16 +164,16 @@ def short(texts: Sequence[object], longest: int = LONGEST) -> list[str]:
     Words the long texts begin and end with go first, as it is the middle that tells them apart.
     """
     lines = [" ".join(str(t).split()) for t in texts]
-    out = [elide(line, longest) for line in lines]
+    out = [_elided(line, longest) for line in lines]
     if len(set(out)) == len(set(lines)):
-        return out
+        return list(map(_literal, out))
     long = sorted({line for line in lines if len(line) > longest})
     start = _shared_words(long)
     stop = _shared_words([line[start:][::-1] for line in long])
     return [
         f"…{elide(line[start : len(line) - stop].strip(), longest - 2)}{'…' if stop else ''}"
         if len(line) > longest
-        else line
+        else _literal(line)
         for line in lines
     ]
 

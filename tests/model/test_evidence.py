@@ -16,8 +16,10 @@ from mvmeta import (
 )
 from mvmeta.model.evidence import Evidence
 from mvmeta.model.families import families
+from mvmeta.model.sentences import percent
 from mvmeta.model.studies import indefinite, studies
 from mvmeta.model.study_weights import study_weights
+from mvmeta.model.weight_sentences import weights_text
 from mvmeta.model.weight_tables import contributions_frame, weights_frame
 
 COLUMNS = [
@@ -173,6 +175,14 @@ def test_carriers_are_shares_of_the_information_and_signed_weights():
 def test_rows_without_a_study_are_not_listed():
     text = evidence(fit("d ~ C(Category) - 1", groups=None)).summary()
     assert "Share of each" not in text
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.0, "0 %"), (-0.004, "0 %"), (-0.02, "-2 %"), (0.004, "less than 1 %"), (1.0, "100 %")],
+)
+def test_shares_in_words(share, words):
+    assert percent(share) == words
 
 
 def test_studies_without_a_share_are_not_carriers():
@@ -532,6 +542,7 @@ def test_the_text_of_weights_has_no_column_without_a_number():
     assert "contributions() has what each adds" in " ".join(text.split())
     mean = mixed_fit("y ~ 1").weights_summary()
     assert "rowsum" in mean.split("\n")[0]
+    assert "-0.00" not in weights_text(pd.DataFrame({"share": [-1e-4, 100.0]}), [], "coefficient")
     assert "contributions()" not in mean
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mvmeta import MvmetaError, datasets
+from mvmeta import MetaMixedLM, MvmetaError, datasets
 from mvmeta.errors import DataError
-from mvmeta.plots import _axes, forest
+from mvmeta.plots import _axes, evidence, forest, sensitivity
 from tests.plots.fits import fit
 
 artists = pytest.importorskip("matplotlib.collections")
@@ -205,6 +205,19 @@ def test_long_labels_keep_what_tells_them_apart():
     assert _axes.short([name]) == ["The long history of…ured, 1987"]
     assert len(_axes.short([name])[0]) <= _axes.LONGEST
     assert _axes.short(["two\nlines"]) == ["two lines"]
+
+
+@pytest.mark.parametrize("draw", [forest, evidence, sensitivity])
+def test_names_with_dollar_signs_are_no_mathematics(draw, plt):
+    toy = datasets.load("toy").replace({"Category": {"A": "$10_{ to $20"}})
+    model = MetaMixedLM.from_formula(
+        "d ~ Category - 1", data=toy, variance="Variance", groups="Study"
+    )
+    draw(model.fit())
+    figure = plt.gcf()
+    figure.draw_without_rendering()
+    texts = [t.get_text() for a in figure.axes for t in (*a.get_yticklabels(), a.xaxis.label)]
+    assert any(r"\$10_{ to \$20" in t for t in texts)
 
 
 def test_small_axes_of_the_user_get_fewer_and_smaller_labels(schools, plt):
