@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.errors import ConvergenceError, CovarianceError
+from mvmeta.design.problem import MetaProblem
+from mvmeta.errors import ConvergenceError, CovarianceError, DataError
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.weighted import weighted_fixed_effects
 from mvmeta.likelihood.objective import Objective
@@ -51,10 +52,13 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
     CovarianceError
         If M is singular whatever the components are, or wherever the optimiser may start: V is
         singular and no random effect can mend it.
+    DataError
+        If y and V are in a unit in which squares of variances leave the range of numbers.
     ConvergenceError
         If the likelihood is not finite anywhere.
     """
     problem = backend.problem
+    _check_unit(problem)
     labels = range(problem.n) if row_labels is None else row_labels
     # not left to the factorisation: rounding decides whether that of a singular M fails
     if len(problem.inseparable):
@@ -82,6 +86,22 @@ def estimate(  # noqa: PLR0913  (the options of `MetaMixedLM.fit` that concern t
         beta, cov = at.beta, at.cov
     fit = make(problem, reml, theta, optimum.boundary, factor, beta, cov, loglik, weights)
     return fit, optimum
+
+
+UNIT = 1e40
+"""Largest size of y or of standard errors, and the inverse of the smallest: the information about
+a variance is of the size of their fourth power, or its inverse, and has squares of its own."""
+
+
+def _check_unit(problem: MetaProblem) -> None:
+    with np.errstate(over="ignore"):
+        size = float(np.sqrt(max(problem.mean_square, problem.mean_variance)))
+    if size > UNIT or 0 < size < 1 / UNIT:
+        raise DataError(
+            f"y and its standard errors are of the size {size:.0e}: the arithmetic of a fit needs "
+            f"them between {1 / UNIT:.0e} and {UNIT:.0e}; look for wrong values, or use another "
+            "unit"
+        )
 
 
 def singular_marginal(zero: Ints, labels: Any, has_terms: bool) -> CovarianceError:

@@ -480,7 +480,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         ConvergenceError
             If the likelihood is not finite anywhere.
         DataError
-            After `remove_data`.
+            After `remove_data`, or if y and V are in a unit that leaves the range of numbers.
 
         Warns
         -----

@@ -146,6 +146,22 @@ def test_zero_variances_that_make_m_singular(groups, data):
         fit(data, groups=groups)
 
 
+@pytest.mark.parametrize("size", [1e45, 1e200, 1e-45])
+@pytest.mark.parametrize("struct", ["UN", "ID"])
+def test_units_that_arithmetic_cannot_take(struct, size, data):
+    part = data.assign(yi=data["yi"] * size, vi=data["vi"] * min(size, 1.0) ** 2)
+    with pytest.raises(DataError, match=r"of the size .*another unit"):
+        fit(part, groups=None, random=Random("kind | study", struct))
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_units_that_are_merely_odd(size, data):
+    found = fit(data.assign(yi=data["yi"] * size, vi=data["vi"] * size**2))
+    expected = fit(data)
+    np.testing.assert_allclose(found.params / size, expected.params, rtol=1e-7)
+    np.testing.assert_allclose(found.sigma2 / size**2, expected.sigma2, rtol=1e-6)
+
+
 @pytest.mark.parametrize("backend", [None, "dense", "blocks", "woodbury", "nested"])
 def test_a_singular_m_is_refused_whatever_rounding_makes_of_it(backend, data):
     """The factor of ``tau2 [[1, 1], [1, 1]]`` exists or not by the last bit of tau2."""
