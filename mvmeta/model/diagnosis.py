@@ -27,7 +27,7 @@ WIDTH = 78
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found.
+    """One thing found; prints as text.
 
     Attributes
     ----------
@@ -50,6 +50,9 @@ class Finding:
     evidence: dict[str, Any]
     why: str
     advice: str
+
+    def __str__(self) -> str:
+        return _finding_text(self)
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class Diagnosis:
         count = len(self.findings)
         title = f"{count} finding{'s' * (count != 1)}" if count else "Nothing found"
         parts = ["Diagnosis".center(WIDTH).rstrip(), "=" * WIDTH, title]
-        parts += [_finding_text(i, f) for i, f in enumerate(self.findings, start=1)]
+        parts += [f"\n{i}. {_finding_text(f)}" for i, f in enumerate(self.findings, start=1)]
         for heading, told in (("In order", self.passed), ("Not looked at", self.skipped)):
             if told:
                 parts += ["", f"{heading}:"]
@@ -152,11 +155,10 @@ class Diagnosis:
         return f"<pre>{html.escape(self.summary())}</pre>"
 
 
-def _finding_text(number: int, f: Finding) -> str:
+def _finding_text(f: Finding) -> str:
     numbers = "; ".join(f"{k} {_value(v)}" for k, v in f.evidence.items())
-    head = f"{number}. [{f.severity}] {f.code}"
     lines = [_fill(f.what), _fill(f"Evidence: {numbers}"), _fill(f"Why: {f.why}")]
-    return "\n".join(["", head, *lines, _fill(f"Try: {f.advice}")])
+    return "\n".join([f"[{f.severity}] {f.code}", *lines, _fill(f"Try: {f.advice}")])
 
 
 def _fill(text: str) -> str:

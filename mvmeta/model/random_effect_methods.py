@@ -84,7 +84,8 @@ class RandomEffectMethods(FitHolder):
 
     def _term_positions(self, terms: str | list[str] | None) -> list[int]:
         names = [t.name for t in self.fit_.problem.terms]
-        wanted = names if terms is None else [terms] if isinstance(terms, str) else list(terms)
+        wanted = names if terms is None else [terms] if isinstance(terms, str) else terms
+        wanted = list(dict.fromkeys(wanted))  # a term named twice is one term
         for name in wanted:
             if name not in names:
                 raise SpecificationError(

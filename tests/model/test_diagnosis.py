@@ -165,6 +165,13 @@ def test_one_row_per_study_has_no_inside():
     assert "between-only" not in found
 
 
+def test_one_finding_prints_as_in_the_diagnosis():
+    found = fit("y ~ 1", simulated(n_studies=12)).diagnose()
+    text = str(found["few-studies"])
+    assert text.startswith("[caution] few-studies\n   There are 12 studies, few")
+    assert f"\n{found.codes.index('few-studies') + 1}. {text}" in str(found)
+
+
 def test_the_advice_on_a_contextual_effect_fits_a_factor():
     rng = np.random.default_rng(8)
     data = simulated().assign(a=lambda d: np.where(rng.random(len(d)) < 0.5, "u", "v"))

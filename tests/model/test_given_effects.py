@@ -410,6 +410,7 @@ def test_totals_of_some_terms():
     """Mean of true effects in the study of each row."""
     res = fitted("nested")
     some = res.blup(terms="study")
+    pd.testing.assert_frame_equal(res.blup(terms=["study", "study"]), some)
     frame_ = res.get_prediction(given="study").summary_frame()
     np.testing.assert_allclose(some["estimate"], frame_["mean"], rtol=1e-12)
     np.testing.assert_allclose(some["se"], frame_["mean_se"], rtol=1e-12)
