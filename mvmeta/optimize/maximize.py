@@ -1,12 +1,13 @@
 """The maximum of the likelihood: starts, ascents, and a certificate of what was reached."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
 from mvmeta._typing import Bools, Floats
+from mvmeta.errors import SpecificationError
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.climb import climb
@@ -18,6 +19,7 @@ from mvmeta.optimize.starts import (
     box_of,
     distinct,
     start_values,
+    variance_scale,
 )
 from mvmeta.optimize.status import Status
 from mvmeta.optimize.survey import promising
@@ -125,6 +127,7 @@ def maximize(
     if start is None:
         ascents += _revived(objective, _best(ascents), go)
     best = _best(ascents)
+    best = _settled(objective, best, box, maxiter, tol)
     best = _drop_inert(objective, best, box, maxiter, tol)
     theta = problem.to_natural(best.at.x)
     boundary = _boundary(objective, theta)
@@ -219,6 +222,34 @@ def _best(ascents: Sequence[Ascent]) -> Ascent:
     top = max(a.at.loglik for a in ascents)
     level = [a for a in ascents if a.at.loglik > top - LEVEL * max(1.0, abs(top))]
     return max(level, key=lambda a: (a.done, a.at.loglik))
+
+
+def _settled(objective: Objective, best: Ascent, box: Box, maxiter: int, tol: float) -> Ascent:
+    """Variances that are 0 but for rounding become 0.
+
+    In coordinates of standard deviations the slope at 0 is 0: an ascent comes as close to it as
+    the likelihood can tell, and no step lands on it.
+    """
+    problem = objective.problem
+    theta = problem.to_natural(best.at.x)
+    variance = (problem.power == 2) & np.array([c.lower == 0 for c in problem.components], bool)
+    small = variance & ~problem.fixed & (theta > 0) & (theta < NOTHING * variance_scale(objective))
+    if not best.done or not small.any():
+        return best
+    try:
+        x = problem.to_working(np.where(small, 0.0, theta))
+        again = ascend(objective.working, x, box, maxiter=maxiter, tol=tol)
+    except (NotPositiveDefiniteError, SpecificationError):  # correlations of nothing, perhaps
+        return best
+    lower = again.at.loglik < best.at.loglik - ROUNDING * max(1.0, abs(best.at.loglik))
+    if lower or not again.done:
+        return best
+    return replace(joined(best, again), kink=best.kink, endless=best.endless)
+
+
+NOTHING, ROUNDING = 1e-8, 1e-12
+"""Size of a variance, relative to that of the data, at which 0 is tried, and the fall of the
+log-likelihood, relative, that is no argument against it."""
 
 
 def _drop_inert(objective: Objective, best: Ascent, box: Box, maxiter: int, tol: float) -> Ascent:

@@ -123,6 +123,27 @@ def test_every_iteration_is_reported():
     assert reported == optimum.history
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "make_structure",
+    [HeterogeneousAutoregressive, HeterogeneousCompoundSymmetry, Unstructured, Diagonal],
+)
+def test_a_variance_is_zero_or_above_rounding(make_structure, seed):
+    """Sampling errors smaller than said: most variances are 0, whatever coordinates they have."""
+    rng = np.random.default_rng(seed)
+    study, outcome = np.divmod(np.arange(60), 3)
+    v = diagonal_v(rng, 60)
+    y = 0.7 * np.sqrt(v.variances) * rng.normal(size=60)
+    structure = make_structure(("a", "b", "c"))
+    term = correlated("outcome | study", study, outcome, structure)
+    optimum = maximize(objective_of(MetaProblem(y, np.ones((60, 1)), v, (term,))))
+    power = np.array([c.power for c in structure.components])
+    variances, boundary = optimum.theta[power == 2], optimum.boundary[power == 2]
+    assert ((variances == 0) | (variances > 1e-8)).all()
+    assert (boundary == (variances == 0)).all()
+    assert optimum.status is (Status.BOUNDARY if optimum.boundary.any() else Status.INTERIOR)
+
+
 @pytest.mark.parametrize("maxiter", [1, 2, 3, 200])
 def test_quick_evaluations_count_as_any_other(maxiter):
     """In large data the last evaluations are of another kind, but of the same ascent."""
