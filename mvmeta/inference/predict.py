@@ -77,7 +77,7 @@ def predict(
     Raises
     ------
     SpecificationError
-        If `new_variance` is negative or a shape does not fit.
+        If `new_variance` is negative or no number, or a shape does not fit.
     """
     se = np.sqrt(np.einsum("mp,pq,mq->m", x, basis.cov, x, optimize=True))
     return with_new_effect(basis, x, (x @ basis.beta, se), heterogeneity, new_variance)
@@ -94,11 +94,15 @@ def with_new_effect(
 
     Parameters are those of `predict`, which also says what is raised.
     """
-    if not (np.asarray(new_variance) >= 0).all():
+    try:
+        sampling = np.asarray(new_variance, dtype=float)
+    except (TypeError, ValueError):
+        raise SpecificationError(f"new_variance takes numbers, got {new_variance!r}") from None
+    if not (sampling >= 0).all():
         raise SpecificationError("new_variance must not be negative or missing")
     estimate, se = mean
     try:
-        added = np.broadcast_to(heterogeneity + np.asarray(new_variance), se.shape)
+        added = np.broadcast_to(heterogeneity + sampling, se.shape)
     except ValueError:
         raise SpecificationError(
             f"heterogeneity and new_variance take one value per new row ({len(se)})"

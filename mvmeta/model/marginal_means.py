@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -176,12 +177,19 @@ class MarginalMeans:
         -------
         DataFrame
             Columns estimate, se, df, statistic, pvalue (adjusted within levels of `by`).
+
+        Raises
+        ------
+        SpecificationError
+            If `null` is no number, or for an unknown adjustment.
         """
         if adjust == "tukey":
             raise SpecificationError(
                 "adjust='tukey' is for all pairwise differences; for tests of means take 'holm'"
             )
-        return Comparisons(self._s, self._rows, adjust, null=null).test_frame()
+        if not isinstance(null, Real) or not np.isfinite(null):
+            raise SpecificationError(f"null= takes the number to test against, got {null!r}")
+        return Comparisons(self._s, self._rows, adjust, null=float(null)).test_frame()
 
     def joint_test(self) -> pd.DataFrame:
         """Test whether the means are all equal, within each level of `by`.
@@ -438,15 +446,24 @@ def _weights(name: object, given: Any, names: list[str]) -> Floats:
                     f"contrast {name!r}: there is no mean {level!r}; there are "
                     f"{shorten(names, most=20)}"
                 )
-            out[names.index(text)] = weight
+            out[names.index(text)] = _numbers(name, weight)
     else:
-        out = np.asarray(given, dtype=float)
+        out = _numbers(name, given)
     if out.shape != (len(names),) or not np.isfinite(out).all() or not out.any():
         raise SpecificationError(
             f"contrast {name!r} needs a number for each of the {len(names)} means "
             f"{shorten(names, most=20)}, not all 0"
         )
     return out
+
+
+def _numbers(name: object, given: Any) -> Floats:
+    try:
+        return np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        raise SpecificationError(
+            f"contrast {name!r} needs numbers for weights, got {given!r}"
+        ) from None
 
 
 def _family(kind: str, names: list[str]) -> list[tuple[str, Floats]]:

@@ -151,8 +151,13 @@ class PredictionResults:
         """
         if above is None and below is None:
             raise SpecificationError("probability needs above=, below= or both")
-        low = -np.inf if above is None else float(above)
-        high = np.inf if below is None else float(below)
+        try:
+            low = -np.inf if above is None else float(above)
+            high = np.inf if below is None else float(below)
+        except (TypeError, ValueError):
+            raise SpecificationError(
+                f"probability takes numbers, got above={above!r} and below={below!r}"
+            ) from None
         if not low < high:
             raise SpecificationError(
                 f"probability needs above < below, got above={above} and below={below}"

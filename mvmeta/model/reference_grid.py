@@ -100,6 +100,8 @@ def reference_grid(prepared: Prepared, at: Mapping[str, Any] | None) -> Referenc
     names = moderators(prepared.spec)
     spec = prepared.spec
     assert spec is not None
+    if at is not None and not isinstance(at, Mapping):
+        raise SpecificationError(f"at= takes a mapping from moderators to values, got {at!r}")
     factors = spec.factor_levels()
     values = {}
     for name in names:
@@ -113,6 +115,8 @@ def reference_grid(prepared: Prepared, at: Mapping[str, Any] | None) -> Referenc
             )
         values[name] = _listed(chosen)
         _check_known(name, values[name], factors)
+        if name not in factors:
+            _check_numbers(prepared, name, values[name])
     rows = int(np.prod([len(v) for v in values.values()], dtype=float))
     if rows > MOST_ROWS:
         raise SpecificationError(
@@ -153,6 +157,16 @@ def _check_known(name: str, chosen: list[Any], factors: Mapping[str, list[Any]])
             f"at= asks for the level {unknown[0]!r} of {name!r}, which the fitted data do not "
             f"have; known levels: {shorten(map(repr, factors[name]), most=20)}"
         )
+
+
+def _check_numbers(prepared: Prepared, name: str, chosen: list[Any]) -> None:
+    """Refuse what is no number for a moderator that holds numbers."""
+    if not _has_rows(prepared) or not pd.api.types.is_numeric_dtype(prepared.frame[name]):
+        return
+    found = pd.to_numeric(pd.Series(chosen, dtype=object), errors="coerce").to_numpy(dtype=float)
+    wrong = np.flatnonzero(~np.isfinite(found))
+    if len(wrong):
+        raise DataError(f"at= needs numbers for the moderator {name!r}, got {chosen[wrong[0]]!r}")
 
 
 def _counts(prepared: Prepared, grid: pd.DataFrame, factors: list[str]) -> Floats | None:

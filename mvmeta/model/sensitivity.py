@@ -6,6 +6,7 @@ import html
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,7 +145,8 @@ class Sensitivity:
 def sensitivity(res: MetaMixedLMResults, options: Options) -> Sensitivity:
     """Fit under every setting; see `MetaMixedLMResults.sensitivity`."""
     check_alpha(options.alpha)
-    if options.beyond is not None and not options.beyond > 0:
+    beyond = options.beyond
+    if beyond is not None and not (isinstance(beyond, Real) and beyond > 0):
         raise SpecificationError(f"beyond= takes a positive threshold, got {options.beyond!r}")
     labels, rows = _targets(res, options)
     at = studies(res.model.prepared, options.groups)

@@ -63,7 +63,7 @@ def test_new_variance_widens_the_prediction_only():
     np.testing.assert_array_equal(wider.se, plain.se)
 
 
-@pytest.mark.parametrize("bad", [-1.0, np.nan])
+@pytest.mark.parametrize("bad", [-1.0, np.nan, "vi"])
 def test_new_variance_must_be_a_variance(bad):
     with pytest.raises(SpecificationError, match="new_variance"):
         predict(basis("b01_konst_3level_reml"), np.ones((1, 1)), np.zeros(1), bad)

@@ -634,6 +634,8 @@ def test_probabilities_of_what_is_known():
     for options in ({}, {"above": 1.0, "below": 0.0}, {"above": np.nan}):
         with pytest.raises(SpecificationError, match="probability needs"):
             got.probability(**options)
+    with pytest.raises(SpecificationError, match="probability takes numbers, got above='much'"):
+        got.probability(above="much")
 
 
 # -- random effects --------------------------------------------------------------------------

@@ -340,6 +340,7 @@ def test_two_means_leave_nothing_to_adjust():
         ({"specs": "outcome", "weights": "rows"}, "it takes one of 'equal', 'proportional'"),
         ({"specs": "outcome", "at": {"y": 1}}, "at= names 'y', which is no moderator"),
         ({"specs": "outcome", "at": {"x": []}}, "at= gives no value for 'x'"),
+        ({"specs": "outcome", "at": "x"}, "at= takes a mapping from moderators to values"),
         ({"specs": "x", "at": {"x": list(range(200_000))}}, "would have 1200000 combinations"),
     ],
 )
@@ -353,6 +354,18 @@ def test_levels_that_do_not_occur():
         fitted().marginal_means("outcome", at={"outcome": ["A", "D"]})
 
 
+@pytest.mark.parametrize("value", ["high", [0, np.nan], None])
+def test_values_that_are_no_numbers(value):
+    with pytest.raises(DataError, match="at= needs numbers for the moderator 'x', got"):
+        fitted().marginal_means("outcome", at={"x": value})
+
+
+@pytest.mark.parametrize("null", ["a", np.nan, None])
+def test_null_hypotheses_that_are_no_numbers(null):
+    with pytest.raises(SpecificationError, match="null= takes the number to test against"):
+        fitted().marginal_means("outcome").test(null)
+
+
 @pytest.mark.parametrize(
     ("weights", "match"),
     [
@@ -360,6 +373,8 @@ def test_levels_that_do_not_occur():
         ({"d": [1, -1]}, "needs a number for each of the 3 means A, B, C"),
         ({"d": {"A": 1, "D": -1}}, "there is no mean 'D'; there are A, B, C"),
         ({"d": [0, 0, 0]}, "not all 0"),
+        ({"d": ["A", 0, 1]}, "contrast 'd' needs numbers for weights"),
+        ({"d": {"A": "one"}}, "contrast 'd' needs numbers for weights, got 'one'"),
         ({}, "or a mapping from names"),
     ],
 )

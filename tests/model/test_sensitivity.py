@@ -327,6 +327,7 @@ def test_models_without_a_study():
         ({"inference": "t"}, "'t contain'"),
         ({"leave_out": "some"}, "True, False or 'all'"),
         ({"beyond": -1}, "positive threshold"),
+        ({"beyond": "large"}, "positive threshold, got 'large'"),
         ({"alpha": 0}, "alpha"),
         ({"contrasts": "nonsense"}, "cannot be read"),
     ],
