@@ -219,6 +219,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         variance: Any,
         groups: Any = None,
         random: Any = None,
+        equal: Any = None,
         missing: str = "drop",
         backend: str | None = None,
         eval_env: Any = 0,
@@ -245,6 +246,8 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         random : str, Random, or list of these, optional
             Further random terms within the same groups, such as
             ``Random("outcome | study", struct="UN")``; without `scale`.
+        equal : list of str, or list of lists of str, optional
+            Random terms whose components are equal, as in the class.
         missing : {"drop", "raise", "none"}
             What to do with rows in which anything is missing; see `from_formula`.
         backend : str, optional
@@ -290,6 +293,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             variance=variance,
             groups=groups,
             random=random,
+            equal=equal,
             missing=missing,
             backend=backend,
             environment=capture_environment(eval_env),
@@ -304,6 +308,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         variance: Any,
         groups: Any = None,
         random: Any = None,
+        equal: Any = None,
         missing: str = "drop",
         backend: str | None = None,
         whole: bool | str = False,
@@ -318,7 +323,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             patsy formula, such as "d ~ C(Category) - 1".
         data : dask.dataframe.DataFrame
             Its partitions are the batches of `from_batches`.
-        variance, groups, random, missing, backend, eval_env
+        variance, groups, random, equal, missing, backend, eval_env
             As in `from_batches`; a function given as `variance` goes to the workers.
         whole : bool or str
             True: every partition holds whole studies as it is.  False: rows are shuffled so that
@@ -364,6 +369,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             variance=variance,
             groups=groups,
             random=random,
+            equal=equal,
             missing=missing,
             backend=backend,
             environment=environment,

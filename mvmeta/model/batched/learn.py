@@ -26,6 +26,7 @@ from mvmeta.model.parameters import warn_of_too_many
 from mvmeta.model.random import expand
 from mvmeta.model.specs import TermSpec
 from mvmeta.model.terms import Selection, bind, collect
+from mvmeta.model.ties import tie_notes, tied_positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,7 @@ def prepare_batches(
     *,
     groups: Any = None,
     random: Any = None,
+    equal: Any = None,
     missing: str = "drop",
     backend: str | None = None,
     environment: Any,
@@ -88,7 +90,7 @@ def prepare_batches(
     formula : str
     frames : Frames
     variance : str, float or callable
-    groups, random, missing, backend
+    groups, random, equal, missing, backend
         As in `prepare_formula`.
     environment : patsy.EvalEnvironment
 
@@ -99,7 +101,7 @@ def prepare_batches(
     """
     masks.check_action(missing)
     columns = frames.columns()
-    parsed = _parse(formula, columns, groups, random, environment)
+    parsed = _parse(formula, columns, expand(groups, random, columns, equal), environment)
     _check_variance(variance)
     wanted = Wanted(
         Factors.of(parsed.formula),
@@ -119,9 +121,8 @@ def prepare_batches(
     return _assemble(frames, found, recipe, seen, parsed)
 
 
-def _parse(formula: str, columns: list[Any], groups: Any, random: Any, environment: Any) -> _Parsed:
+def _parse(formula: str, columns: list[Any], terms: list[TermSpec], environment: Any) -> _Parsed:
     parsed = formulas.parse(formula, columns, environment)
-    terms = expand(groups, random, columns)
     for term in terms:
         _refuse(term)
     slopes = {
@@ -221,6 +222,7 @@ def _assemble(
     terms, notes = _bind(found, parsed, designs, saturated=seen.n == len(at.r))
     recipe = replace(recipe, terms=terms, reduction=at.reduction)
     problem = _problem(recipe, seen, at)
+    notes += tie_notes(problem.ties, problem.terms)
     warn_of_too_many(problem)
     names = [n for n, kept in zip(recipe.right.column_names, at.keep, strict=True) if kept]
     ss, r = at.residual_ss, at.r
@@ -266,6 +268,7 @@ def _problem(recipe: Recipe, seen: Cross, at: Orthonormal) -> BatchedProblem:
         NOT_HELD,
         NOT_HELD,
         terms,
+        tied_positions([t.spec for t in recipe.terms], terms),
         rows=seen.n,
         columns=len(at.r),
         variance=seen.variance / seen.n,

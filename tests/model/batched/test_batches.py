@@ -29,6 +29,7 @@ MODELS = {
     "times": ("y ~ 1", {"random": Random("id | study", struct="CAR")}),
     "sites": ("y ~ 1", {"random": Random("id | study", struct="SPEXP")}),
     "laboratories": ("y ~ arm", {"groups": ["lab", "study", "id"]}),
+    "equal terms": ("y ~ arm", {"groups": "study/id", "equal": ["study", "study/id"]}),
     "interaction of groups": ("y ~ arm", {"random": ["1 | study", "1 | study:arm"]}),
 }
 
