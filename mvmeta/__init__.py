@@ -26,16 +26,16 @@ if TYPE_CHECKING:
         to_long,
         to_wide,
     )
-    from mvmeta.model.aggregate import aggregate
-    from mvmeta.model.bootstrap import BootstrapResults
-    from mvmeta.model.comparison import compare
-    from mvmeta.model.many import ManyOutcomesResults
     from mvmeta.model.mixed import MetaMixedLM
-    from mvmeta.model.random import Random
-    from mvmeta.model.rcalc import rcalc
-    from mvmeta.model.results import MetaMixedLMResults
-    from mvmeta.model.study_weights import study_weights
-    from mvmeta.model.vcalc import vcalc
+    from mvmeta.model.preparation.aggregate import aggregate
+    from mvmeta.model.preparation.rcalc import rcalc
+    from mvmeta.model.preparation.study_weights import study_weights
+    from mvmeta.model.preparation.vcalc import vcalc
+    from mvmeta.model.results.bootstrap import BootstrapResults
+    from mvmeta.model.results.comparison import compare
+    from mvmeta.model.results.many import ManyOutcomesResults
+    from mvmeta.model.results.results import MetaMixedLMResults
+    from mvmeta.model.specification.random import Random
 
 __all__ = [
     "BootstrapResults",
@@ -73,24 +73,24 @@ __all__ = [
 # Loaded on first use (PEP 562): statsmodels and pandas take a second to import, and
 # `mvmeta --help` or the numerical core need neither.
 _HOMES = {
-    "BootstrapResults": "mvmeta.model.bootstrap",
-    "ManyOutcomesResults": "mvmeta.model.many",
+    "BootstrapResults": "mvmeta.model.results.bootstrap",
+    "ManyOutcomesResults": "mvmeta.model.results.many",
     "MetaMixedLM": "mvmeta.model.mixed",
-    "MetaMixedLMResults": "mvmeta.model.results",
-    "Random": "mvmeta.model.random",
+    "MetaMixedLMResults": "mvmeta.model.results.results",
+    "Random": "mvmeta.model.specification.random",
     "SamplingCovariance": "mvmeta.design.sampling",
-    "aggregate": "mvmeta.model.aggregate",
-    "compare": "mvmeta.model.comparison",
+    "aggregate": "mvmeta.model.preparation.aggregate",
+    "compare": "mvmeta.model.results.comparison",
     "contrmat": "mvmeta.effects",
     "conv_2x2": "mvmeta.effects",
     "conv_fivenum": "mvmeta.effects",
     "conv_wald": "mvmeta.effects",
     "escalc": "mvmeta.effects",
-    "rcalc": "mvmeta.model.rcalc",
-    "study_weights": "mvmeta.model.study_weights",
+    "rcalc": "mvmeta.model.preparation.rcalc",
+    "study_weights": "mvmeta.model.preparation.study_weights",
     "to_long": "mvmeta.effects",
     "to_wide": "mvmeta.effects",
-    "vcalc": "mvmeta.model.vcalc",
+    "vcalc": "mvmeta.model.preparation.vcalc",
 }
 
 

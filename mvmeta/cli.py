@@ -25,8 +25,8 @@ from mvmeta.wording import in_the_shell
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mvmeta.model.random import Random
-    from mvmeta.model.results import MetaMixedLMResults
+    from mvmeta.model.results.results import MetaMixedLMResults
+    from mvmeta.model.specification.random import Random
 
 DONE, FAILED = 0, 1
 """Exit codes; that of wrong usage, 2, is argparse's."""
@@ -337,7 +337,7 @@ def _positive_int(text: str) -> int:
 
 
 def _fit(args: argparse.Namespace) -> int:
-    from mvmeta.model.inference import ROBUST
+    from mvmeta.model.testing.inference import ROBUST
 
     if args.cluster is not None and args.cov_type not in ROBUST:
         args.usage(f"--cluster goes with --cov-type {', '.join(ROBUST)} only")
@@ -394,8 +394,8 @@ def _estimate(args: argparse.Namespace) -> MetaMixedLMResults:
 
 def _tests(args: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
     """The options of `fit` that say how coefficients are tested."""
-    from mvmeta.model.frames import Source
-    from mvmeta.model.inference import ROBUST
+    from mvmeta.model.specification.frames import Source
+    from mvmeta.model.testing.inference import ROBUST
 
     options: dict[str, Any] = {}
     if args.cluster is not None:
@@ -407,8 +407,8 @@ def _tests(args: argparse.Namespace, data: pd.DataFrame) -> dict[str, Any]:
 
 
 def _build_term(term: TermText) -> Random:
-    from mvmeta.model.distances import METRICS
-    from mvmeta.model.random import Random
+    from mvmeta.model.specification.distances import METRICS
+    from mvmeta.model.specification.random import Random
 
     options = dict(term.options)
     if "corr" in options:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mvmeta.model.results import MetaMixedLMResults
+    from mvmeta.model.results.results import MetaMixedLMResults
 
 WIDTH = 78
 """Of prose: statsmodels' summaries are as wide, and a terminal has 80 columns."""
@@ -115,7 +115,7 @@ def _schools_sentences(res: MetaMixedLMResults, new: pd.Series) -> str:
 def _species(number: int) -> None:
     from mvmeta import datasets
     from mvmeta.model.mixed import MetaMixedLM
-    from mvmeta.model.random import Random
+    from mvmeta.model.specification.random import Random
 
     tree = datasets.correlation("lim2014")
     res = MetaMixedLM.from_formula(

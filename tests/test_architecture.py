@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mvmeta
-from mvmeta.model.grammar import SLOPES
+from mvmeta.model.specification.grammar import SLOPES
 from mvmeta.structures import structure_codes
 
 ROOT = Path(__file__).parents[1]

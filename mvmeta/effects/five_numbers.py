@@ -92,7 +92,7 @@ def conv_fivenum(  # noqa: PLR0913
     >>> from mvmeta import conv_fivenum
     >>> conv_fivenum(q1=[8], median=[10], q3=[13], n=[60]).round(3)
          mean     sd
-    0  10.353  3.797
+    0  10.353  3.798
     """
     check_replace(replace)
     if dist not in DISTRIBUTIONS:

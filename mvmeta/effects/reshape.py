@@ -86,9 +86,9 @@ def to_long(
     --------
     >>> from mvmeta import to_long
     >>> to_long("OR", ai=[4], bi=[119], ci=[11], di=[128])
-       study  group   out1   out2
-    0      1      1    4.0  119.0
-    1      1      2   11.0  128.0
+       study  group  out1   out2
+    0      1      1   4.0  119.0
+    1      1      2  11.0  128.0
     """
     layout = _long_layout(measure, vlong)
     frame = as_frame(data)
@@ -300,8 +300,8 @@ def contrmat(  # noqa: PLR0913
     --------
     >>> import pandas as pd
     >>> from mvmeta import contrmat
-    >>> arms = pd.DataFrame({"a": ["drug", "dose"], "b": ["placebo", "drug"]})
-    >>> contrmat(arms, "a", "b", append=False)
+    >>> pairs = pd.DataFrame({"a": ["drug", "dose"], "b": ["placebo", "drug"]})
+    >>> contrmat(pairs, "a", "b", last="placebo", append=False)
        dose  drug  placebo
     0     0     1       -1
     1     1    -1        0

@@ -21,17 +21,17 @@ from mvmeta.inference.fit import Fit
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.marginal.select import Choice, build_backend, choose_backend
-from mvmeta.model.build import Prepared, prepare_arrays, prepare_formula
-from mvmeta.model.components import component_labels
-from mvmeta.model.formula import capture_environment, level_weights
-from mvmeta.model.frames import row_names, shorten
-from mvmeta.model.inference import check_options, choose_inference
-from mvmeta.model.many import ManyOutcomes
 from mvmeta.model.progress import printer
-from mvmeta.model.refit import Arguments
-from mvmeta.model.results import MetaMixedLMResults
-from mvmeta.model.rows import warn
-from mvmeta.model.search import check_search
+from mvmeta.model.results.components import component_labels
+from mvmeta.model.results.many import ManyOutcomes
+from mvmeta.model.results.refit import Arguments
+from mvmeta.model.results.results import MetaMixedLMResults
+from mvmeta.model.specification.build import Prepared, prepare_arrays, prepare_formula
+from mvmeta.model.specification.formula import capture_environment, level_weights
+from mvmeta.model.specification.frames import row_names, shorten
+from mvmeta.model.specification.rows import warn
+from mvmeta.model.specification.search import check_search
+from mvmeta.model.testing.inference import check_options, choose_inference
 from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.newton import DECREMENT
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mvmeta import MetaMixedLM, Random
-from mvmeta.model.build import prepare_formula
+from mvmeta.model.specification.build import prepare_formula
 
 ALONE = "every outer level has one row"
 SINGLE = "there is a single inner level"

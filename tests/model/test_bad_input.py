@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from mvmeta.errors import CovarianceError, DataError, SpecificationError
-from mvmeta.model.build import prepare_arrays, prepare_formula
+from mvmeta.model.specification.build import prepare_arrays, prepare_formula
 
 
 @pytest.fixture

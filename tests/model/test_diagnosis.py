@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from mvmeta import MetaMixedLM, MvmetaWarning, Random, datasets
-from mvmeta.model.diagnose import CHECKS
-from mvmeta.model.diagnosis import SEVERITIES, Diagnosis, Outcome
+from mvmeta.model.diagnosis.diagnose import CHECKS
+from mvmeta.model.diagnosis.findings import SEVERITIES, Diagnosis, Outcome
 from tests.reference.loader import ROOT, case_names, fitted_case, load_case
 
 EXPECTED = json.loads((ROOT / "diagnoses.json").read_text(encoding="utf-8"))

@@ -14,13 +14,13 @@ from mvmeta import (
     SpecificationError,
     datasets,
 )
-from mvmeta.model.evidence import Evidence
-from mvmeta.model.families import families
-from mvmeta.model.sentences import percent
-from mvmeta.model.studies import indefinite, studies
-from mvmeta.model.study_weights import study_weights
-from mvmeta.model.weight_sentences import weights_text
-from mvmeta.model.weight_tables import contributions_frame, weights_frame
+from mvmeta.model.evidence.evidence import Evidence
+from mvmeta.model.evidence.families import families
+from mvmeta.model.evidence.sentences import percent
+from mvmeta.model.evidence.studies import indefinite, studies
+from mvmeta.model.evidence.weight_sentences import weights_text
+from mvmeta.model.evidence.weight_tables import contributions_frame, weights_frame
+from mvmeta.model.preparation.study_weights import study_weights
 
 COLUMNS = [
     "joint",

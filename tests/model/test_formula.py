@@ -8,7 +8,7 @@ import patsy
 import pytest
 
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.model.build import prepare_formula
+from mvmeta.model.specification.build import prepare_formula
 
 
 @pytest.fixture

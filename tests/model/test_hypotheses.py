@@ -6,7 +6,7 @@ from scipy import stats
 
 from mvmeta import MetaMixedLM, datasets
 from mvmeta.errors import SpecificationError
-from mvmeta.model.hypotheses import pick_coefficients
+from mvmeta.model.testing.hypotheses import pick_coefficients
 
 NAMES = ["Intercept", "x", "year"]
 

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mvmeta import MetaMixedLM, Random
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.model import terms
-from mvmeta.model.build import prepare_formula
+from mvmeta.model.specification import terms
+from mvmeta.model.specification.build import prepare_formula
 
 R = pd.DataFrame(
     [[1.0, 0.6, 0.0], [0.6, 1.0, 0.0], [0.0, 0.0, 1.0]], index=list("ABZ"), columns=list("ABZ")

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.model.grammar import SLOPES
-from mvmeta.model.random import Random, expand
+from mvmeta.model.specification.grammar import SLOPES
+from mvmeta.model.specification.random import Random, expand
 from mvmeta.structures import structure_codes
 
 LABELLED = pd.DataFrame(np.eye(2), index=["a", "b"], columns=["a", "b"])

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
-from mvmeta.model.build import prepare_formula
-from mvmeta.model.grammar import SLOPES
-from mvmeta.model.random import Random
+from mvmeta.model.specification.build import prepare_formula
+from mvmeta.model.specification.grammar import SLOPES
+from mvmeta.model.specification.random import Random
 from mvmeta.structures import structure_codes
 
 

@@ -16,7 +16,7 @@ from statsmodels.iolib.summary import Summary
 from statsmodels.iolib.summary2 import summary_col
 
 from mvmeta import DataError, MetaMixedLM, Random, SpecificationError, datasets
-from mvmeta.model.results import MetaMixedLMResults
+from mvmeta.model.results.results import MetaMixedLMResults
 
 EXACT = 1e-10
 """Two ways to compute one number from one fit, relative."""

@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from mvmeta.errors import DataError, MvmetaWarning
-from mvmeta.model.build import prepare_arrays, prepare_formula
-from mvmeta.model.random import Random
+from mvmeta.model.specification.build import prepare_arrays, prepare_formula
+from mvmeta.model.specification.random import Random
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mvmeta import DataError, MetaMixedLM, MvmetaWarning, Random, SpecificationError, datasets
-from mvmeta.model.sensitivity import Sensitivity
-from mvmeta.model.sensitivity_settings import GRID, INFERENCE
+from mvmeta.model.sensitivity.sensitivity import Sensitivity
+from mvmeta.model.sensitivity.settings import GRID, INFERENCE
 
 SAME = {"rtol": 1e-5, "atol": 1e-7}
 """Two fits of one model from different starts: OPTIMUM of the components, and some for the se."""

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
-from mvmeta.model.build import prepare_arrays, prepare_formula
-from mvmeta.model.distances import great_circle
-from mvmeta.model.random import Random
+from mvmeta.model.specification.build import prepare_arrays, prepare_formula
+from mvmeta.model.specification.distances import great_circle
+from mvmeta.model.specification.random import Random
 from mvmeta.structures import structure_class
 
 

@@ -7,8 +7,8 @@ from scipy import sparse
 
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError
-from mvmeta.model.frames import Source
-from mvmeta.model.variance import read_variance
+from mvmeta.model.specification.frames import Source
+from mvmeta.model.specification.variance import read_variance
 
 VARIANCES = np.array([0.1, 0.2, 0.3, 0.4])
 BLOCK = np.array([[0.1, 0.05], [0.05, 0.2]])

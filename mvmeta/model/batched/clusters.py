@@ -16,7 +16,7 @@ from mvmeta.inference.robust import KINDS
 from mvmeta.inference.wald import Basis
 from mvmeta.model.batched.keys import refuse_shared
 from mvmeta.model.batched.pieces import Piece
-from mvmeta.model.inference import Inference
+from mvmeta.model.testing.inference import Inference
 
 if TYPE_CHECKING:
     from mvmeta.model.batched.model import BatchedMetaMixedLM

@@ -9,7 +9,7 @@ from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.inference.estimate import singular_marginal
 from mvmeta.marginal.batched import PieceSource, total
 from mvmeta.model.batched.pieces import Reduction, Rows
-from mvmeta.model.rank import independent_in_triangle
+from mvmeta.model.specification.rank import independent_in_triangle
 
 CONDITION = 1e3
 """Condition of X, columns scaled, above which Q is made orthonormal a second time."""

@@ -16,9 +16,9 @@ from mvmeta._typing import Ints
 from mvmeta.errors import DataError
 from mvmeta.marginal.batched import total
 from mvmeta.model.batched.reading import Batch, Wanted
-from mvmeta.model.levels import level_texts
-from mvmeta.model.random import expand
-from mvmeta.model.specs import TermSpec
+from mvmeta.model.specification.levels import level_texts
+from mvmeta.model.specification.random import expand
+from mvmeta.model.specification.specs import TermSpec
 
 Key = tuple[str, ...]
 

@@ -10,23 +10,23 @@ from mvmeta.design.batched import NOT_HELD, BatchedProblem
 from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.marginal.batched import BatchedMarginal, total
-from mvmeta.model import formula as formulas
-from mvmeta.model import rows as masks
 from mvmeta.model.batched.cross import Cross, Orthonormal, cross, orthonormalise, refine
 from mvmeta.model.batched.findings import Findings, Look
 from mvmeta.model.batched.keys import key_columns, overlapping, refuse_overlap
 from mvmeta.model.batched.pieces import Recipe, TermRecipe
 from mvmeta.model.batched.reading import Factors, UsableRows, Wanted
 from mvmeta.model.batched.source import Frames
-from mvmeta.model.build import Prepared, say_redundant
-from mvmeta.model.formula import FormulaSpec, ParsedFormula
-from mvmeta.model.frames import Source
-from mvmeta.model.grammar import SLOPES
-from mvmeta.model.parameters import warn_of_too_many
-from mvmeta.model.random import expand
-from mvmeta.model.specs import TermSpec
-from mvmeta.model.terms import Selection, bind, collect
-from mvmeta.model.ties import tie_notes, tied_positions
+from mvmeta.model.specification import formula as formulas
+from mvmeta.model.specification import rows as masks
+from mvmeta.model.specification.build import Prepared, say_redundant
+from mvmeta.model.specification.formula import FormulaSpec, ParsedFormula
+from mvmeta.model.specification.frames import Source
+from mvmeta.model.specification.grammar import SLOPES
+from mvmeta.model.specification.parameters import warn_of_too_many
+from mvmeta.model.specification.random import expand
+from mvmeta.model.specification.specs import TermSpec
+from mvmeta.model.specification.terms import Selection, bind, collect
+from mvmeta.model.specification.ties import tie_notes, tied_positions
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,10 +20,10 @@ from mvmeta.model.batched.clusters import robust_inference
 from mvmeta.model.batched.learn import BatchedPrepared, prepare_batches
 from mvmeta.model.batched.results import BatchedResults
 from mvmeta.model.batched.source import Frames
-from mvmeta.model.clustering import AUTO
-from mvmeta.model.inference import choose_inference
 from mvmeta.model.mixed import MetaMixedLM
 from mvmeta.model.progress import printer
+from mvmeta.model.testing.clustering import AUTO
+from mvmeta.model.testing.inference import choose_inference
 from mvmeta.optimize.maximize import Optimum
 
 

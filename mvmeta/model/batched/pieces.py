@@ -17,14 +17,14 @@ from mvmeta.errors import DataError
 from mvmeta.marginal.base import Arranged, MarginalCovariance
 from mvmeta.marginal.batched import total
 from mvmeta.marginal.select import build_backend
-from mvmeta.model import rows as masks
 from mvmeta.model.batched.keys import codes_of, key_columns
 from mvmeta.model.batched.reading import Batch, Wanted, naming
-from mvmeta.model.formula import FormulaSpec
-from mvmeta.model.frames import Source, row_names
-from mvmeta.model.levels import factor
-from mvmeta.model.records import TermRecord
-from mvmeta.model.specs import TermSpec
+from mvmeta.model.specification import rows as masks
+from mvmeta.model.specification.formula import FormulaSpec
+from mvmeta.model.specification.frames import Source, row_names
+from mvmeta.model.specification.levels import factor
+from mvmeta.model.specification.records import TermRecord
+from mvmeta.model.specification.specs import TermSpec
 from mvmeta.structures import CovarianceStructure
 
 T = TypeVar("T")

@@ -11,12 +11,12 @@ import pandas as pd
 
 from mvmeta._typing import Bools, Ints
 from mvmeta.errors import CovarianceError, DataError, SpecificationError
-from mvmeta.model.formula import FormulaSpec, ParsedFormula
-from mvmeta.model.frames import Source
-from mvmeta.model.grammar import SLOPES
-from mvmeta.model.rows import usable_rows
-from mvmeta.model.specs import TermSpec
-from mvmeta.model.variance import GivenVariance, read_variance
+from mvmeta.model.specification.formula import FormulaSpec, ParsedFormula
+from mvmeta.model.specification.frames import Source
+from mvmeta.model.specification.grammar import SLOPES
+from mvmeta.model.specification.rows import usable_rows
+from mvmeta.model.specification.specs import TermSpec
+from mvmeta.model.specification.variance import GivenVariance, read_variance
 
 MANY = 2
 """Times as many columns as are used, from which on the used ones are copied."""

@@ -17,11 +17,11 @@ from mvmeta.inference.blup import RandomEffects, random_effects, true_effects
 from mvmeta.inference.heterogeneity import Heterogeneity, HeterogeneityTest
 from mvmeta.inference.variances import AddedVariances
 from mvmeta.inference.wald import critical_value
-from mvmeta.model import predicted_effects
 from mvmeta.model.batched.clusters import robust_inference
 from mvmeta.model.batched.pieces import Piece
-from mvmeta.model.inference import check_options
-from mvmeta.model.results import MetaMixedLMResults
+from mvmeta.model.results import predicted_effects
+from mvmeta.model.results.results import MetaMixedLMResults
+from mvmeta.model.testing.inference import check_options
 
 if TYPE_CHECKING:
     from mvmeta.model.batched.model import BatchedMetaMixedLM

@@ -8,7 +8,7 @@ from mvmeta.errors import DataError
 from mvmeta.marginal.batched import total
 from mvmeta.model.batched.pieces import OnPieces, OnRows, Piece, Recipe
 from mvmeta.model.batched.reading import Task
-from mvmeta.model.frames import Source
+from mvmeta.model.specification.frames import Source
 from mvmeta.progress import Progress
 
 

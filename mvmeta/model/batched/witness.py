@@ -14,11 +14,11 @@ from mvmeta._typing import Bools, Ints
 from mvmeta.errors import SpecificationError
 from mvmeta.model.batched.keys import codes_of
 from mvmeta.model.batched.reading import Factors, Wanted
-from mvmeta.model.grammar import SLOPES
-from mvmeta.model.levels import factor
-from mvmeta.model.pins import LAGGED
-from mvmeta.model.specs import TermSpec
-from mvmeta.model.terms import COUNTED
+from mvmeta.model.specification.grammar import SLOPES
+from mvmeta.model.specification.levels import factor
+from mvmeta.model.specification.pins import LAGGED
+from mvmeta.model.specification.specs import TermSpec
+from mvmeta.model.specification.terms import COUNTED
 
 PAIRED = LAGGED | {"UN"}
 """Structures for which it matters which inner levels occur in one outer level."""

@@ -1,0 +1,1 @@
+"""Where estimates come from, in tables and sentences."""

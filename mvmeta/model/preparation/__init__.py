@@ -1,0 +1,1 @@
+"""From study results to sampling covariances and weights."""

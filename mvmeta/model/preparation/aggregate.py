@@ -1,0 +1,226 @@
+"""One estimate per study from several: generalised least squares under the sampling covariance."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Floats, Ints
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.errors import CovarianceError, DataError, SpecificationError
+from mvmeta.model.preparation.vcalc import vcalc
+from mvmeta.model.specification.frames import Source, numeric, row_names
+from mvmeta.model.specification.variance import read_variance
+
+STRUCTURES = ("ID", "CS", "CAR", "CS+CAR", "CS*CAR")
+"""Correlations within a study that `struct=` knows."""
+
+
+def aggregate(
+    data: Any,
+    cluster: str,
+    *,
+    yi: str = "yi",
+    vi: str = "vi",
+    V: Any = None,  # noqa: N803  (metafor's name)
+    struct: str = "CS",
+    rho: Any = None,
+    phi: Any = None,
+    time: str | None = None,
+    obs: str | None = None,
+    weighted: bool = True,
+    addk: bool = False,
+) -> pd.DataFrame:
+    """Combine the estimates of each study into one.
+
+    Parameters
+    ----------
+    data : DataFrame or any eager frame narwhals knows
+        With the estimates and their sampling variances.
+    cluster : str
+        Column with the study.
+    yi, vi : str
+        Columns of estimates and sampling variances.  Rows in which one is missing are left out.
+    V : optional
+        Covariance of the sampling errors of all rows: what `variance=` of a model takes, such as
+        the result of `vcalc`.  Then `struct`, `rho`, `phi`, `time` and `obs` are not used.
+    struct : {"CS", "ID", "CAR", "CS+CAR", "CS*CAR"}
+        Correlation of two estimates of a study, d apart in time: rho; none; phi^d;
+        rho + (1 - rho) phi^d; phi^d times rho if their `obs` differ.
+    rho, phi : float or mapping, optional
+        Numbers, or one per study.
+    time, obs : str, optional
+        Columns with times, and with what tells apart several estimates of one time.
+    weighted : bool
+        Generalised least squares, else plain averages (whose variance still knows V).
+    addk : bool
+        Add the number of estimates of each study, `ki`.
+
+    Returns
+    -------
+    DataFrame
+        One row per study in the order of their first rows.  The other columns are averaged if
+        they are numbers or booleans; of others the most frequent value is taken (the first of
+        several).
+
+    Raises
+    ------
+    SpecificationError
+        For an unknown structure, or arguments it lacks.
+    DataError
+        For unknown columns, or a study that is missing in some row.
+    CovarianceError
+        For a V that links two studies or is singular within one.
+
+    Notes
+    -----
+    ``yi = (1'V^-1 1)^-1 1'V^-1 y`` and ``vi = (1'V^-1 1)^-1``; unweighted ``mean(y)`` and
+    ``1'V 1 / k^2``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mvmeta import aggregate
+    >>> data = pd.DataFrame({"study": [1, 1, 2], "yi": [0.2, 0.4, 0.1], "vi": [0.1, 0.1, 0.2]})
+    >>> aggregate(data, "study", rho=0.5)
+       study   yi     vi
+    0      1  0.3  0.075
+    1      2  0.1  0.200
+    """
+    source = Source(data)
+    frame = source.frame(list(source.columns), "aggregate")
+    study = source.column(cluster)
+    absent = study.isna().to_numpy()
+    if absent.any():
+        where = row_names(source.index, absent)
+        raise DataError(f"aggregate: {cluster!r} is missing in {where}")
+    y, v = numeric(source.column(yi), yi), numeric(source.column(vi), vi)
+    keep = np.flatnonzero(~(np.isnan(y) | np.isnan(v)))
+    kept = frame.iloc[keep]
+    if V is None:
+        covariance = _structured(kept, cluster, vi, struct, rho, phi, time, obs)
+    else:
+        covariance = read_variance(V, source).take(keep, source.index[keep])
+    codes, labels = pd.factorize(study.iloc[keep])
+    means, variances = _combine(y[keep], covariance, codes, labels, weighted)
+    out = _others(kept, codes, exclude=(yi, vi))
+    out[cluster] = labels
+    out[yi], out[vi] = means, variances
+    if addk:
+        out["ki"] = np.bincount(codes)
+    order = [c for c in frame.columns if c in out] + (["ki"] if addk else [])
+    return out[order]
+
+
+def _structured(
+    frame: pd.DataFrame,
+    cluster: str,
+    vi: str,
+    struct: str,
+    rho: Any,
+    phi: Any,
+    time: str | None,
+    obs: str | None,
+) -> SamplingCovariance:
+    """V of the rows by a structure; the three that `vcalc` knows are its own."""
+    code = str(struct).upper()
+    if code not in STRUCTURES:
+        raise SpecificationError(f"struct= takes one of {', '.join(STRUCTURES)}, got {struct!r}")
+    given = {"rho": rho, "phi": phi, "time": time, "obs": obs}
+    needs = {
+        "ID": (),
+        "CS": ("rho",),
+        "CAR": ("phi", "time"),
+        "CS+CAR": ("rho", "phi", "time"),
+        "CS*CAR": ("rho", "phi", "time", "obs"),
+    }[code]
+    lacking = [name for name in needs if given[name] is None]
+    if lacking:
+        raise SpecificationError(f"struct={code!r} of aggregate needs {' and '.join(lacking)}=")
+    if code == "ID":
+        return SamplingCovariance.from_variances(numeric(frame[vi], vi), list(frame.index))
+    if code == "CS":
+        return vcalc(vi, cluster, data=frame, rho=rho)
+    if code == "CAR":
+        return vcalc(vi, cluster, time1=time, data=frame, phi=phi)
+    if code == "CS*CAR":
+        return vcalc(vi, cluster, obs=obs, time1=time, data=frame, rho=rho, phi=phi)
+    return _cs_plus_car(frame, cluster, vi, rho, phi, str(time))
+
+
+def _cs_plus_car(
+    frame: pd.DataFrame, cluster: str, vi: str, rho: Any, phi: Any, time: str
+) -> SamplingCovariance:
+    """V with correlations rho + (1 - rho) phi^|t - t'|, study by study."""
+    codes, labels = pd.factorize(frame[cluster])
+    sd, t = np.sqrt(numeric(frame[vi], vi)), numeric(frame[time], time)
+    order, blocks = np.argsort(codes, kind="stable"), []
+    for g, (r, p) in enumerate(
+        zip(_per_study(rho, labels, "rho"), _per_study(phi, labels, "phi"), strict=True)
+    ):
+        rows = np.flatnonzero(codes == g)
+        apart = np.abs(np.subtract.outer(t[rows], t[rows]))
+        correlation = r + (1.0 - r) * p**apart
+        np.fill_diagonal(correlation, 1.0)
+        blocks.append(correlation * np.outer(sd[rows], sd[rows]))
+    ordered = SamplingCovariance.from_blocks(blocks, list(frame.index[order]))
+    return ordered.take(np.argsort(order))
+
+
+def _per_study(value: Any, labels: Any, name: str) -> Floats:
+    if isinstance(value, Mapping | pd.Series):
+        lookup = dict(value)
+        missing = [label for label in labels if label not in lookup]
+        if missing:
+            raise SpecificationError(f"{name}= has no value for study {missing[0]!r}")
+        return np.array([float(lookup[label]) for label in labels])
+    return np.full(len(labels), float(value))
+
+
+def _combine(
+    y: Floats, v: SamplingCovariance, codes: Ints, labels: Any, weighted: bool
+) -> tuple[Floats, Floats]:
+    count = len(labels)
+    linked = pd.Series(codes).groupby(v.cluster).nunique()
+    if (linked > 1).any():
+        raise CovarianceError(
+            "aggregate: V links estimates of two studies, so that their means are not independent; "
+            "use a cluster that holds both, or fit a model to the rows"
+        )
+    ones = np.ones((len(y), 1))
+    if not weighted:
+        size = np.bincount(codes)
+        total = np.bincount(codes, v.multiply(ones)[:, 0], count)
+        return np.bincount(codes, y, count) / size, total / size**2
+    if v.is_singular:
+        at = row_names(pd.RangeIndex(len(y)), v.singular_rows)
+        raise CovarianceError(
+            f"aggregate: V is singular within a study ({at} of those used): its estimates repeat "
+            "each other, or a variance is 0; use weighted=False or a smaller correlation"
+        )
+    solved = v.solve(np.column_stack([ones[:, 0], y]))
+    precision = np.bincount(codes, solved[:, 0], count)
+    return np.bincount(codes, solved[:, 1], count) / precision, 1.0 / precision
+
+
+def _others(frame: pd.DataFrame, codes: Ints, exclude: tuple[str, ...]) -> pd.DataFrame:
+    groups = frame.drop(columns=list(exclude)).groupby(codes, sort=True)
+    columns = {}
+    for name in frame.columns:
+        if name in exclude:
+            continue
+        series = frame[name]
+        by = groups[name]
+        plain = isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf"
+        columns[name] = by.mean() if plain else by.agg(_most_frequent)
+    out = pd.DataFrame(columns)
+    return out.reset_index(drop=True)
+
+
+def _most_frequent(values: pd.Series) -> Any:
+    found = values.dropna()
+    if found.empty:
+        return None
+    counts = found.value_counts(sort=False)
+    return counts.index[int(counts.to_numpy().argmax())]

@@ -1,0 +1,229 @@
+"""Covariances of correlation coefficients of one sample."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Floats
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.errors import DataError, SpecificationError
+from mvmeta.model.specification.frames import Source, numeric, row_names
+
+LEAST_N = 5
+"""Common sample size below which a study has no covariances."""
+
+COMMON: dict[str, Callable[[Floats], float]] = {
+    "min": lambda n: float(n.min()),
+    "harmonic": lambda n: float(len(n) / (1.0 / n).sum()),
+    "mean": lambda n: float(n.mean()),
+}
+"""How the sample sizes of one study become one."""
+
+
+class Correlations(NamedTuple):
+    """Correlations in the order of V, and V itself.
+
+    Attributes
+    ----------
+    dat : DataFrame
+        Columns study, var1, var2, pair ("var1.var2"), yi (r or Fisher's z) and ni (the common
+        sample size of the study).
+    V : SamplingCovariance
+        Of the rows of `dat`: block-diagonal by study.
+    """
+
+    dat: pd.DataFrame
+    V: SamplingCovariance
+
+
+def rcalc(
+    formula: str,
+    ni: Any,
+    data: Any,
+    *,
+    rtoz: bool = False,
+    nfun: str | Callable[[Floats], float] = "min",
+) -> Correlations:
+    """Data and covariance matrix for a meta-analysis of dependent correlations.
+
+    Parameters
+    ----------
+    formula : str
+        "ri ~ var1 + var2 | study": the column of correlations, the two columns with the names of
+        the variables they are of, and the study; without "| study" all rows are of one study.
+    ni : str or array_like (n,)
+        Sample sizes, a column of `data` or one value per row.
+    data : DataFrame or any eager frame narwhals knows
+    rtoz : bool
+        Transform the correlations by Fisher's z.
+    nfun : {"min", "harmonic", "mean"} or callable
+        How the sample sizes in a study become the one that its covariances are computed with.
+
+    Returns
+    -------
+    Correlations
+        A pair `(dat, V)`; rows are those of `data`, studies brought together.
+
+    Raises
+    ------
+    SpecificationError
+        For a formula of another form, or an unknown `nfun`.
+    DataError
+        For unknown columns, missing numbers, correlations that are not between -1 and 1, a pair
+        of variables given twice, fewer than 5 subjects, or a study in which a correlation that a
+        covariance depends on is lacking; names study and rows.
+    CovarianceError
+        If the correlations of a study are those of no data, so that V is indefinite there.
+
+    Notes
+    -----
+    With n - 1 subjects in the denominator (Steiger 1980, Psychol Bull 87:245; Olkin & Finn 1990,
+    Psychol Bull 108:330):
+    ``cov(r_jk, r_lm) (n - 1) = r_jk r_lm (r_jl^2 + r_jm^2 + r_kl^2 + r_km^2) / 2 + r_jl r_km
+    + r_jm r_kl - (r_jk r_jl r_jm + r_kj r_kl r_km + r_lj r_lk r_lm + r_mj r_mk r_ml)``.
+    Of Fisher's z: the same over (1 - r_jk^2) (1 - r_lm^2), with n - 3 in place of n - 1.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mvmeta import rcalc
+    >>> data = pd.DataFrame(
+    ...     {"r": [0.5, 0.4, 0.3], "a": list("xxy"), "b": list("yzz"), "n": 101}
+    ... )
+    >>> dat, V = rcalc("r ~ a + b", "n", data)
+    >>> V.toarray().round(5)
+    array([[0.00562, 0.00127, 0.00227],
+           [0.00127, 0.00706, 0.00345],
+           [0.00227, 0.00345, 0.00828]])
+    """
+    source = Source(data)
+    r_name, names, study_name = _parse(formula)
+    r = numeric(source.column(r_name), f"the correlations {r_name!r}")
+    sizes = numeric(source.column(ni) if isinstance(ni, str) else _beside(ni, source), "ni")
+    pairs = [source.column(name).astype(str).to_numpy() for name in names]
+    if study_name is None:
+        study = pd.Series("1", index=source.index)
+    else:
+        study = source.column(study_name)
+    _check(r, sizes, study, source.index)
+    codes, labels = pd.factorize(study)
+    common = _common(nfun)
+    order = np.argsort(codes, kind="stable")
+    out_n, blocks = np.empty(len(r)), []
+    for g, label in enumerate(labels):
+        rows = np.flatnonzero(codes == g)
+        n = common(sizes[rows])
+        if not n >= LEAST_N:
+            raise DataError(
+                f"rcalc: study {label!r} has a common sample size of {n:g}, covariances need at "
+                f"least {LEAST_N}; leave it out"
+            )
+        out_n[rows] = n
+        table, positions = _table(r[rows], [p[rows] for p in pairs], label)
+        blocks.append(_covariances(r[rows], table, positions, n, rtoz, (pairs, rows, label)))
+    dat = pd.DataFrame(
+        {
+            "study": study.to_numpy(),
+            "var1": pairs[0],
+            "var2": pairs[1],
+            "pair": [f"{a}.{b}" for a, b in zip(*pairs, strict=True)],
+            "yi": np.arctanh(r) if rtoz else r,
+            "ni": out_n,
+        },
+        index=source.index,
+    ).iloc[order]
+    return Correlations(dat, SamplingCovariance.from_blocks(blocks, list(dat.index)))
+
+
+def _parse(formula: str) -> tuple[str, tuple[str, str], str | None]:
+    left, tilde, right = str(formula).partition("~")
+    sides = [part.strip() for part in right.split("|")]
+    names = [part.strip() for part in sides[0].split("+")]
+    if not tilde or not left.strip() or len(names) != 2 or not all(names) or len(sides) > 2:
+        raise SpecificationError(
+            f"rcalc takes a formula 'ri ~ var1 + var2 | study', got {formula!r}"
+        )
+    return left.strip(), (names[0], names[1]), sides[1] if len(sides) == 2 else None
+
+
+def _beside(values: Any, source: Source) -> pd.Series:
+    array = np.asarray(values)
+    if array.shape != (source.n,):
+        raise DataError(f"ni needs one value for each of the {source.n} rows, got {array.shape}")
+    return pd.Series(array, index=source.index, name="ni")
+
+
+def _common(nfun: str | Callable[[Floats], float]) -> Callable[[Floats], float]:
+    if callable(nfun):
+        return nfun
+    if nfun not in COMMON:
+        raise SpecificationError(f"nfun= takes {', '.join(COMMON)} or a function, got {nfun!r}")
+    return COMMON[nfun]
+
+
+def _check(r: Floats, n: Floats, study: pd.Series, index: pd.Index) -> None:
+    for bad, what in (
+        (np.isnan(r) | np.isnan(n) | study.isna().to_numpy(), "a missing value"),
+        (np.abs(r) >= 1, "a correlation that is not between -1 and 1"),
+    ):
+        if bad.any():
+            raise DataError(f"rcalc: {what} in {row_names(index, bad)}; correct or drop these rows")
+
+
+def _table(
+    r: Floats, pairs: list[np.ndarray], label: object
+) -> tuple[Floats, tuple[np.ndarray, np.ndarray]]:
+    """Correlations of a study's variables, NaN where they are not given, and the rows' places."""
+    variables = pd.unique(np.concatenate(pairs))
+    first, second = (pd.Index(variables).get_indexer(p) for p in pairs)
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    same = low == high
+    twice = pd.Series(list(zip(low, high, strict=True))).duplicated().to_numpy()
+    for bad, what in ((same, "a variable with itself"), (twice, "a pair that is given twice")):
+        if bad.any():
+            at = int(np.flatnonzero(bad)[0])
+            raise DataError(
+                f"rcalc: study {label!r} has {what}: {pairs[0][at]!s} and {pairs[1][at]!s}"
+            )
+    table = np.full((len(variables),) * 2, np.nan)
+    np.fill_diagonal(table, 1.0)
+    table[first, second] = table[second, first] = r
+    return table, (first, second)
+
+
+def _covariances(
+    r: Floats,
+    table: Floats,
+    positions: tuple[np.ndarray, np.ndarray],
+    n: float,
+    rtoz: bool,
+    where: tuple[list[np.ndarray], np.ndarray, object],
+) -> Floats:
+    """Block of one study, (m, m)."""
+    j, k = (p[:, None] for p in positions)
+    l_, m = (p[None, :] for p in positions)
+    jk, lm = table[j, k], table[l_, m]
+    jl, jm, kl, km = table[j, l_], table[j, m], table[k, l_], table[k, m]
+    cov = jk * lm * (jl**2 + jm**2 + kl**2 + km**2) / 2.0 + jl * km + jm * kl
+    cov -= jk * jl * jm + jk * kl * km + jl * kl * lm + jm * km * lm
+    if np.isnan(cov).any():
+        pairs, rows, label = where
+        a, b = (rows[i] for i in np.argwhere(np.isnan(cov))[0])
+        named = [f"({pairs[0][i]}, {pairs[1][i]})" for i in (a, b)]
+        raise DataError(
+            f"rcalc: study {label!r}: the covariance of the correlations {' and '.join(named)} "
+            "depends on the correlations between these variables, and not all of them are in the "
+            f"data ({_lacking(table, positions)}); add them, or leave out one of the two"
+        )
+    if not rtoz:
+        return cov / (n - 1.0)
+    slope = 1.0 - r**2
+    return cov / np.outer(slope, slope) / (n - 3.0)
+
+
+def _lacking(table: Floats, positions: tuple[np.ndarray, np.ndarray]) -> str:
+    used = np.unique(np.concatenate(positions))
+    count = int(np.isnan(table[np.ix_(used, used)]).sum() / 2)
+    return f"{count} of {len(used) * (len(used) - 1) // 2} are lacking"

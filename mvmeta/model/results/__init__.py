@@ -1,0 +1,1 @@
+"""The results of a fit: one file for each group of methods, and the tables they return."""

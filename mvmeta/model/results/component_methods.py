@@ -1,0 +1,113 @@
+"""How well the variance components are known, as methods of the results."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta.errors import SpecificationError
+from mvmeta.inference.component_wald import components_covariance, wald_limits
+from mvmeta.model.results.component_profile import ComponentProfile
+from mvmeta.model.results.fit_holder import FitHolder
+from mvmeta.progress import track
+
+METHODS = ("profile", "wald")
+
+
+class ComponentMethods(FitHolder):
+    """Mixin: ``profile, vcomp_conf_int, vcomp_cov``."""
+
+    # What it reads is defined by the results class it is mixed into.
+    model: Any
+    vcomp: Any
+    component_labels: Any
+
+    def profile(self, component: int | str) -> ComponentProfile:
+        """Profile likelihood of one variance component.
+
+        Parameters
+        ----------
+        component : int or str
+            Row of `vcomp`, or its name in `component_labels`, such as "study: sigma2".
+
+        Returns
+        -------
+        ComponentProfile
+            ``at(value)`` maximises over all other components; ``interval(alpha)`` gives limits;
+            ``plot()`` draws both.
+
+        Raises
+        ------
+        SpecificationError
+            If there is no such component, or it is fixed.
+        """
+        labels = list(self.component_labels)
+        known = (
+            component in labels if isinstance(component, str) else component in range(len(labels))
+        )
+        if not known:
+            raise SpecificationError(f"no component {component!r}; there are {', '.join(labels)}")
+        at = labels.index(component) if isinstance(component, str) else int(component)
+        if self.fit_.problem.fixed[at]:
+            raise SpecificationError(f"{labels[at]} is fixed: it has no profile")
+        return ComponentProfile(self.fit_, self.model.backend, at, str(labels[at]))
+
+    def vcomp_conf_int(self, alpha: float = 0.05, method: str = "profile") -> pd.DataFrame:
+        """Confidence intervals of the variance components.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+        method : {"profile", "wald"}
+            "profile": values at which the deviance, all other components estimated again, is
+            within the chi-square quantile of its minimum.  "wald": by the observed information,
+            on the logarithm of variances and ranges and the logit of correlations; quick, and
+            poor where few levels tell of a component.
+
+        Returns
+        -------
+        DataFrame
+            Rows as `vcomp`, columns lower, upper, lower_at_edge, upper_at_edge (the edge of
+            the parameter space lies inside the interval); NaN for fixed components, and under
+            "wald" for those on the boundary.
+
+        Raises
+        ------
+        SpecificationError
+            For another method, or if the information is not positive definite ("wald").
+        """
+        if method not in METHODS:
+            raise SpecificationError(
+                f"method= takes {' or '.join(map(repr, METHODS))}, got {method!r}"
+            )
+        out = pd.DataFrame(
+            {"lower": np.nan, "upper": np.nan, "lower_at_edge": False, "upper_at_edge": False},
+            index=self.vcomp.index,
+        )
+        if method == "wald":
+            cov = components_covariance(self.fit_, self.model.backend)
+            out["lower"], out["upper"] = wald_limits(self.fit_, cov, alpha)
+            return out
+        free = np.flatnonzero(~self.fit_.problem.fixed).tolist()
+        for i in track(free, "profiles"):
+            found = self.profile(i).interval(alpha)
+            out.iloc[i] = [found.lower, found.upper, found.lower_at_edge, found.upper_at_edge]
+        return out
+
+    def vcomp_cov(self) -> pd.DataFrame:
+        """Large-sample covariance of the variance components.
+
+        Returns
+        -------
+        DataFrame, shape (n_components, n_components)
+            Inverse of the observed information, labelled by `component_labels`; NaN for
+            components that are fixed or on the boundary, which count as known.
+
+        Raises
+        ------
+        SpecificationError
+            If the information is not positive definite.
+        """
+        cov = components_covariance(self.fit_, self.model.backend)
+        return pd.DataFrame(cov, index=self.component_labels, columns=self.component_labels)

@@ -1,0 +1,155 @@
+"""What single studies and the order of studies do to a fit, as methods of the results."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Ints
+from mvmeta.errors import SpecificationError
+from mvmeta.inference.cholesky_residuals import cholesky_residuals
+from mvmeta.inference.collinearity import inflation
+from mvmeta.inference.cumulative import cumulative
+from mvmeta.model.results.fit_holder import FitHolder
+from mvmeta.model.results.subset_fits import SubsetFits, subset_fits
+from mvmeta.model.testing.clustering import cluster_codes, cluster_labels
+
+
+class DeletionMethods(FitHolder):
+    """Mixin: ``leave_one_out, cumulative, vif, resid_cholesky``."""
+
+    # What it reads is defined by the results class it is mixed into.
+    model: Any
+    params: Any
+    use_t: Any
+    cov_params: Any
+    component_labels: Any
+    get_influence: Any
+    _row_index: Any
+    _row_series: Any
+
+    @property
+    def resid_cholesky(self) -> pd.Series:
+        """Residuals that are uncorrelated with variance 1 under the model, length n.
+
+        ``R e`` with R upper triangular and R'R = inv(M); they depend on the order of the rows.
+        """
+        return self._row_series(cholesky_residuals(self.fit_), "resid_cholesky")
+
+    def leave_one_out(self, by: Any = None, reestimate: bool = True) -> SubsetFits:
+        """The coefficients without each row or group of rows.
+
+        Parameters
+        ----------
+        by : str or array_like (n_given,), optional
+            What is left out together: a column the model uses, or values over the rows of the
+            data as given.  Single rows unless said.
+        reestimate : bool
+            Estimate the components again each time (a warm-started fit each), else hold them
+            (closed form: all of them at about the cost of one fit).
+
+        Returns
+        -------
+        SubsetFits
+            ``summary_frame()`` is the table; a fit that does not exist is NaN and listed in
+            ``not_estimated``.
+
+        Raises
+        ------
+        DataError
+            If the groups do not fit the rows, or after `remove_data`.
+        SpecificationError
+            Under user weights.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", bcg, variance="vi", groups="trial").fit()
+        >>> table = res.leave_one_out().summary_frame()
+        >>> table["shift"].abs().idxmax()
+        (3, 'Intercept')
+        """
+        found: SubsetFits = self.get_influence(by, reestimate).leave_one_out()
+        return found
+
+    def cumulative(self, by: Any) -> SubsetFits:
+        """The coefficients from the first studies, and how they change as more are added.
+
+        Parameters
+        ----------
+        by : str or array_like (n_given,)
+            What orders the rows, such as a year: a column the model uses, or values over the rows
+            of the data as given.  Rows with equal values enter together.
+
+        Returns
+        -------
+        SubsetFits
+            One fit for each value, to the rows up to and including it, components estimated
+            each time; NaN where the rows do not determine the coefficients yet.
+
+        Raises
+        ------
+        DataError
+            If `by` does not fit the rows, or after `remove_data`.
+        SpecificationError
+            Under user weights, or for values that have no order.
+        """
+        codes, labels = self._groups(by)
+        order = _order(labels)
+        rank = np.empty(len(order), dtype=np.intp)
+        rank[order] = np.arange(len(order))
+        found = cumulative(self.fit_, rank[codes])
+        return subset_fits(
+            *(found.beta, found.se, found.theta, found.rows),
+            labels=labels[order].rename("up to"),
+            components=list(self.component_labels),
+            names=self.params.index,
+            fit=self.fit_,
+            use_t=bool(self.use_t),
+        )
+
+    def vif(self) -> pd.DataFrame:
+        """How much collinearity with the other moderators inflates the variances.
+
+        Returns
+        -------
+        DataFrame
+            Index: terms of the formula but the intercept; columns `df` (coefficients), `gvif`
+            (generalised variance inflation factor, from the covariance of the coefficients; Fox &
+            Monette 1992) and `gsif` = gvif^(1 / (2 df)), the inflation of standard errors.
+
+        Raises
+        ------
+        SpecificationError
+            If there are no two moderators.
+        """
+        columns = {k: v for k, v in self.model.prepared.term_columns.items() if v}
+        x = self.fit_.problem.x
+        constant = {j for j in range(x.shape[1]) if np.ptp(x[:, j]) == 0}
+        keep = [j for j in range(x.shape[1]) if j not in constant]
+        if len(keep) < 2:
+            raise SpecificationError(
+                "variance inflation compares moderators: the model has "
+                f"{len(keep)} coefficient{'' if len(keep) == 1 else 's'} besides the intercept"
+            )
+        place = {j: i for i, j in enumerate(keep)}
+        sets = {name: [place[j] for j in v if j in place] for name, v in columns.items()}
+        sets = {name: v for name, v in sets.items() if v}
+        cov = self.cov_params().to_numpy()[np.ix_(keep, keep)]
+        gvif = inflation(cov, [np.array(v) for v in sets.values()])
+        df = np.array([len(v) for v in sets.values()])
+        return pd.DataFrame({"df": df, "gvif": gvif, "gsif": gvif ** (0.5 / df)}, index=list(sets))
+
+    def _groups(self, by: Any) -> tuple[Ints, pd.Index]:
+        return cluster_codes(self.model.prepared, by), cluster_labels(self.model.prepared, by)
+
+
+def _order(labels: pd.Index) -> Ints:
+    try:
+        return np.asarray(labels.argsort(), dtype=np.intp)
+    except TypeError:
+        raise SpecificationError(
+            f"cumulative(by=) wants values with an order, such as a year; got {labels[0]!r} and "
+            f"others of type {', '.join(sorted({type(v).__name__ for v in labels}))}"
+        ) from None

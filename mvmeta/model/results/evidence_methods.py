@@ -1,0 +1,247 @@
+"""Where the estimates of a fit come from, as methods of the results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mvmeta.inference.rho import profile_rho
+from mvmeta.model.diagnosis.diagnose import diagnose
+from mvmeta.model.diagnosis.findings import Diagnosis
+from mvmeta.model.evidence.evidence import Evidence
+from mvmeta.model.evidence.studies import studies
+from mvmeta.model.evidence.weight_sentences import notes_on_weights, weights_text
+from mvmeta.model.evidence.weight_tables import contributions_frame, weights_frame
+from mvmeta.model.results.fit_holder import FitHolder
+from mvmeta.model.sensitivity.rho import RhoEstimate
+from mvmeta.model.sensitivity.sensitivity import Options, Sensitivity, sensitivity
+from mvmeta.model.testing.inference import Inference
+
+if TYPE_CHECKING:
+    from mvmeta.model.mixed import MetaMixedLM
+
+
+class EvidenceMethods(FitHolder):
+    """Mixin: where estimates come from, whether to believe them, and what they depend on."""
+
+    model: MetaMixedLM
+    _inference: Inference
+
+    def weights(self, by: str = "row", groups: Any = None) -> pd.DataFrame:
+        """How much rows and studies count, in percent.
+
+        Parameters
+        ----------
+        by : {"row", "study", "coefficient"}
+            "row": `diagonal` of inv(M) (or of the user's W) and `rowsum`, its row sums, which
+            are what the rows weigh in the estimate of an intercept-only model (they may be
+            negative) and NaN for other models; "study": their sums by study; "coefficient":
+            the share each study has in the variance of each coefficient.
+        groups : str or array_like (n_given,), optional
+            Studies; the first random term, or a coarser one it nests in, unless said.
+
+        Returns
+        -------
+        DataFrame
+            Where weights are negative, ``.attrs["notes"]`` says why.
+
+        Raises
+        ------
+        SpecificationError
+            For another `by`.
+        """
+        prepared = self.model.prepared
+        frame = weights_frame(self.fit_, prepared, by, groups)
+        frame.attrs["notes"] = notes_on_weights(self.fit_, prepared, frame, by)
+        return frame
+
+    def weights_summary(self, by: str = "row", groups: Any = None) -> str:
+        """`weights` as text, with a sentence on every kind of negative weight.
+
+        Parameters
+        ----------
+        by, groups
+            As in `weights`.
+        """
+        frame = self.weights(by, groups)
+        return weights_text(frame, frame.attrs["notes"], by)
+
+    def get_evidence(self, contrasts: Any = None, groups: Any = None) -> Evidence:
+        """Joint and direct evidence with its reasons: `frame`, `sentences`, `summary()`.
+
+        Parameters
+        ----------
+        contrasts, groups
+            As in `evidence`.
+        """
+        basis = self._inference.basis
+        return Evidence(self.fit_, self.model.prepared, basis, contrasts, groups)
+
+    def evidence(self, contrasts: Any = None, groups: Any = None) -> pd.DataFrame:
+        """Where each estimate comes from: its own rows, or what is borrowed from others.
+
+        Parameters
+        ----------
+        contrasts : optional
+            None: the level means of every factor, then slopes; "pairwise": all differences of
+            levels; text, a list of texts or weights (m, p) for other combinations.
+        groups : str or array_like (n_given,), optional
+            Studies; the first random term, or a coarser one it nests in, unless said.
+
+        Returns
+        -------
+        DataFrame
+            Columns joint, joint_se, direct, direct_se (from the rows of that level alone, with
+            the same components), shift (joint - direct), shift_se, shift_z, shift_p, borrowed
+            (1 - var(joint) / var(direct)), n_rows, n_groups, weight_outside (sum of absolute
+            contributions of other rows), within, between (shares of the precision).  NaN where
+            there is no direct evidence, as for a slope.
+
+        Raises
+        ------
+        SpecificationError
+            For a combination that cannot be read; says what can.
+        """
+        return self.get_evidence(contrasts, groups).frame
+
+    def evidence_summary(self, contrasts: Any = None, groups: Any = None) -> str:
+        """`evidence` as a table with one plain sentence for each row."""
+        return self.get_evidence(contrasts, groups).summary()
+
+    def contributions(self, by: str = "row", groups: Any = None) -> pd.DataFrame:
+        """What each row adds to each coefficient: H with params = H y.
+
+        Parameters
+        ----------
+        by : {"row", "study"}
+        groups : str or array_like (n_given,), optional
+            Studies, as in `evidence`.
+
+        Returns
+        -------
+        DataFrame
+            Coefficients by rows (weights of y), or by studies (their sums).
+        """
+        return contributions_frame(self.fit_, self.model.prepared, by, groups)
+
+    # -- whether to believe it -----------------------------------------------------------
+
+    def diagnose(self, groups: Any = None, refit: bool | None = None) -> Diagnosis:
+        """What a careful statistician would say of this fit.
+
+        Parameters
+        ----------
+        groups : str or array_like (n_given,), optional
+            Studies, as in `evidence`.
+        refit : bool, optional
+            Whether other models may be fitted for it, at most five; unless said, up to 20,000
+            rows, and to 500,000 with nested random intercepts.  What is not looked at is
+            listed as such.
+
+        Returns
+        -------
+        Diagnosis
+            Prints as text; `codes`, `to_frame()`, and each finding by its code: what was found,
+            the numbers, why it matters, what to try.
+
+        Raises
+        ------
+        DataError
+            If the groups do not fit the rows, or after `remove_data`.
+        """
+        return diagnose(self, groups, refit)  # type: ignore[arg-type]
+
+    def sensitivity(
+        self,
+        rho: Any = True,
+        structures: Any = True,
+        inference: Any = True,
+        leave_out: Any = True,
+        *,
+        contrasts: Any = None,
+        beyond: float | None = None,
+        alpha: float = 0.05,
+        groups: Any = None,
+        category: str | None = None,
+    ) -> Sensitivity:
+        """Every coefficient under other assumptions, and which conclusions change.
+
+        Parameters
+        ----------
+        rho : sequence of float, "estimate", True or False
+            Correlation of sampling errors within a study: V is replaced by one with the same
+            variances and this correlation.  True: 0, 0.2, 0.4, 0.6, 0.8; "estimate": where the
+            likelihood is largest, with its interval (see `estimate_rho`).
+        structures : sequence of {"none", "study", "row", "study/row", "CS", "UN"}, True or False
+            Other random effects, instead of those of the model; CS and UN correlate the levels
+            of a factor within a study.
+        inference : sequence of str, True or False
+            "z", "t contain", "satterthwaite", "kenward-roger", "CR2": the same estimates with
+            other standard errors and degrees of freedom.
+        leave_out : True, False or "all"
+            Everything fitted again without each study; above 100 studies only with "all".
+        contrasts : optional
+            Combinations to follow instead of the coefficients: "means" for the level means of
+            factors, or as in `evidence`.
+        beyond : float, optional
+            Size of an effect that matters, in units of the response: it is flagged where
+            ``abs(estimate) >= beyond`` holds under one setting and not in the fit.
+        alpha : float
+            1 - coverage of the intervals.
+        groups : str or array_like (n_given,), optional
+            Studies, as in `evidence`.
+        category : str, optional
+            Factor of CS and UN; the first of the formula unless said.
+
+        Returns
+        -------
+        Sensitivity
+            `frame` (tidy), `changes`, `summary()`, `plot()`; what could not be tried is in
+            `skipped`.
+
+        Raises
+        ------
+        SpecificationError
+            For options that do not exist.
+        DataError
+            If the groups do not fit the rows, or after `remove_data`.
+        """
+        _ = self.fit_  # the rows are needed
+        options = Options(
+            rho, structures, inference, leave_out, beyond, alpha, contrasts, groups, category
+        )
+        return sensitivity(self, options)  # type: ignore[arg-type]
+
+    def estimate_rho(
+        self, groups: Any = None, alpha: float = 0.05, bounds: tuple[float, float] | None = None
+    ) -> RhoEstimate:
+        """What the data say about the correlation of sampling errors within a study.
+
+        The likelihood is maximised over rho in ``V(rho) = D^(1/2) R(rho) D^(1/2)``, D the
+        sampling variances and R with rho between rows of a study, and over all components.
+
+        Parameters
+        ----------
+        groups : str or array_like (n_given,), optional
+            Studies, as in `evidence`.
+        alpha : float
+            1 - coverage of the profile likelihood interval.
+        bounds : tuple of float, optional
+            Range of rho; all that is possible unless said.
+
+        Returns
+        -------
+        RhoEstimate
+            Prints as a sentence, which also says where the likelihood is flat.
+
+        Raises
+        ------
+        DataError
+            If no study has two rows.
+        CovarianceError
+            For bounds that are not possible.
+        """
+        at = studies(self.model.prepared, groups)
+        found = profile_rho(self.fit_, at.code, alpha, bounds)
+        return RhoEstimate.of(found, alpha, at.noun(1))

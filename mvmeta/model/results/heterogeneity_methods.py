@@ -1,0 +1,158 @@
+"""How much the effects differ, as methods of the results."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta.inference.explained import explained, relative_heterogeneity
+from mvmeta.inference.heterogeneity import (
+    Heterogeneity,
+    HeterogeneityTest,
+    heterogeneity,
+    heterogeneity_test,
+)
+from mvmeta.inference.region import LikelihoodRegion
+from mvmeta.inference.variances import AddedVariances, Kind
+from mvmeta.model.results.fit_holder import FitHolder
+
+QUANTITIES: tuple[Kind, ...] = ("variance", "i2", "share")
+"""Columns of `heterogeneity` that have likelihood intervals."""
+
+
+class HeterogeneityMethods(FitHolder):
+    """Mixin: ``heterogeneity_test, heterogeneity, r2``."""
+
+    # What it reads is defined by the results class it is mixed into.
+    model: Any
+    vcomp: Any
+
+    def heterogeneity_test(self) -> HeterogeneityTest:
+        """QE: whether the effects differ by more than their sampling errors.
+
+        Returns
+        -------
+        HeterogeneityTest
+            With statistic, df (k - p) and pvalue; NaN where V is singular.
+        """
+        return self._heterogeneity_test
+
+    def heterogeneity(self, alpha: float | None = 0.05) -> pd.DataFrame:
+        """How much effects differ: by random term and in total, with intervals.
+
+        Parameters
+        ----------
+        alpha : float or None
+            1 - coverage of the intervals; None leaves them out, and their cost of some tens of
+            likelihood evaluations for each quantity.
+
+        Returns
+        -------
+        DataFrame
+            Index: terms and "total".  Columns
+
+            - `variance`, what the term adds to the variance of a true effect, on average over
+              the rows (squared units of the effects);
+            - `i2` = variance / (sum of variances + v), v = (k - p) / tr(P_V) the typical sampling
+              variance and P_V the residual projector under V alone (Higgins & Thompson 2002,
+              generalised to moderators and correlated sampling errors);
+            - `share` = variance / sum of variances; for the outermost of nested levels this is
+              the intraclass correlation of true effects;
+            - `cvh` = sqrt(variance) / abs(mean), `m1` = sqrt(variance) / (abs(mean) +
+              sqrt(variance)) and `m2` = variance / (mean^2 + variance), the mean being the
+              average fitted value (Yang et al. 2025);
+            - `variance_lower`, `variance_upper`, and the same of `i2` and `share`: likelihood
+              intervals, NaN where a limit could not be found.
+
+        Raises
+        ------
+        SpecificationError
+            If `alpha` is not between 0 and 1.
+        DataError
+            For intervals after `remove_data`.
+
+        See Also
+        --------
+        bootstrap : Intervals of `cvh`, `m1`, `m2` and `r2`, which depend on the mean as well.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> schools = datasets.load("konstantopoulos2011")
+        >>> res = MetaMixedLM.from_formula(
+        ...     "yi ~ 1", schools, variance="vi", groups="district/school"
+        ... ).fit()
+        >>> res.heterogeneity()[["i2_lower", "i2", "i2_upper"]].round(3)
+                         i2_lower     i2  i2_upper
+        district            0.308  0.633     0.865
+        district/school     0.112  0.319     0.631
+        total               0.914  0.952     0.980
+        """
+        h, mean = self._heterogeneity, self._mean_effect
+        names = [*self.vcomp["term"].unique(), "total"]
+        variance = np.append(h.variance, h.variance.sum())
+        whole = variance[-1] if variance[-1] > 0 else np.nan
+        relative = relative_heterogeneity(mean, variance)
+        out = pd.DataFrame(
+            {
+                "variance": variance,
+                "i2": [*h.i2, h.total_i2],
+                "share": variance / whole,
+                "cvh": relative.cvh,
+                "m1": relative.m1,
+                "m2": relative.m2,
+            },
+            index=names,
+        )
+        return out if alpha is None else self._with_intervals(out, alpha)
+
+    def _with_intervals(self, table: pd.DataFrame, alpha: float) -> pd.DataFrame:
+        region = LikelihoodRegion(self.fit_, self.model.backend, alpha)
+        quantities = self._added_variances
+        last = len(table) - 1
+        for kind in QUANTITIES:
+            limits = [
+                region.limits(quantities.quantity(kind, None if t == last else t))
+                if np.isfinite(table[kind].iloc[t])
+                else None
+                for t in range(len(table))
+            ]
+            table[f"{kind}_lower"] = [np.nan if x is None else x.lower for x in limits]
+            table[f"{kind}_upper"] = [np.nan if x is None else x.upper for x in limits]
+        return table
+
+    def r2(self) -> pd.Series:
+        """Share of the variance of true effects that moderators, and levels, explain.
+
+        Returns
+        -------
+        Series
+            `marginal` = var(X b) / (var(X b) + sum of variances), and `conditional`, in which the
+            variance of the levels that several rows share counts as explained (Nakagawa &
+            Schielzeth 2013).  Sampling errors are left out: they are known.  NaN without any
+            variance.
+
+        Raises
+        ------
+        DataError
+            After `remove_data`.
+        """
+        at = explained(self.fit_, self._heterogeneity.variance)
+        return pd.Series({"marginal": at.marginal, "conditional": at.conditional}, name="r2")
+
+    @property
+    def _added_variances(self) -> AddedVariances:
+        return AddedVariances(self.fit_.problem, self._heterogeneity.typical)
+
+    @cached_property
+    def _heterogeneity_test(self) -> HeterogeneityTest:
+        return heterogeneity_test(self.fit_)
+
+    @cached_property
+    def _heterogeneity(self) -> Heterogeneity:
+        return heterogeneity(self.fit_)
+
+    @cached_property
+    def _mean_effect(self) -> float:
+        return self.fit_.fitted_moments[0]

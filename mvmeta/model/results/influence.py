@@ -1,0 +1,182 @@
+"""What single rows or groups of rows do to a fit, labelled."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta import plots
+from mvmeta._typing import Floats, Ints
+from mvmeta.inference.deletion import Deletion, deletion
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.influence import RowDiagnostics, row_diagnostics
+from mvmeta.inference.reestimate import Reestimated, reestimate
+from mvmeta.marginal.base import MarginalCovariance
+from mvmeta.model.results.subset_fits import SubsetFits, subset_fits
+
+
+class MetaInfluence:
+    """Leverage and residuals by row, deletion diagnostics by row or group.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit whose rows are left out.
+    groups : ndarray of int, shape (n,)
+        Group 0..J-1 of each row; ``arange(n)`` for single rows.
+    labels : pandas.Index, length J
+        Of the groups.
+    index : pandas.Index, length n
+        Of the rows.
+    names : pandas.Index, length p
+        Of the coefficients.
+    components : list of str
+        Names of the variance components.
+    use_t : bool
+        Whether intervals of coefficients are by t, else by z.
+    backend : MarginalCovariance, optional
+        Of the full problem: the components are then estimated again without each group;
+        they are held at their estimates where it is None.
+    """
+
+    def __init__(
+        self,
+        fit: Fit,
+        groups: Ints,
+        labels: pd.Index,
+        index: pd.Index,
+        names: pd.Index,
+        *,
+        components: list[str],
+        use_t: bool,
+        backend: MarginalCovariance | None = None,
+    ) -> None:
+        self._fit, self._groups, self._backend = fit, groups, backend
+        self._labels, self._index, self._names = labels, index, names
+        self._components, self._use_t = components, use_t
+
+    @cached_property
+    def _rows(self) -> RowDiagnostics:
+        return row_diagnostics(self._fit)
+
+    @cached_property
+    def _held(self) -> Deletion:
+        return deletion(self._fit, self._groups)
+
+    @cached_property
+    def _deletion(self) -> Deletion | Reestimated:
+        if self._backend is None:
+            return self._held
+        return reestimate(self._fit, self._backend, self._groups)
+
+    @property
+    def hat_matrix_diag(self) -> Floats:
+        """Leverage, shape (n,)."""
+        return self._rows.leverage
+
+    @property
+    def resid_studentized_internal(self) -> Floats:
+        """Residuals over their standard errors, shape (n,).
+
+        NaN where a row determines a coefficient by itself.
+        """
+        return self._rows.studentized
+
+    @property
+    def resid_studentized_external(self) -> Floats:
+        """Residuals from the fit without the row's group, over their standard errors, (n,).
+
+        The variance is ``M_ii + x_i cov_(S) x_i'``, as metafor has it.
+        """
+        return self._deletion.studentized
+
+    @property
+    def cooks_distance(self) -> Floats:
+        """``d' inv(cov) d``, d the change of the coefficients, shape (J,); not divided by p."""
+        return self._deletion.cooks_distance
+
+    @property
+    def dfbetas(self) -> pd.DataFrame:
+        """Change of each coefficient in standard errors of the full fit, shape (J, p)."""
+        return pd.DataFrame(self._deletion.dfbetas, index=self._labels, columns=self._names)
+
+    @property
+    def cov_ratio(self) -> Floats:
+        """Determinant of the covariance of the coefficients without each group over that with it.
+
+        Shape (J,); above 1 where the group adds precision.
+        """
+        return self._deletion.covratio
+
+    @property
+    def cluster_chi2(self) -> pd.DataFrame:
+        """Chi-square of the deleted residuals of each group, jointly: statistic and df.
+
+        The components are held at their estimates.
+        """
+        d = self._held
+        return pd.DataFrame({"statistic": d.statistic, "df": d.size}, index=self._labels)
+
+    @property
+    def leverage(self) -> pd.Series:
+        """Sum of the hat values of each group, length J; their sum is p under GLS weights."""
+        total = np.bincount(self._groups, self.hat_matrix_diag, minlength=len(self._labels))
+        return pd.Series(total, index=self._labels, name="leverage")
+
+    def leave_one_out(self) -> SubsetFits:
+        """The coefficients without each group, as of `MetaMixedLMResults.leave_one_out`.
+
+        Returns
+        -------
+        SubsetFits
+        """
+        found, fit = self._deletion, self._fit
+        theta = found.theta if isinstance(found, Reestimated) else None
+        return subset_fits(
+            fit.beta - found.shift,
+            found.se,
+            np.tile(fit.theta, (len(self._labels), 1)) if theta is None else theta,
+            fit.problem.n - np.bincount(self._groups),
+            labels=self._labels.rename("left out"),
+            components=self._components,
+            names=self._names,
+            fit=fit,
+            use_t=self._use_t,
+        )
+
+    def plot(self, coefficient: str | None = None, ax: Any = None, **kwargs: Any) -> Any:
+        """Panels of what leaving out each group does.
+
+        Parameters
+        ----------
+        coefficient : str, optional
+            Whose estimates are drawn; the first unless given.
+        ax : matplotlib Axes, optional
+            To draw one panel on; a figure of its own unless given.
+        **kwargs
+            As in `mvmeta.plots.influence`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        return plots.influence(self, coefficient, ax, **kwargs)
+
+    def summary_frame(self) -> pd.DataFrame:
+        """One row per row of the data.
+
+        Columns hat_diag, resid, resid_se, student_resid, student_resid_external, resid_pearson,
+        and cooks_d of the row's group.
+        """
+        rows = self._rows
+        columns = {
+            "hat_diag": rows.leverage,
+            "resid": rows.resid,
+            "resid_se": rows.resid_se,
+            "student_resid": rows.studentized,
+            "student_resid_external": self.resid_studentized_external,
+            "resid_pearson": rows.pearson,
+            "cooks_d": np.asarray(self.cooks_distance)[self._groups],
+        }
+        return pd.DataFrame(columns, index=self._index)

@@ -1,0 +1,572 @@
+"""One model, many outcomes: what `MetaMixedLM.fit_many` takes and gives."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.errors import CovarianceError, DataError, SpecificationError
+from mvmeta.inference.many import fit_many
+from mvmeta.inference.outcomes import ManyFits, ManySpec, NotFitted, rescaled
+from mvmeta.inference.scaling import SCALINGS
+from mvmeta.inference.wald import check_alpha
+from mvmeta.model.results.components import component_labels
+from mvmeta.model.specification.build import Prepared
+from mvmeta.model.specification.frames import shorten
+from mvmeta.model.specification.search import check_jobs, check_search
+from mvmeta.model.testing.hypotheses import restrictions
+from mvmeta.optimize.newton import DECREMENT
+from mvmeta.progress import Progress
+
+if TYPE_CHECKING:
+    from mvmeta.model.mixed import MetaMixedLM
+    from mvmeta.model.results.results import MetaMixedLMResults
+
+MISSING = ("drop", "skip", "raise")
+
+
+class ManyOutcomes:
+    """Mixin of the model: `fit_many`."""
+
+    # What it reads is defined by the model it is mixed into.
+    prepared: Prepared
+    _check_rows: Any
+
+    def fit_many(
+        self,
+        Y: Any,  # noqa: N803  (the symbol of the field)
+        variances: Any = None,
+        *,
+        reml: bool = True,
+        use_t: bool = False,
+        cov_type: str = "nonrobust",
+        missing: str = "drop",
+        maxiter: int = 200,
+        tol: float = DECREMENT,
+        n_jobs: int = 1,
+        disp: bool = False,
+    ) -> ManyOutcomesResults:
+        """Fit this model to many outcomes: same rows, moderators and random terms, other y.
+
+        Parameters
+        ----------
+        Y : array_like, shape (n, m)
+            One outcome per column, one row per row of the data as given (or per fitted row). A
+            DataFrame is matched by its index and names the outcomes.  NaN is a missing value.
+        variances : array_like, shape (n,) or (n, m), optional
+            Sampling variances for all outcomes or for each; those of the model unless said.
+            Correlations in the model's V are kept.
+        reml : bool
+            Restricted maximum likelihood, else maximum likelihood.
+        use_t : bool
+            t tests with nobs - p degrees of freedom of each outcome, else z.
+        cov_type : {"nonrobust", "knha", "adhoc"}
+            Covariance of the fixed effects: model-based; with Knapp-Hartung scaling; with that
+            scaling never below 1.
+        missing : {"drop", "skip", "raise"}
+            An outcome with missing values is fitted to its other rows (`nobs` says how many);
+            or is not fitted, and its status says so; or is an error.
+        maxiter : int
+            Likelihood evaluations allowed from each start.
+        tol : float
+            Newton decrement at which to stop.
+        n_jobs : int
+            Processes for outcomes that are not fitted in the batch.  They are spawned: a script
+            needs ``if __name__ == "__main__":``.
+        disp : bool
+            Print how many outcomes are done.
+
+        Returns
+        -------
+        ManyOutcomesResults
+            With arrays over outcomes, and a status for each: none is lost.
+
+        Raises
+        ------
+        DataError
+            If Y or the variances do not fit the rows, or are infinite.
+        CovarianceError
+            For negative variances.
+        SpecificationError
+            For options that do not exist.
+
+        Notes
+        -----
+        With random terms that are at most one with a level for each row and one that groups
+        rows ("study", "id", "study/id"), outcomes are climbed together, tens of thousands a
+        second; V must be diagonal, or shared by all outcomes with correlations within the groups
+        only.  Every other model (user weights, "inner | outer", crossed or known correlations,
+        more levels) works, too, one outcome after the other by the solver of `fit`, with the
+        plan of the layout shared as long as V is.  So do the few outcomes of which the batch is
+        not certain, and with a correlated V those with missing values.
+        """
+        self._check_rows()
+        check_search(reml, maxiter, tol)
+        check_jobs(n_jobs)
+        _check_options(cov_type, missing)
+        prepared = self.prepared
+        y, names = _outcomes(Y, prepared)
+        v = None if variances is None else _variances(variances, prepared, y.shape)
+        _refuse_infinite(y, v, prepared, names)
+        skipped = _skipped(y, v, missing, names)
+        spec = ManySpec(prepared.problem, reml, prepared.weights, maxiter, tol)
+        keep = np.flatnonzero(~skipped)
+        part = v[:, keep] if v is not None and v.ndim == 2 else v
+        with Progress("outcomes", len(keep)) as progress:
+            report = _printer(len(keep)) if disp else progress.step
+            fits = fit_many(spec, y[:, keep], part, n_jobs=n_jobs, report=report)
+        if skipped.any():
+            fits = _spread(fits, keep, y)
+        return ManyOutcomesResults(self, fits, names, y, v, use_t, cov_type, spec)  # type: ignore[arg-type]
+
+
+class ManyOutcomesResults:
+    """Fits of one model to m outcomes; arrays have the outcomes as their last axis.
+
+    Parameters
+    ----------
+    model : MetaMixedLM
+    fits : ManyFits
+        The numbers.
+    outcome_names : Index
+        The m outcomes.
+    y : ndarray, shape (n, m)
+    variances : ndarray, shape (n,) or (n, m), or None
+    use_t : bool
+        t tests, else z.
+    cov_type : str
+    spec : ManySpec
+        What all outcomes share.
+
+    Attributes
+    ----------
+    params : ndarray, shape (p, m)
+        Fixed effects, in the order of `param_names`.
+    vcomp : ndarray, shape (n_components, m)
+        Variance components, in the order of `component_labels`.
+    boundary : ndarray of bool, shape (n_components, m)
+        Components estimated on the edge of the parameter space.
+    llf : ndarray, shape (m,)
+        Log-likelihood of the criterion that was fitted.
+    QE : ndarray, shape (m,)
+        Residual heterogeneity (chi-square, nobs - p df); NaN where V is singular.
+    nobs : ndarray of int, shape (m,)
+        Rows without missing values.
+    status : ndarray of object, shape (m,)
+        How each fit ended: a `Status`, or a `NotFitted` that says why there is none; `.value`
+        is the sentence.
+    converged : ndarray of bool, shape (m,)
+    n_iter : ndarray of int, shape (m,)
+        Likelihood evaluations over all starts.
+    batched : ndarray of bool, shape (m,)
+        Fitted in the batch, not one by one.
+    errors : dict
+        Outcome name -> message of the solver.
+    param_names, component_labels : list of str
+    """
+
+    def __init__(
+        self,
+        model: MetaMixedLM,
+        fits: ManyFits,
+        outcome_names: pd.Index,
+        y: Floats,
+        variances: Floats | None,
+        use_t: bool,
+        cov_type: str,
+        spec: ManySpec,
+    ) -> None:
+        self.model, self.outcome_names = model, outcome_names
+        self.use_t, self.cov_type, self.reml = use_t, cov_type, spec.reml
+        self._fits, self._y, self._variances, self._spec = fits, y, variances, spec
+        self.param_names = list(model.exog_names)
+        self.component_labels = component_labels(spec.problem)
+        self.params, self.vcomp, self.boundary = fits.beta, fits.theta, fits.boundary
+        self.llf, self.QE, self.nobs = fits.loglik, fits.qe, fits.nobs
+        self.status, self.n_iter, self.batched = fits.status, fits.n_evaluations, fits.batched
+        self.converged = np.array([s.converged for s in fits.status], dtype=bool)
+        self.errors = {outcome_names[i]: text for i, text in fits.errors.items()}
+
+    def __len__(self) -> int:
+        return len(self.outcome_names)
+
+    @property
+    def df_resid(self) -> Ints:
+        """Nobs - p of each outcome, shape (m,)."""
+        return self.nobs - len(self.param_names)
+
+    @property
+    def QEp(self) -> Floats:  # noqa: N802  (metafor's name)
+        """p-value of QE, shape (m,); 1 without residual degrees of freedom, as in a single fit."""
+        df = self.df_resid
+        p = special.chdtrc(np.maximum(df, 1), self.QE)
+        return np.where(df > 0, p, np.where(np.isnan(self.QE), np.nan, 1.0))
+
+    def cov_params(self) -> Floats:
+        """Covariances of the fixed effects, shape (p, p, m)."""
+        return self._fits.cov_beta * self._scaling
+
+    @cached_property
+    def _scaling(self) -> Floats:
+        """Factor of the covariances, shape (m,)."""
+        if self.cov_type == "nonrobust":
+            return np.ones(len(self))
+        return np.maximum(1.0, self._fits.rss) if self.cov_type == "adhoc" else self._fits.rss
+
+    @cached_property
+    def bse(self) -> Floats:
+        """Standard errors of the fixed effects, shape (p, m)."""
+        p = len(self.param_names)
+        return np.sqrt(self._fits.cov_beta[range(p), range(p)] * self._scaling)
+
+    @property
+    def tvalues(self) -> Floats:
+        """Estimates over their standard errors, shape (p, m): z or t."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.params / self.bse
+
+    @property
+    def pvalues(self) -> Floats:
+        """Two-sided p-values of the fixed effects, shape (p, m)."""
+        return self._two_sided(self.tvalues)
+
+    def _two_sided(self, statistic: Floats) -> Floats:
+        if not self.use_t:
+            return 2.0 * special.ndtr(-np.abs(statistic))
+        df = self.df_resid
+        p = 2.0 * special.stdtr(np.maximum(df, 1), -np.abs(statistic))
+        return np.where(df > 0, p, np.nan)
+
+    def conf_int(self, alpha: float = 0.05) -> Floats:
+        """Confidence intervals of the fixed effects.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+
+        Returns
+        -------
+        ndarray, shape (p, 2, m)
+            Lower and upper limits.
+        """
+        half = self._critical(alpha) * self.bse
+        return np.stack([self.params - half, self.params + half], axis=1)
+
+    def _critical(self, alpha: float) -> Floats | float:
+        check_alpha(alpha)
+        if not self.use_t:
+            return float(-special.ndtri(alpha / 2))
+        df = self.df_resid
+        quantile = -special.stdtrit(np.maximum(df, 1), alpha / 2)
+        return np.where(df > 0, quantile, np.nan)
+
+    def t_test(self, r_matrix: Any, alpha: float = 0.05) -> pd.DataFrame:
+        """Test one linear hypothesis about the fixed effects in every outcome.
+
+        Parameters
+        ----------
+        r_matrix : str, array_like (p,), or tuple
+            "x1 = x2", weights of the coefficients, or (weights, right-hand side).
+        alpha : float
+            1 - coverage of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row per outcome: estimate, se, statistic, pvalue, ci_lower, ci_upper.
+
+        Raises
+        ------
+        SpecificationError
+            If it does not parse, or is more than one hypothesis.
+        """
+        rows, rhs = restrictions(r_matrix, self.param_names)
+        if len(rows) != 1:
+            raise SpecificationError(f"t_test takes one hypothesis at a time, got {len(rows)}")
+        estimate = rows[0] @ self.params
+        variance = np.einsum("a,abm,b->m", rows[0], self._fits.cov_beta, rows[0])
+        return self._tests(estimate, np.sqrt(variance * self._scaling), float(rhs[0]), alpha)
+
+    def _tests(self, estimate: Floats, se: Floats, rhs: float, alpha: float) -> pd.DataFrame:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            statistic = (estimate - rhs) / se
+        half = self._critical(alpha) * se
+        columns = {
+            "estimate": estimate,
+            "se": se,
+            "statistic": statistic,
+            "pvalue": self._two_sided(statistic),
+            "ci_lower": estimate - half,
+            "ci_upper": estimate + half,
+        }
+        return pd.DataFrame(columns, index=self.outcome_names)
+
+    def to_frame(self, coefficient: str | None = None, alpha: float = 0.05) -> pd.DataFrame:
+        """Results as a table with one row per outcome.
+
+        Parameters
+        ----------
+        coefficient : str, optional
+            Tests of this coefficient alone; all results unless said.
+        alpha : float
+            1 - coverage of the intervals of one coefficient.
+
+        Returns
+        -------
+        DataFrame
+            For one coefficient: estimate, se, statistic, pvalue, ci_lower, ci_upper.  Else for
+            each coefficient its estimate (under its name), ``se[name]``, ``p[name]``; the
+            components under their labels; llf, QE, QEp, nobs, n_iter, converged, status.
+
+        Raises
+        ------
+        SpecificationError
+            If there is no such coefficient.
+        """
+        if coefficient is not None:
+            if coefficient not in self.param_names:
+                known = ", ".join(self.param_names)
+                raise SpecificationError(f"no coefficient {coefficient!r}; there are {known}")
+            j = self.param_names.index(coefficient)
+            return self._tests(self.params[j], self.bse[j], 0.0, alpha)
+        pvalues = self.pvalues
+        columns: dict[str, Any] = {}
+        for j, name in enumerate(self.param_names):
+            columns |= {name: self.params[j], f"se[{name}]": self.bse[j], f"p[{name}]": pvalues[j]}
+        columns |= dict(zip(self.component_labels, self.vcomp, strict=True))
+        columns |= {"llf": self.llf, "QE": self.QE, "QEp": self.QEp, "nobs": self.nobs}
+        columns |= {"n_iter": self.n_iter, "converged": self.converged}
+        columns["status"] = [s.name for s in self.status]
+        return pd.DataFrame(columns, index=self.outcome_names)
+
+    def summary(self, alpha: float = 0.05) -> str:
+        """How the fits ended, and how the estimates are distributed over outcomes.
+
+        Parameters
+        ----------
+        alpha : float
+            p-values below it are counted (not adjusted for the number of outcomes).
+
+        Returns
+        -------
+        str
+        """
+        check_alpha(alpha)
+        counts = Counter(self.status)
+        lines = [
+            f"{len(self)} outcomes, {self.model.prepared.problem.n} rows, "
+            f"{'REML' if self.reml else 'ML'}; {int(self.converged.sum())} converged",
+            *(f"  {count:>8}  {status.value}" for status, count in counts.most_common()),
+        ]
+        partial = int((self.nobs < self.model.prepared.problem.n).sum())
+        if partial:
+            lines.append(f"  {partial:>8}  of them with missing values in some rows")
+        share = np.nanmean(self.pvalues < alpha, axis=1) if len(self) else []
+        table = self._quantiles(self.params, self.param_names)
+        table[f"p < {alpha:g}"] = [f"{x:.1%}" for x in share]
+        lines += ["", "coefficients over outcomes", table.to_string()]
+        if len(self.component_labels):
+            table = self._quantiles(self.vcomp, self.component_labels)
+            table["on boundary"] = [f"{x:.1%}" for x in self.boundary.mean(axis=1)]
+            lines += ["", "components over outcomes", table.to_string()]
+        return "\n".join(lines)
+
+    @staticmethod
+    def _quantiles(values: Floats, names: list[str]) -> pd.DataFrame:
+        known = [v[~np.isnan(v)] for v in values]
+        points = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
+        return pd.DataFrame(
+            {
+                title: [f"{np.quantile(v, at):.4g}" if len(v) else "" for v in known]
+                for title, at in points.items()
+            },
+            index=names,
+        )
+
+    def get_results(self, outcome: Any, **fit_options: Any) -> MetaMixedLMResults:
+        """The full results of one outcome, from a fit of its own.
+
+        Parameters
+        ----------
+        outcome : label or int
+            Name of the outcome; its position where names are no integers.
+        **fit_options
+            Options of `MetaMixedLM.fit`, such as ``df="satterthwaite"``; those of `fit_many`
+            unless said.
+
+        Returns
+        -------
+        MetaMixedLMResults
+
+        Raises
+        ------
+        SpecificationError
+            If there is no such outcome.
+        DataError
+            If it was not fitted; says why.
+        """
+        at = self._position(outcome)
+        if isinstance(self.status[at], NotFitted):
+            reason = self.errors.get(self.outcome_names[at], self.status[at].value)
+            raise DataError(f"outcome {self.outcome_names[at]!r}: {reason}")
+        own: dict[str, Any] = {"reml": self.reml, "use_t": self.use_t, "cov_type": self.cov_type}
+        own |= {"maxiter": self._spec.maxiter, "tol": self._spec.tol}
+        return self._model_of(at).fit(**(own | fit_options))
+
+    def _position(self, outcome: Any) -> int:
+        if outcome in self.outcome_names:
+            found = self.outcome_names.get_loc(outcome)
+            if isinstance(found, int):
+                return found
+            raise SpecificationError(f"there are several outcomes {outcome!r}; use fit")
+        if isinstance(outcome, int | np.integer) and -len(self) <= outcome < len(self):
+            return int(outcome) % len(self)
+        known = shorten(self.outcome_names.astype(str))
+        raise SpecificationError(f"no outcome {outcome!r}; there are {len(self)}: {known}")
+
+    def _model_of(self, at: int) -> MetaMixedLM:
+        y, v = self._y[:, at], self._variances
+        if v is not None and v.ndim == 2:
+            v = v[:, at]
+        prepared = _prepared_for(self.model.prepared, y, v, str(self.outcome_names[at]))
+        model = type(self.model).__new__(type(self.model))
+        model._set_up(prepared, self.model._backend_name)
+        return model
+
+
+def _prepared_for(prepared: Prepared, y: Floats, v: Floats | None, name: str) -> Prepared:
+    """The same model for one outcome, rows with missing values left out."""
+    problem, weights = replace(prepared.problem, y=y), prepared.weights
+    gone = np.isnan(y)
+    if v is not None:
+        gone = gone | np.isnan(v)
+        problem = replace(problem, v=rescaled(problem.v, np.where(gone, 1.0, v)))
+    if not gone.any():
+        return replace(prepared, problem=problem, endog_name=name)
+    keep = np.flatnonzero(~gone)
+    problem = problem.take(keep)
+    pairs = zip(prepared.term_specs, problem.terms, strict=True)
+    return replace(
+        prepared,
+        problem=problem,
+        endog_name=name,
+        index=prepared.index[keep],
+        rows=prepared.rows[keep],
+        weights=None if weights is None else weights[keep][:, keep],
+        frame=prepared.frame.iloc[keep],
+        term_specs=[replace(s, outer_levels=t.groups.labels) for s, t in pairs],
+    )
+
+
+def _check_options(cov_type: str, missing: str) -> None:
+    if cov_type not in SCALINGS:
+        raise SpecificationError(
+            f"fit_many takes cov_type= one of {', '.join(SCALINGS)}, got {cov_type!r}; for others "
+            "use get_results(outcome, cov_type=...)"
+        )
+    if missing not in MISSING:
+        raise SpecificationError(f"missing= takes one of {', '.join(MISSING)}, got {missing!r}")
+
+
+def _outcomes(given: Any, prepared: Prepared) -> tuple[Floats, pd.Index]:
+    values = _rows_of(given, prepared, "Y")
+    if values.ndim != 2 or not values.shape[1]:
+        raise DataError(f"Y must have one column per outcome, got shape {np.shape(given)}")
+    columns = getattr(given, "columns", None)
+    names = pd.Index(columns) if columns is not None else pd.RangeIndex(values.shape[1])
+    return values, names
+
+
+def _variances(given: Any, prepared: Prepared, shape: tuple[int, ...]) -> Floats:
+    values = _rows_of(given, prepared, "variances")
+    if values.ndim > 2 or (values.ndim == 2 and values.shape[1] != shape[1]):
+        raise DataError(
+            f"variances must have shape ({shape[0]},) or {shape} as Y, got {np.shape(given)}"
+        )
+    return values
+
+
+def _rows_of(given: Any, prepared: Prepared, what: str) -> Floats:
+    """The fitted rows of something given over them, or over the rows of the data."""
+    index = prepared.index
+    if isinstance(given, pd.DataFrame | pd.Series) and not given.index.equals(index):
+        unique = given.index.is_unique and index.is_unique
+        if unique and index.isin(given.index).all():
+            given = given.loc[index]
+    try:
+        values = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must be numbers") from None
+    if values.ndim and len(values) == len(index):
+        return values
+    if values.ndim and len(values) == prepared.n_given:
+        return values[prepared.rows]
+    raise DataError(
+        f"{what} needs one row for each of the {prepared.n_given} rows of the data as given"
+        f"{'' if prepared.n_given == len(index) else f' (or the {len(index)} fitted)'}, "
+        f"got shape {values.shape}"
+    )
+
+
+def _refuse_infinite(y: Floats, v: Floats | None, prepared: Prepared, names: pd.Index) -> None:
+    for what, values in (("Y", y), ("variances", v)):
+        if values is not None and np.isinf(values).any():
+            raise DataError(f"{what} is infinite {_where(np.isinf(values), prepared, names)}")
+    if v is not None and (v < 0).any():
+        raise CovarianceError(f"negative variances {_where(v < 0, prepared, names)}")
+
+
+def _where(bad: Bools, prepared: Prepared, names: pd.Index) -> str:
+    first = np.argwhere(bad)[0]
+    outcome = f" of outcome {names[first[1]]!r}" if bad.ndim == 2 else ""
+    return f"in {int(bad.sum())} cells, first in row {prepared.index[first[0]]!r}{outcome}"
+
+
+def _skipped(y: Floats, v: Floats | None, missing: str, names: pd.Index) -> Bools:
+    """Outcomes (m,) that are not to be fitted."""
+    if missing == "drop":
+        return np.zeros(y.shape[1], dtype=bool)
+    gone = np.isnan(y)
+    if v is not None:
+        gone |= np.isnan(v if v.ndim == 2 else v[:, None])
+    out: Bools = np.asarray(gone.any(axis=0))
+    if missing == "raise" and out.any():
+        raise DataError(
+            f"values are missing in {int(out.sum())} outcomes ({shorten(names[out].astype(str))}); "
+            "missing='drop' leaves out these rows, missing='skip' these outcomes"
+        )
+    return out
+
+
+def _spread(fits: ManyFits, keep: Ints, y: Floats) -> ManyFits:
+    """The fits of the outcomes `keep` among all of them."""
+    out = ManyFits.blank(len(fits.beta), len(fits.theta), y.shape[1])
+    out.status[:] = NotFitted.MISSING
+    out.nobs[:] = (~np.isnan(y)).sum(axis=0)
+    for name in ("beta", "cov_beta", "theta", "boundary", "loglik", "rss", "qe", "nobs"):
+        getattr(out, name)[..., keep] = getattr(fits, name)
+    for name in ("n_evaluations", "status", "batched"):
+        getattr(out, name)[keep] = getattr(fits, name)
+    out.errors.update({int(keep[i]): text for i, text in fits.errors.items()})
+    return out
+
+
+def _printer(total: int) -> Callable[[int], None]:
+    done = 0
+
+    def show(more: int) -> None:
+        nonlocal done
+        done += more
+        sys.stdout.write(f"{done} of {total} outcomes\n")
+
+    return show

@@ -1,0 +1,778 @@
+"""The results of a fit: statsmodels' names in front of the functions in `mvmeta.inference`."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.base.model import LikelihoodModelResults
+
+from mvmeta._typing import Floats
+from mvmeta.errors import SpecificationError
+from mvmeta.inference.criteria import info_criteria
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.influence import row_diagnostics
+from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
+from mvmeta.model.results.comparison import ComparisonMethods
+from mvmeta.model.results.component_methods import ComponentMethods
+from mvmeta.model.results.components import component_labels, vcomp_frame
+from mvmeta.model.results.deletion_methods import DeletionMethods
+from mvmeta.model.results.evidence_methods import EvidenceMethods
+from mvmeta.model.results.heterogeneity_methods import HeterogeneityMethods
+from mvmeta.model.results.influence import MetaInfluence
+from mvmeta.model.results.marginal_means_methods import MarginalMeansMethods
+from mvmeta.model.results.metafor_names import MetaforNames
+from mvmeta.model.results.plot_methods import PlotMethods
+from mvmeta.model.results.prediction_methods import PredictionMethods
+from mvmeta.model.results.publication_methods import PublicationMethods
+from mvmeta.model.results.random_effect_methods import RandomEffectMethods
+from mvmeta.model.results.refit import RefitMethods
+from mvmeta.model.results.resampling_methods import ResamplingMethods
+from mvmeta.model.results.summary import summarize
+from mvmeta.model.testing import hypotheses
+from mvmeta.model.testing.clustering import cluster_codes, cluster_labels
+from mvmeta.model.testing.inference import Inference, check_options, robust_inference
+from mvmeta.optimize.maximize import Optimum
+from mvmeta.optimize.status import Status
+
+if TYPE_CHECKING:
+    from statsmodels.iolib.summary import Summary
+    from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
+
+    from mvmeta.model.mixed import MetaMixedLM
+
+
+class MetaMixedLMResults(
+    PredictionMethods,
+    MarginalMeansMethods,
+    RandomEffectMethods,
+    ComponentMethods,
+    PublicationMethods,
+    HeterogeneityMethods,
+    DeletionMethods,
+    EvidenceMethods,
+    MetaforNames,
+    PlotMethods,
+    ComparisonMethods,
+    ResamplingMethods,
+    RefitMethods,
+    LikelihoodModelResults,
+):
+    """Results of `MetaMixedLM.fit`; nothing in it changes afterwards.
+
+    Fixed effects and everything about rows are labelled pandas objects.  metafor's names
+    (`sigma2`, `tau2`, `rho`, `QE`, `QM`, `I2`, ...) are read-only properties.
+
+    Parameters
+    ----------
+    model : MetaMixedLM
+        What was fitted.
+    fit : Fit
+        The numbers.
+    optimum : Optimum
+        How the components were found.
+    inference : Inference
+        How coefficients are tested.
+
+    Attributes
+    ----------
+    params : Series, shape (p,)
+        Fixed effects.
+    vcomp : DataFrame
+        Variance components, one row each: term, component ("sigma2", "tau2", "rho"), level,
+        estimate (variances in squared units of the response), sqrt, n_levels, fixed (pinned,
+        not estimated), boundary (estimated on an edge of the parameter space).
+    component_labels : list of str
+        Unique names of the rows of `vcomp`.
+    nobs, k_fe, k_vcomp : int
+        Estimates, coefficients, and components that were estimated.
+    df_resid : int
+        nobs - k_fe.
+    reml : bool
+    cov_type : str
+    df_method : str
+        "z", "residual", "contain", "satterthwaite", "kenward-roger", "cluster" or "given".
+    n_clusters : int or None
+        For cluster-robust covariances.
+    """
+
+    def __init__(
+        self, model: MetaMixedLM, fit: Fit, optimum: Optimum, inference: Inference
+    ) -> None:
+        names = model.exog_names
+        super().__init__(model, pd.Series(fit.beta, index=names, name="estimate"))
+        self._fit: Fit | None = fit
+        self._gs = fit.gs
+        self._optimum, self._inference = optimum, inference
+        self._table: Contrasts = coefficients(inference.basis)
+        self.component_labels = component_labels(fit.problem)
+        self.k_vcomp = int(fit.estimated.sum())
+        self.nobs, self.k_fe = fit.problem.n, fit.problem.p
+        self.df_resid = self.nobs - self.k_fe
+        self.df_model = self.k_fe - int(model.k_constant)
+        self.reml, self.cov_type = fit.reml, inference.cov_type
+        self.df_method, self.n_clusters = inference.df_method, inference.n_clusters
+        self._criteria = {r: info_criteria(fit, reml=r) for r in (True, False)}
+
+    @cached_property
+    def vcomp(self) -> Any:
+        """Variance components, one row each; see the attributes of the class."""
+        return vcomp_frame(self.fit_)
+
+    # -- the fixed effects ---------------------------------------------------------------
+
+    @property
+    def use_t(self) -> bool:
+        """Whether t and F are used, not z and chi-square."""
+        return not self._inference.basis.df.normal
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of the fixed effects."""
+        return self._series(self._table.se, "se")
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates over their standard errors: z or t."""
+        return self._series(self._table.statistic, "statistic")
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values of the fixed effects."""
+        return self._series(self._table.pvalue, "pvalue")
+
+    def conf_int(self, alpha: float = 0.05, cols: Any = None) -> pd.DataFrame:
+        """Confidence intervals of the fixed effects.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+        cols : sequence, optional
+            Coefficients to give, by name or position; all unless said.
+
+        Returns
+        -------
+        DataFrame, shape (p, 2)
+            Columns 0 (lower) and 1 (upper), as in statsmodels.
+
+        Raises
+        ------
+        SpecificationError
+            If alpha is not between 0 and 1, or there is no such coefficient.
+        """
+        out = pd.DataFrame(np.column_stack(self._table.interval(alpha)), index=self.params.index)
+        if cols is None:
+            return out
+        return out.iloc[hypotheses.pick_coefficients(list(self.params.index), cols)]
+
+    def cov_params(
+        self,
+        r_matrix: Any = None,
+        column: Any = None,
+        scale: Any = None,
+        cov_p: Any = None,
+        other: Any = None,
+    ) -> pd.DataFrame | Floats:
+        """Covariance of the fixed effects, or of linear combinations of them.
+
+        Parameters
+        ----------
+        r_matrix : array_like, shape (m, p), optional
+            Combinations; the covariance of ``r_matrix @ params`` is returned.
+        column : optional
+            Coefficients (names or positions) to give the covariance of.
+        scale : float, optional
+            Factor of the covariance; 1 unless said.
+        cov_p : array_like, shape (p, p), optional
+            Another covariance of the coefficients.
+        other : array_like, shape (l, p), optional
+            Second `r_matrix`: ``r_matrix @ cov @ other.T`` is returned.
+
+        Returns
+        -------
+        DataFrame, shape (p, p), or ndarray, shape (m, m)
+        """
+        cov = self._basis(cov_p, None).cov
+        cov = cov * (1.0 if scale is None else scale)
+        names = list(self.params.index)
+        if r_matrix is not None:
+            left = hypotheses.combinations_of(names, r_matrix)
+            right = left if other is None else hypotheses.combinations_of(names, other)
+            return left @ cov @ right.T
+        frame = pd.DataFrame(cov, index=names, columns=names)
+        if column is None:
+            return frame
+        at = hypotheses.pick_coefficients(names, column)
+        return frame.iloc[at, at]
+
+    @property
+    def df_inference(self) -> float | Floats:
+        """Degrees of freedom of the coefficients: inf under z, a number, or one each (p,)."""
+        df = self._table.df
+        return float(df[0]) if len(df) and (df == df[0]).all() else df
+
+    @property
+    def df_resid_inference(self) -> float | Floats:
+        """Same as `df_inference`, under its name in statsmodels."""
+        return self.df_inference
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of the model and of its tests, in sentences; `summary` shows them."""
+        return [*self.model.notes, *self._inference.notes]
+
+    # -- the likelihood ------------------------------------------------------------------
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood of the criterion that was fitted; REML with +1/2 log|X'X|."""
+        return self._criteria[self.reml].llf
+
+    @property
+    def deviance(self) -> float:
+        """REML: -2 llf.  ML: -2 (llf - that of the saturated model)."""
+        return self._criteria[self.reml].deviance
+
+    @property
+    def aic(self) -> float:
+        """-2 llf + 2 q, q counting coefficients and estimated components, under REML too."""
+        return self._criteria[self.reml].aic
+
+    @property
+    def bic(self) -> float:
+        """-2 llf + q log(n), n = k under ML and k - p under REML."""
+        return self._criteria[self.reml].bic
+
+    @property
+    def aicc(self) -> float:
+        """AIC corrected for small samples."""
+        return self._criteria[self.reml].aicc
+
+    def info_criteria(self, reml: bool | None = None) -> pd.Series:
+        """Log-likelihood, deviance, AIC, BIC and AICc at the fitted components.
+
+        Parameters
+        ----------
+        reml : bool, optional
+            Evaluate REML or ML; that of the fit unless said.
+
+        Returns
+        -------
+        Series
+            With the index llf, deviance, aic, bic, aicc.
+        """
+        found = self._criteria[self.reml if reml is None else reml]
+        return pd.Series({k: getattr(found, k) for k in ("llf", "deviance", "aic", "bic", "aicc")})
+
+    @property
+    def status(self) -> Status:
+        """How the optimisation ended; `status.value` is the sentence."""
+        return self._optimum.status
+
+    @property
+    def converged(self) -> bool:
+        """Whether the components are at a maximum of the likelihood."""
+        return self.status.converged
+
+    @property
+    def not_identified(self) -> pd.Series:
+        """For every name in `component_labels` whether the likelihood is flat in it there."""
+        flags = np.asarray(self._optimum.not_identified, dtype=bool)
+        return pd.Series(flags, index=list(self.component_labels), name="not_identified")
+
+    @property
+    def certificate(self) -> pd.Series:
+        """Evidence for the maximum.
+
+        `newton_decrement` is g'inv(I)g over the components not held by a boundary,
+        `smallest_curvature` the smallest eigenvalue of I relative to the largest (positive at
+        a maximum), `other_maxima` the number of other local maxima found and
+        `next_best_below` how far the best of them is below.
+        """
+        o = self._optimum
+        below = min((m.below for m in o.others), default=np.nan)
+        return pd.Series(
+            {
+                "newton_decrement": o.decrement,
+                "smallest_curvature": o.smallest_curvature,
+                "evaluations": o.n_evaluations,
+                "other_maxima": len(o.others),
+                "next_best_below": below,
+            }
+        )
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The ascent that won: evaluations so far, llf, decrement, damping."""
+        rows = [(i.evaluations, i.loglik, i.decrement, i.damping) for i in self._optimum.history]
+        return pd.DataFrame(rows, columns=["evaluations", "llf", "decrement", "damping"])
+
+    # -- rows ----------------------------------------------------------------------------
+
+    @property
+    def fittedvalues(self) -> pd.Series:
+        """X b."""
+        return self._row_series(self.fit_.fitted, "fittedvalues")
+
+    @property
+    def resid(self) -> pd.Series:
+        """Marginal residuals y - X b."""
+        return self._row_series(self.fit_.resid, "resid")
+
+    @property
+    def resid_pearson(self) -> pd.Series:
+        """Marginal residuals over the square root of their marginal variance."""
+        return self._row_series(self._diagnostics.pearson, "resid_pearson")
+
+    def get_influence(self, groups: Any = None, reestimate: bool = False) -> MetaInfluence:
+        """Leverage and residuals of every row, and what leaving out rows or groups changes.
+
+        Parameters
+        ----------
+        groups : str or array_like (n_given,), optional
+            Leave out groups of rows together: a column the model uses, or values over the rows
+            of the data as given.  Single rows unless said.
+        reestimate : bool
+            Estimate the components again without each row or group (one warm-started fit
+            each); they are held at their estimates otherwise (closed form, no refit).
+
+        Returns
+        -------
+        MetaInfluence
+
+        Raises
+        ------
+        DataError
+            If the groups do not fit the rows.
+        """
+        codes, labels = np.arange(self.nobs), self._row_index
+        if groups is not None:
+            codes = cluster_codes(self.model.prepared, groups)
+            labels = cluster_labels(self.model.prepared, groups)
+        return MetaInfluence(
+            self.fit_,
+            codes,
+            labels,
+            self._row_index,
+            self.params.index,
+            components=list(self.component_labels),
+            use_t=bool(self.use_t),
+            backend=self.model.backend if reestimate else None,
+        )
+
+    def get_robustcov_results(
+        self,
+        cov_type: str = "CR2",
+        groups: Any = None,
+        df: str = "satterthwaite",
+        repair: bool = False,
+    ) -> MetaMixedLMResults:
+        """The same fit with a cluster-robust covariance of the fixed effects.
+
+        Parameters
+        ----------
+        cov_type : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3", "robust"}
+            No adjustment; factors J/(J-1), J/(J-p), J (n-1)/((J-1)(n-p)) for J clusters;
+            bias-reduced linearisation (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018);
+            jackknife, every cluster left out in turn with the components held.  "robust"
+            chooses: CR2 for independent clusters, CR1 of all crossed groupings, or CR3 where a
+            known correlation links the groups; `notes` say which.
+        groups : str, array_like (n_given,), or several of these, optional
+            Clusters: a column the model uses, or values over the rows of the data as given;
+            the outermost independent clusters unless said.  Several, as a list of columns, a
+            frame or an array (n_given, m), are combined by inclusion-exclusion (Cameron, Gelbach
+            & Miller 2011).
+        df : {"satterthwaite", "cluster", "residual"}
+            For t and F: Satterthwaite's under the working model (F is then the HTZ test);
+            clusters - p (of the grouping with the fewest); k - p.
+        repair : bool
+            Set negative eigenvalues, which several groupings may cause, to 0; they are an
+            error otherwise.
+
+        Returns
+        -------
+        MetaMixedLMResults
+
+        Raises
+        ------
+        SpecificationError
+            For another kind or df, too few clusters, or clusters the adjustment cannot handle.
+        DataError
+            If the groups do not fit the rows.
+        """
+        check_options(cov_type, {"groups": groups, "df": df})
+        inference = robust_inference(self.fit_, self.model.prepared, cov_type, groups, df, repair)
+        return MetaMixedLMResults(self.model, self.fit_, self._optimum, inference)
+
+    # -- tests ---------------------------------------------------------------------------
+
+    def moderators_test(self, terms: str | list[str] | None = None) -> WaldTest:
+        """QM: joint test of the moderators.
+
+        Parameters
+        ----------
+        terms : str or list of str, optional
+            Terms of the formula, or coefficients, to test; all coefficients but the intercept
+            unless said (all of them where there is no intercept or nothing else).
+
+        Returns
+        -------
+        WaldTest
+            With statistic (chi-square, or F with t-type inference), df, df_denom, pvalue.
+
+        Raises
+        ------
+        SpecificationError
+            For an unknown term.
+        """
+        if terms is None:
+            if not self.k_fe:
+                return WaldTest(np.nan, 0, np.nan, np.nan)
+            rows = np.eye(self.k_fe)[self._omnibus]
+        else:
+            wanted = [terms] if isinstance(terms, str) else terms
+            rows = np.vstack([np.eye(self.k_fe)[self.model.columns_of(t)] for t in wanted])
+        return wald_test(self._inference.basis, rows)
+
+    def t_test(
+        self, r_matrix: Any, cov_p: Any = None, use_t: bool | None = None
+    ) -> ContrastResults:
+        """Test each of several linear hypotheses by itself.
+
+        Parameters
+        ----------
+        r_matrix : str, list of str, array_like, or tuple
+            "x1 = x2", weights of the coefficients (m, p), or (weights, right-hand sides).
+        cov_p : array_like, shape (p, p), optional
+            Another covariance of the coefficients.
+        use_t : bool, optional
+            Must agree with the fit; choose t or z in `fit`.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+
+        Raises
+        ------
+        SpecificationError
+            If a hypothesis does not parse or has the wrong shape.
+        """
+        return hypotheses.t_test(self._basis(cov_p, use_t), *self._restrictions(r_matrix))
+
+    def wald_test(
+        self,
+        r_matrix: Any,
+        cov_p: Any = None,
+        invcov: Any = None,
+        use_f: bool | None = None,
+        df_constraints: Any = None,
+        scalar: bool = True,
+    ) -> ContrastResults:
+        """Test several linear hypotheses jointly: chi-square, or F where the fit uses t.
+
+        Parameters
+        ----------
+        r_matrix : str, list of str, array_like, or tuple
+            As in `t_test`.
+        cov_p : array_like, shape (p, p), optional
+            Another covariance of the coefficients.
+        invcov : None
+            Not used; statsmodels' signature.
+        use_f : bool, optional
+            Must agree with the fit; choose t or z in `fit`.
+        df_constraints : None
+            Not used; statsmodels' signature.
+        scalar : bool
+            Only True is possible: the statistic is a number.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+
+        Raises
+        ------
+        SpecificationError
+            If a hypothesis does not parse or has the wrong shape, or if they are linearly
+            dependent.
+        """
+        if invcov is not None or df_constraints is not None or not scalar:
+            raise SpecificationError(
+                "wald_test takes neither invcov, df_constraints nor scalar=False"
+            )
+        return hypotheses.joint_test(self._basis(cov_p, use_f), *self._restrictions(r_matrix))
+
+    def f_test(self, r_matrix: Any, cov_p: Any = None, invcov: Any = None) -> ContrastResults:
+        """`wald_test` as an F test (with infinite denominator df under z, as in statsmodels).
+
+        Parameters
+        ----------
+        r_matrix : str, list of str, array_like, or tuple
+            As in `t_test`.
+        cov_p : array_like, shape (p, p), optional
+            Another covariance of the coefficients.
+        invcov : None
+            Not used; statsmodels' signature.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.ContrastResults
+
+        Raises
+        ------
+        SpecificationError
+            As `wald_test`.
+        """
+        if invcov is not None:
+            raise SpecificationError("f_test takes no invcov")
+        return hypotheses.f_test(self._basis(cov_p, None), *self._restrictions(r_matrix))
+
+    def wald_test_terms(
+        self,
+        skip_single: bool = False,
+        extra_constraints: Any = None,
+        combine_terms: list[str] | None = None,
+        scalar: bool = True,
+    ) -> WaldTestResults:
+        """A Wald test for each term of the formula.
+
+        Parameters
+        ----------
+        skip_single : bool
+            Leave out terms with one coefficient.
+        extra_constraints : None
+            Not used; statsmodels' signature.
+        combine_terms : list of str, optional
+            For each string also test all terms whose name contains it, jointly.
+        scalar : bool
+            Only True is possible: statistics are numbers.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.WaldTestResults
+        """
+        if extra_constraints is not None or not scalar:
+            raise SpecificationError(
+                "wald_test_terms takes neither extra_constraints nor scalar=False"
+            )
+        groups = {
+            k: v for k, v in self.model.term_columns().items() if not skip_single or len(v) > 1
+        }
+        for part in combine_terms or []:
+            every = self.model.term_columns().items()
+            groups[part] = [c for name, columns in every if part in name for c in columns]
+            if not groups[part]:
+                raise SpecificationError(
+                    f"combine_terms: no term has {part!r} in its name; terms are "
+                    f"{', '.join(self.model.term_columns())}"
+                )
+        return hypotheses.terms_test(self._inference.basis, groups)
+
+    def t_test_pairwise(
+        self,
+        term_name: str,
+        method: str = "hs",
+        alpha: float = 0.05,
+        factor_labels: list[str] | None = None,
+    ) -> MultiCompResult:
+        """Compare all pairs of levels of a factor, with multiplicity-adjusted p-values.
+
+        Parameters
+        ----------
+        term_name : str
+            A main effect of the formula, such as "C(Category)".
+        method : str
+            Adjustment, as in statsmodels' `multipletests`.
+        alpha : float
+            1 - coverage of the intervals, and the level of the adjusted tests.
+        factor_labels : list of str, optional
+            Other labels for the levels.
+
+        Returns
+        -------
+        statsmodels.stats.contrast.MultiCompResult
+            `result_frame` is the table.
+
+        Raises
+        ------
+        SpecificationError
+            If the term is no factor of its own, or `factor_labels` are not one for each level.
+        """
+        levels, labels = self.model.factor_levels(term_name)
+        if factor_labels is not None and len(factor_labels) != len(labels):
+            raise SpecificationError(
+                f"factor_labels needs one label for each of the levels {', '.join(labels)}; "
+                f"got {len(factor_labels)}"
+            )
+        return hypotheses.pairwise_test(
+            self._inference.basis, levels, factor_labels or labels, term_name, method, alpha
+        )
+
+    # -- output --------------------------------------------------------------------------
+
+    def summary(
+        self,
+        yname: str | None = None,
+        xname: list[str] | None = None,
+        title: str | None = None,
+        alpha: float = 0.05,
+    ) -> Summary:
+        """What one reads first: the model, its components, tests, and the coefficients.
+
+        Parameters
+        ----------
+        yname, xname, title : optional
+            Other names for the response, the coefficients, and the heading.
+        alpha : float
+            1 - coverage of the confidence intervals.
+
+        Returns
+        -------
+        statsmodels.iolib.summary.Summary
+            Text, ``as_html()``, ``as_latex()``, ``as_csv()``.
+
+        Raises
+        ------
+        SpecificationError
+            If `xname` does not have one name per coefficient.
+        """
+        return summarize(self, yname=yname, xname=xname, title=title, alpha=alpha)
+
+    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """The table of coefficients.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of the confidence intervals.
+
+        Returns
+        -------
+        DataFrame, shape (p, 7)
+            Columns estimate, se, statistic (z or t), df, pvalue, ci_lower, ci_upper.
+        """
+        ci = self.conf_int(alpha)
+        return pd.DataFrame(
+            {
+                "estimate": self.params,
+                "se": self.bse,
+                "statistic": self.tvalues,
+                "df": self._table.df,
+                "pvalue": self.pvalues,
+                "ci_lower": ci[0],
+                "ci_upper": ci[1],
+            }
+        )
+
+    def to_dict(self, alpha: float = 0.05) -> dict[str, Any]:
+        """Everything `summary` shows, as dicts, lists and numbers.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of the confidence intervals.
+
+        Returns
+        -------
+        dict
+        """
+        qm = self.moderators_test()
+        return {
+            "formula": self.model.formula,
+            "method": "REML" if self.reml else "ML",
+            "nobs": self.nobs,
+            "converged": self.converged,
+            "status": self.status.name,
+            "coefficients": self.summary_frame(alpha).reset_index(names="name").to_dict("records"),
+            "vcomp": self.vcomp.to_dict("records"),
+            "not_identified": self.not_identified.index[self.not_identified].tolist(),
+            "heterogeneity_test": asdict(self.heterogeneity_test()),
+            "moderators_test": asdict(qm),
+            "i2": self.heterogeneity(alpha=None)["i2"].to_dict(),
+            "info_criteria": self.info_criteria().to_dict(),
+            "cov_type": self.cov_type,
+            "df_method": self.df_method,
+            "notes": self.notes,
+        }
+
+    def to_json(self, alpha: float = 0.05, indent: int | None = 2) -> str:
+        """`to_dict` as JSON; what is not finite becomes null.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage of the confidence intervals.
+        indent : int or None
+            Spaces per level; None for a single line.
+
+        Returns
+        -------
+        str
+        """
+        return json.dumps(_jsonable(self.to_dict(alpha)), indent=indent)
+
+    # -- size ----------------------------------------------------------------------------
+
+    def remove_data(self) -> None:
+        """Forget everything with one entry per row; coefficients, tests and summary stay.
+
+        `model` is then a copy without rows: other results of the same model keep theirs.
+        """
+        for name in ("vcomp", "_heterogeneity_test", "_heterogeneity", "_mean_effect", "_omnibus"):
+            getattr(self, name)
+        self.__dict__.pop("_diagnostics", None)
+        self._fit = None
+        self._inference = replace(self._inference, clusters=None)
+        self.model: MetaMixedLM = copy.copy(self.model)
+        self.model.data = copy.copy(self.model.data)
+        self.model.remove_data()
+
+    @cached_property
+    def _diagnostics(self) -> Any:
+        return row_diagnostics(self.fit_)
+
+    @cached_property
+    def _omnibus(self) -> Any:
+        return omnibus_rows(self.fit_.problem.x)
+
+    @property
+    def _row_index(self) -> pd.Index:
+        return self.model.prepared.index
+
+    def _series(self, values: Floats, name: str) -> pd.Series:
+        return pd.Series(values, index=self.params.index, name=name, copy=True)
+
+    def _row_series(self, values: Floats, name: str) -> pd.Series:
+        return pd.Series(values, index=self._row_index, name=name, copy=True)
+
+    def _restrictions(self, r_matrix: Any) -> tuple[Floats, Floats]:
+        dropped = self.model.prepared.dropped_columns
+        return hypotheses.restrictions(r_matrix, list(self.params.index), dropped)
+
+    def _basis(self, cov_p: Any, use_t: bool | None) -> Basis:
+        b = self._inference.basis
+        if use_t is not None and use_t is not self.use_t:
+            raise SpecificationError(
+                f"this fit uses {'t and F' if self.use_t else 'z and chi-square'}; "
+                f"fit(use_t={use_t}) gives the other"
+            )
+        if cov_p is None:
+            return b
+        return Basis(b.beta, hypotheses.given_covariance(cov_p, self.k_fe), b.df)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

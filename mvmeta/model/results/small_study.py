@@ -1,0 +1,164 @@
+"""Small-study effects with dependent estimates: multilevel Egger regression, PET and PEESE.
+
+Estimates that are larger the less precise they are may have been selected for publication.  The
+model of the fit gets its own precision as a moderator: the standard errors (Egger et al. 1997; PET)
+or the variances (PEESE; Stanley & Doucouliagos 2014, Res Synth Methods 5:60), with random effects
+as they are and cluster-robust tests (Rodgers & Pustejovsky 2021, Psychol Methods 26:141).  The
+other coefficients are then those of estimates of endless precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mvmeta._typing import Floats
+from mvmeta.errors import DataError, SpecificationError
+from mvmeta.inference.wald import check_alpha
+from mvmeta.model.specification.variants import with_column
+from mvmeta.model.testing.clustering import AUTO, row_values
+
+if TYPE_CHECKING:
+    from mvmeta.model.results.results import MetaMixedLMResults
+
+SLOPE = "precision"
+"""Name of the added coefficient."""
+
+ONE_SIDED = 0.05
+"""One-sided level at which PET must find an effect for PEESE to be preferred (Stanley &
+Doucouliagos 2014)."""
+
+NEW = 1e-8
+"""Part of a moderator, relative to its length, that must be new to the model."""
+
+LIMITS = (
+    "A slope can have other reasons than missing studies: small studies may differ in patients, "
+    "doses or care, and standard errors of some measures (SMD, log odds ratios) depend on the "
+    "effect itself (give by= a function of the sample sizes then). With few or equally precise "
+    "studies the test has little power, and the adjusted estimates extrapolate beyond the data."
+)
+"""What every printed result says."""
+
+
+@dataclass(frozen=True, eq=False)
+class SmallStudyEffects:
+    """A test of small-study effects, and coefficients adjusted for them.
+
+    Attributes
+    ----------
+    test : Series
+        Of the slope on the standard errors: estimate, se, statistic, df, pvalue, lower, upper.
+    adjusted : DataFrame
+        MultiIndex (method, coefficient), methods "unadjusted", "PET" and "PEESE" (the last only
+        where precision is that of the sampling variances); columns estimate, se, lower, upper,
+        pvalue.
+    chosen : str or None
+        "PET" or "PEESE" by the rule of Stanley and Doucouliagos for a model with one coefficient;
+        None where there are several, or only PET.
+    pet, peese : MetaMixedLMResults
+        The fits with the added moderator; `peese` may be None.
+    """
+
+    test: pd.Series
+    adjusted: pd.DataFrame
+    chosen: str | None
+    pet: MetaMixedLMResults
+    peese: MetaMixedLMResults | None
+
+    def __str__(self) -> str:
+        t = self.test
+        verdict = "larger" if t["estimate"] > 0 else "smaller"
+        lines = [
+            f"Small-study effects ({self.pet.cov_type}): with one unit of standard error more, "
+            f"estimates are {abs(t['estimate']):.3g} {verdict} (se {t['se']:.3g}, "
+            f"t({t['df']:.3g}) = {t['statistic']:.3g}, P {_p(t['pvalue'])}).",
+            "",
+            self.adjusted.round(4).to_string(),
+            "",
+        ]
+        if self.chosen is not None:
+            why = "finds" if self.chosen == "PEESE" else "does not find"
+            lines += [f"PET {why} an effect (one-sided 5 %): {self.chosen} is preferred.", ""]
+        return "\n".join([*lines, LIMITS])
+
+    __repr__ = __str__
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"= {value:.4f}"
+
+
+def small_study_effects(
+    res: MetaMixedLMResults, by: Any = None, cov_type: str = AUTO, alpha: float = 0.05
+) -> SmallStudyEffects:
+    """Fit the model of `res` with precision as a moderator; see `MetaMixedLMResults`."""
+    check_alpha(alpha)
+    precision = _precision(res, by)
+    pet = _fit(res, precision, cov_type)
+    peese = _fit(res, precision**2, cov_type) if by is None else None
+    tables = {"unadjusted": _rows(res, alpha), "PET": _rows(pet, alpha).drop(SLOPE)}
+    if peese is not None:
+        tables["PEESE"] = _rows(peese, alpha).drop(SLOPE)
+    adjusted = pd.concat(tables, names=["method", "coefficient"])
+    return SmallStudyEffects(_slope(pet, alpha), adjusted, _choose(res, pet, peese), pet, peese)
+
+
+def _precision(res: MetaMixedLMResults, by: Any) -> Floats:
+    prepared = res.model.prepared
+    if by is None:
+        values = np.sqrt(prepared.problem.v.variances)
+        what = "the standard errors"
+    else:
+        what = "by="
+        values = np.asarray(row_values(prepared, by, "by"), dtype=float)
+        if not np.isfinite(values).all() or (values < 0).any():
+            raise DataError(
+                "by= of small_study_effects takes standard errors, or what stands for them, as "
+                "numbers >= 0 in every fitted row"
+            )
+    x = prepared.problem.x
+    rest = values - x @ np.linalg.lstsq(x, values, rcond=None)[0]
+    if np.linalg.norm(rest) <= NEW * np.linalg.norm(values):
+        raise SpecificationError(
+            f"{what} are the same in all rows, or a combination of the moderators: there is no "
+            "small-study effect to be seen in these data"
+        )
+    return values
+
+
+def _fit(res: MetaMixedLMResults, values: Floats, cov_type: str) -> MetaMixedLMResults:
+    return with_column(res.model, SLOPE, values).fit(reml=res.reml, use_t=True, cov_type=cov_type)
+
+
+def _rows(res: MetaMixedLMResults, alpha: float) -> pd.DataFrame:
+    interval = res.conf_int(alpha)
+    return pd.DataFrame(
+        {
+            "estimate": res.params,
+            "se": res.bse,
+            "lower": interval.iloc[:, 0],
+            "upper": interval.iloc[:, 1],
+            "pvalue": res.pvalues,
+        }
+    )
+
+
+def _slope(pet: MetaMixedLMResults, alpha: float) -> pd.Series:
+    row = _rows(pet, alpha).loc[SLOPE]
+    df = np.broadcast_to(np.asarray(pet.df_inference, dtype=float), len(pet.params))[-1]
+    more = {"statistic": pet.tvalues[SLOPE], "df": df}
+    order = ["estimate", "se", "statistic", "df", "pvalue", "lower", "upper"]
+    return pd.Series({**row, **more})[order].rename(SLOPE)
+
+
+def _choose(
+    res: MetaMixedLMResults, pet: MetaMixedLMResults, peese: MetaMixedLMResults | None
+) -> str | None:
+    """PEESE where PET finds an effect in the direction of the unadjusted one."""
+    if peese is None or len(res.params) != 1:
+        return None
+    same = np.sign(pet.params.iloc[0]) == np.sign(res.params.iloc[0])
+    return "PEESE" if same and pet.pvalues.iloc[0] / 2 < ONE_SIDED else "PET"

@@ -1,0 +1,1 @@
+"""Estimates under other assumptions."""

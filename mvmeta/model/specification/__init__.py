@@ -1,0 +1,1 @@
+"""What a user asks for, and the data it meets: from formulas and columns to a problem."""

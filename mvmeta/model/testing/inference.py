@@ -1,0 +1,163 @@
+"""How coefficients are tested: from the options of `fit` to a covariance and a df rule."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mvmeta._typing import Ints
+from mvmeta.errors import SpecificationError
+from mvmeta.inference.containment import containment_df
+from mvmeta.inference.degrees import DegreesOfFreedom, given_df, normal_df, residual_df
+from mvmeta.inference.fit import Fit
+from mvmeta.inference.kenward_roger import kenward_roger
+from mvmeta.inference.robust import KINDS, robust
+from mvmeta.inference.satterthwaite import satterthwaite_df
+from mvmeta.inference.scaling import SCALINGS, scaled_cov
+from mvmeta.inference.wald import Basis, critical_value
+from mvmeta.model.specification.build import Prepared
+from mvmeta.model.specification.frames import shorten
+from mvmeta.model.testing.clustering import (
+    AUTO,
+    about_clusters,
+    check_several,
+    choose_clusters,
+    read_clusters,
+)
+
+TOO_NARROW = 0.07
+"""Share by which few degrees of freedom may widen an interval before the notes say so."""
+
+ROBUST = (*KINDS, AUTO)
+"""Cluster-robust among them."""
+
+COV_TYPES = (*SCALINGS, *ROBUST)
+"""What `cov_type=` takes."""
+
+DF_RULES: dict[str, Any] = {
+    "residual": residual_df,
+    "contain": containment_df,
+    "satterthwaite": satterthwaite_df,
+}
+"""What `df=` takes, besides "kenward-roger", which brings its own covariance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """How coefficients are tested.
+
+    Attributes
+    ----------
+    basis : Basis
+        Estimates, their covariance and the rule for degrees of freedom.
+    cov_type : str
+    df_method : str
+        "z", "residual", "contain", "satterthwaite", "kenward-roger", "cluster" or "given".
+    n_clusters : int or None
+        For cluster-robust covariances; of the grouping with the fewest.
+    clusters : ndarray of int, shape (n,) or (n, m), or None
+        Which rows those clusters are made of, by one or several groupings.
+    notes : tuple of str
+        What a reader of the results should know of it, in sentences.
+    """
+
+    basis: Basis
+    cov_type: str
+    df_method: str
+    n_clusters: int | None = None
+    clusters: Ints | None = None
+    notes: tuple[str, ...] = ()
+
+
+def choose_inference(
+    fit: Fit, prepared: Prepared, use_t: bool, df: Any, cov_type: str, cov_kwds: dict[str, Any]
+) -> Inference:
+    """Turn the options of `MetaMixedLM.fit` into an `Inference`.
+
+    Raises
+    ------
+    SpecificationError
+        For options that do not exist or do not go together.
+    """
+    if cov_type in ROBUST:
+        return robust_inference(fit, prepared, cov_type, **cov_kwds)
+    cov = scaled_cov(fit, cov_type)
+    if not isinstance(df, str):
+        return Inference(Basis(fit.beta, cov, given_df(fit, df)), cov_type, "given")
+    if df == "kenward-roger":
+        return _kenward_roger(fit, cov_type)
+    if df not in DF_RULES:
+        known = ", ".join([*DF_RULES, "kenward-roger"])
+        raise SpecificationError(f"unknown df {df!r}; takes a number, an array or one of {known}")
+    method = "z" if df == "residual" and not use_t else df
+    rule = normal_df(fit) if method == "z" else DF_RULES[df](fit)
+    notes = few_studies(fit, rule, prepared) if method in ("z", "residual") else ()
+    return Inference(Basis(fit.beta, cov, rule), cov_type, method, notes=notes)
+
+
+def few_studies(fit: Fit, rule: DegreesOfFreedom, prepared: Prepared) -> tuple[str, ...]:
+    """A sentence where tests that take the estimated components for known mislead, or none.
+
+    By containment, the intervals of a coefficient that varies between J levels have J - p df;
+    the sentence is there where these would widen one by more than TOO_NARROW.
+    """
+    if not fit.estimated.any() or not fit.problem.p:
+        return ()
+    contained = containment_df(fit).coefficients()
+    wider = critical_value(contained, 0.05) / critical_value(rule.coefficients(), 0.05) - 1.0
+    named = [n for n, w in zip(prepared.exog_names, wider, strict=True) if w > TOO_NARROW]
+    if not named:
+        return ()
+    tests = "z tests" if rule.normal else "t tests by residual df"
+    return (
+        f"Few studies for {tests}: by containment, {contained.min():.0f} df, the 95% intervals of "
+        f"{shorten(named)} would be up to {100 * wider.max():.0f}% wider. "
+        "fit(df='kenward-roger') or df='satterthwaite' allows for it.",
+    )
+
+
+def check_options(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:
+    """Refuse what `choose_inference` could not use, before time is spent on the fit."""
+    if cov_type not in COV_TYPES:
+        raise SpecificationError(
+            f"unknown cov_type {cov_type!r}; takes one of {', '.join(COV_TYPES)}"
+        )
+    allowed = {"groups", "df", "repair"} if cov_type in ROBUST else set()
+    unknown = set(cov_kwds or {}) - allowed
+    if unknown:
+        takes = f"takes {', '.join(sorted(allowed))}" if allowed else "takes none"
+        raise SpecificationError(
+            f"cov_kwds of cov_type={cov_type!r}: {takes}, got {', '.join(sorted(unknown))}"
+        )
+
+
+def robust_inference(
+    fit: Fit,
+    prepared: Prepared,
+    kind: str,
+    groups: Any = None,
+    df: str = "satterthwaite",
+    repair: bool = False,
+) -> Inference:
+    """Cluster-robust covariance with its own df; see `inference.robust.robust`.
+
+    With kind "robust" the clusters and the kind are chosen; see `clustering.choose_clusters`.
+    """
+    clusters = read_clusters(prepared, groups)
+    chosen = choose_clusters(fit, prepared, clusters, groups is None) if kind == AUTO else None
+    if chosen is not None:
+        clusters, kind = chosen.clusters, chosen.kind
+        repair = True
+    elif groups is None:
+        check_several(prepared, kind)
+    found = robust(fit, clusters.codes, kind, df, repair)
+    notes = [*(chosen.notes if chosen else []), *about_clusters(found, clusters, prepared)]
+    basis = Basis(fit.beta, found.cov, found.df)
+    return Inference(basis, kind, df, found.n_clusters, clusters.codes, tuple(notes))
+
+
+def _kenward_roger(fit: Fit, cov_type: str) -> Inference:
+    if cov_type != "nonrobust":
+        raise SpecificationError(
+            f"df='kenward-roger' has a covariance of its own and does not go with {cov_type!r}"
+        )
+    found = kenward_roger(fit)
+    return Inference(Basis(fit.beta, found.cov, found.df), cov_type, "kenward-roger")
