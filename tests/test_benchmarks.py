@@ -41,7 +41,7 @@ def test_files_for_the_peers(tmp_path):
             v[first : first + len(block), first : first + len(block)], block
         )
     facts = json.loads((tmp_path / "problem.json").read_text())
-    assert facts == {"family": "un", "covariates": ["is_b", "is_c", "x1"]}
+    assert facts == {"family": "un", "covariates": ["is_b", "is_c", "x1", "b_x1", "c_x1"]}
 
 
 def test_tables_and_plot(tmp_path):

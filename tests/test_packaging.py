@@ -91,7 +91,7 @@ class TestReadme:
         run, test = shell_blocks(README)
         assert run.endswith(".venv/bin/mvmeta demo")
         assert PROJECT["scripts"]["mvmeta"] == "mvmeta.cli:main"
-        assert test.endswith(".venv/bin/python -m pytest")
+        assert test.endswith(".venv/bin/python -m pytest -n auto")
         assert set(re.findall(r"\.\[(\w+)\]", test)) <= set(PROJECT["optional-dependencies"])
 
     @needs_bash

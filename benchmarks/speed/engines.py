@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from benchmarks.speed.problems import Problem
 
@@ -95,11 +96,16 @@ def random_terms(problem: Problem) -> dict[str, Any]:
     }[problem.family]
 
 
+def _variance(problem: Problem, alone: Any) -> Any:
+    """V as a sparse matrix where it has covariances."""
+    return alone if problem.blocks is None else sparse.block_diag(problem.blocks, format="csr")
+
+
 def _mvmeta_arrays(problem: Problem) -> Fit:
     from mvmeta import MetaMixedLM
 
     y, x = problem.frame["y"].to_numpy(), problem.x
-    variance = problem.blocks or problem.frame["v"].to_numpy()
+    variance = _variance(problem, problem.frame["v"].to_numpy())
     terms = random_terms(problem)
     if set(terms) == {"groups"}:
         groups = problem.frame[terms["groups"]].to_numpy()
@@ -111,7 +117,7 @@ def _mvmeta_arrays(problem: Problem) -> Fit:
 def _mvmeta_formula(problem: Problem) -> Fit:
     from mvmeta import MetaMixedLM
 
-    terms, variance = random_terms(problem), problem.blocks or "v"
+    terms, variance = random_terms(problem), _variance(problem, "v")
     return lambda: MetaMixedLM.from_formula(
         problem.formula, problem.frame, variance=variance, **terms
     ).fit()

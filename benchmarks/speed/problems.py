@@ -110,7 +110,9 @@ def un(size: int) -> Problem:
     )
     for name in "bc":
         frame[f"is_{name}"] = (frame["outcome"] == name).astype(float)
-    return Problem("un", size, frame, ("is_b", "is_c", "x1"), blocks)
+    for name in "bc":
+        frame[f"{name}_x1"] = frame[f"is_{name}"] * frame["x1"]
+    return Problem("un", size, frame, ("is_b", "is_c", "x1", "b_x1", "c_x1"), blocks)
 
 
 def crossed(size: int) -> Problem:

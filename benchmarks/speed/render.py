@@ -111,9 +111,13 @@ def _ratios(records: Sequence[Record]) -> str:
             name = "mvmeta, formula" if engine == "WLS, formula" else "mvmeta"
             lines.append(f"- {name}, in units of {engine}: " + ", ".join(what))
         else:
-            what = [f"{theirs[s]['seconds'] / ours[s]['seconds']:,.0f} at {s:,}" for s in both]
+            what = [f"{_times(theirs[s]['seconds'] / ours[s]['seconds'])} at {s:,}" for s in both]
             lines.append(f"- {engine}, in units of mvmeta: " + ", ".join(what))
     return "\n".join(lines)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}"
 
 
 def _memory(records: Sequence[Record]) -> str:
@@ -150,13 +154,17 @@ def plot(run: Record, path: Path) -> None:
     families = [f for f in families if f != "small"]
     columns = 2
     rows = -(-len(families) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(10, 3.6 * rows), layout="constrained")
+    figure, axes = plt.subplots(rows, columns, figsize=(12, 3.6 * rows), layout="constrained")
     for ax, family in zip(np.ravel(axes), families, strict=False):
         _panel(ax, [r for r in run["records"] if r["family"] == family], family)
     for ax in np.ravel(axes)[len(families) :]:
         ax.set_axis_off()
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _label(engine: str, growth: float) -> str:
+    return engine if np.isnan(growth) else f"{engine}, $k^{{{growth:.1f}}}$"
 
 
 def _panel(ax: Any, records: Sequence[Record], family: str) -> None:
@@ -173,23 +181,12 @@ def _panel(ax: Any, records: Sequence[Record], family: str) -> None:
             linewidth=2.4 if own else 1.2,
             linestyle="--" if engine == "WLS" else "-",
             zorder=3 if own else 2,
-        )
-        growth = slope(list(found.values()))
-        text = engine if np.isnan(growth) else f"{engine}  k^{growth:.1f}"
-        ax.annotate(
-            text,
-            (x[-1], y[-1]),
-            xytext=(5, 0),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=COLOURS.get(engine, "black"),
-            va="center",
+            label=_label(engine, slope(list(found.values()))),
         )
     ax.set(xscale="log", yscale="log", title=TITLES[family])
     ax.set_xlabel(COUNTS.get(family, "rows"))
     ax.set_ylabel("CPU seconds")
-    low, high = ax.get_xlim()
-    ax.set_xlim(low, high * 8)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     ax.grid(True, which="major", linewidth=0.4, alpha=0.5)
     ax.spines[["top", "right"]].set_visible(False)
     ax.title.set_fontsize(9.5)
