@@ -158,6 +158,11 @@ def test_refusals(model, data, capsys):
     frame, outcomes = data
     with pytest.raises(DataError, match=re.escape("56 rows of the data as given, got shape (3,")):
         model.fit_many(outcomes.iloc[:3])
+    elsewhere = outcomes.set_axis([f"gene {i}" for i in range(len(outcomes))])
+    with pytest.raises(
+        DataError, match="labelled by rows that are not those of the model: 'gene 0'"
+    ):
+        model.fit_many(elsewhere)
     with pytest.raises(DataError, match="one column per outcome"):
         model.fit_many(frame["yi"])
     with pytest.raises(DataError, match="variances must have shape"):

@@ -503,6 +503,12 @@ def _rows_of(given: Any, prepared: Prepared, what: str) -> Floats:
         unique = given.index.is_unique and index.is_unique
         if unique and index.isin(given.index).all():
             given = given.loc[index]
+        elif unique and len(given) and not given.index.equals(pd.RangeIndex(len(given))):
+            raise DataError(
+                f"{what} is labelled by rows that are not those of the model: {given.index[0]!r} "
+                f"and others, where the model has {index[0]!r}; give it the index of the data, or "
+                "pass an array in the order of the rows"
+            )
     try:
         values = np.asarray(given, dtype=float)
     except (TypeError, ValueError):
