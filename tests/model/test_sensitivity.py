@@ -329,6 +329,7 @@ def test_models_without_a_study():
         ({"beyond": -1}, "positive threshold"),
         ({"beyond": "large"}, "positive threshold, got 'large'"),
         ({"alpha": 0}, "alpha"),
+        ({"structures": False, "inference": None}, "nothing is varied; leave at least one of rho="),
         ({"contrasts": "nonsense"}, "cannot be read"),
     ],
 )

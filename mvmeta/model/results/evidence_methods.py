@@ -203,7 +203,7 @@ class EvidenceMethods(FitHolder):
         Raises
         ------
         SpecificationError
-            For options that do not exist.
+            For options that do not exist, or if nothing is varied.
         DataError
             If the groups do not fit the rows, or after `remove_data`.
         """

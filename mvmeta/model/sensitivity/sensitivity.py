@@ -149,6 +149,12 @@ def sensitivity(res: MetaMixedLMResults, options: Options) -> Sensitivity:
     if beyond is not None and not (isinstance(beyond, Real) and beyond > 0):
         raise SpecificationError(f"beyond= takes a positive threshold, got {options.beyond!r}")
     labels, rows = _targets(res, options)
+    varied = (options.rho, options.structures, options.inference, options.leave_out)
+    if all(given is None or given is False for given in varied):
+        raise SpecificationError(
+            "nothing is varied; leave at least one of rho=, structures=, inference= and "
+            "leave_out= on"
+        )
     at = studies(res.model.prepared, options.groups)
     skipped: dict[str, str] = {}
     rho = None
