@@ -1,7 +1,7 @@
 # Borrowing of strength by two fits of rma.mv: of all rows, and of the rows that observe an estimate
 # directly, with the variance components held at the same values.  This is the comparison of
 # precision that Jackson, White, Price, Copas & Riley (2017, Stat Methods Med Res 26:2853) define;
-# their own tables are not used here: all numbers are computed from public data.
+# their own example is in tests/reference/published; these numbers are computed from other data.
 #
 # usage (from the root of the repository):  Rscript tests/reference/generate/borrowing.R
 
