@@ -276,6 +276,21 @@ class CovarianceStructure(Chart):
         return np.asarray(response * unit <= INERT)
 
 
+class ByNaturalChart(CovarianceStructure):
+    """A structure whose natural chart is an object of its own, `_natural`."""
+
+    _natural: Chart
+
+    def matrix(self, x: Floats) -> Floats:
+        return self._natural.matrix(np.asarray(x, dtype=float))
+
+    def jacobian(self, x: Floats) -> Floats:
+        return self._natural.jacobian(np.asarray(x, dtype=float))
+
+    def hessian(self, x: Floats) -> Floats | None:
+        return self._natural.hessian(np.asarray(x, dtype=float))
+
+
 def matrix_root(g: Floats) -> Floats:
     """Return R (q, q) with R R' = g for a symmetric positive semi-definite g, singular or not."""
     try:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.structures.base import Chart, CovarianceStructure, Sweep, matrix_root
+from mvmeta.structures.base import ByNaturalChart, Chart, CovarianceStructure, Sweep, matrix_root
 
 MOST_ENTRIES = 2**27
 """Numbers (1 GiB of them) that the derivatives of one product may hold."""
@@ -32,7 +32,7 @@ class _Product(Chart):
         return np.asarray(np.kron(self._r[None, None], second), dtype=float)
 
 
-class Kronecker(CovarianceStructure):
+class Kronecker(ByNaturalChart):
     """``R (x) G``: effects of T inner levels in each of S outer levels with a known R (S, S).
 
     The covariance of inner level t in outer level s with t' in s' is ``R_ss' G_tt'``.  With
@@ -81,15 +81,6 @@ class Kronecker(CovarianceStructure):
     def over(self, chart: Chart) -> Chart:
         """``R (x) G`` in the coordinates of another chart for G."""
         return _Product(self.correlation, chart)
-
-    def matrix(self, x: Floats) -> Floats:
-        return self._natural.matrix(x)
-
-    def jacobian(self, x: Floats) -> Floats:
-        return self._natural.jacobian(x)
-
-    def hessian(self, x: Floats) -> Floats | None:
-        return self._natural.hessian(x)
 
     def to_working(self, theta: Floats) -> Floats:
         return self.structure.to_working(theta)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mvmeta._typing import Floats
-from mvmeta.structures.base import Chart, Component, CovarianceStructure
+from mvmeta.structures.base import ByNaturalChart, Chart, Component, CovarianceStructure
 
 MOST = 300.0
 """Largest exponent: beyond it variances leave the range of numbers."""
@@ -51,7 +51,7 @@ class _Scaled(Chart):
         return out
 
 
-class LogLinear(CovarianceStructure):
+class LogLinear(ByNaturalChart):
     """``G_ij = sigma2 exp((w_i + w_j)'alpha / 2)``: one effect u, which row i carries times h_i.
 
     The log-variance of the effect is ``log sigma2 + w'alpha``; sigma2 is its variance where all
@@ -97,15 +97,6 @@ class LogLinear(CovarianceStructure):
     @property
     def working(self) -> Chart:
         return self._working
-
-    def matrix(self, x: Floats) -> Floats:
-        return self._natural.matrix(x)
-
-    def jacobian(self, x: Floats) -> Floats:
-        return self._natural.jacobian(x)
-
-    def hessian(self, x: Floats) -> Floats | None:
-        return self._natural.hessian(x)
 
     def to_working(self, theta: Floats) -> Floats:
         theta = np.asarray(theta, dtype=float)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.structures.base import Chart, Component, CovarianceStructure, Sweep
+from mvmeta.structures.base import ByNaturalChart, Chart, Component, CovarianceStructure, Sweep
 from mvmeta.structures.checks import unique_labels
 from mvmeta.structures.correlation import Correlation
 
@@ -175,7 +175,7 @@ def _cross(rows: Floats) -> Floats:
     return out
 
 
-class ScaledCorrelation(CovarianceStructure):
+class ScaledCorrelation(ByNaturalChart):
     """Covariance structure of a correlation function and one or q variances.
 
     Natural parameters: tau2 (one, or one for each level), then those of the correlation.
@@ -215,15 +215,6 @@ class ScaledCorrelation(CovarianceStructure):
     def n_scales(self) -> int:
         """Number of variances: 1 or q."""
         return self.q if self.heteroscedastic else 1
-
-    def matrix(self, x: Floats) -> Floats:
-        return self._natural.matrix(np.asarray(x, dtype=float))
-
-    def jacobian(self, x: Floats) -> Floats:
-        return self._natural.jacobian(np.asarray(x, dtype=float))
-
-    def hessian(self, x: Floats) -> Floats | None:
-        return self._natural.hessian(np.asarray(x, dtype=float))
 
     @property
     def working(self) -> Chart:

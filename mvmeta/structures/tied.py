@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.structures.base import Chart, Component, CovarianceStructure
+from mvmeta.structures.base import ByNaturalChart, Chart, Component, CovarianceStructure
 from mvmeta.structures.scaled import ScaledCorrelation, StandardDeviations
 
 
@@ -43,7 +43,7 @@ class _Shared(Chart):
         return np.asarray((out + out.swapaxes(0, 1)) / 2.0)
 
 
-class Tied(CovarianceStructure):
+class Tied(ByNaturalChart):
     """A structure in which components of one group have one value.
 
     It has one component per group: what is equal is one parameter, in the table, in the count
@@ -93,15 +93,6 @@ class Tied(CovarianceStructure):
     @property
     def working(self) -> Chart:
         return self._working
-
-    def matrix(self, x: Floats) -> Floats:
-        return self._natural.matrix(x)
-
-    def jacobian(self, x: Floats) -> Floats:
-        return self._natural.jacobian(x)
-
-    def hessian(self, x: Floats) -> Floats | None:
-        return self._natural.hessian(x)
 
     def to_working(self, theta: Floats) -> Floats:
         full = np.asarray(theta, dtype=float)[self.group]

@@ -18,7 +18,6 @@ class PlotMethods:
         **kwargs
             As in `mvmeta.plots.forest`.
 
-
         Returns
         -------
         matplotlib.figure.Figure
@@ -36,7 +35,6 @@ class PlotMethods:
             Drawn on; a figure of its own unless given.
         **kwargs
             As in `mvmeta.plots.orchard`.
-
 
         Returns
         -------
@@ -56,7 +54,6 @@ class PlotMethods:
         **kwargs
             As in `mvmeta.plots.bubble`.
 
-
         Returns
         -------
         matplotlib.figure.Figure
@@ -74,7 +71,6 @@ class PlotMethods:
             To draw one panel on; a figure of its own unless given.
         **kwargs
             As in `mvmeta.plots.influence`.
-
 
         Returns
         -------
@@ -94,7 +90,6 @@ class PlotMethods:
         **kwargs
             As in `mvmeta.plots.network`.
 
-
         Returns
         -------
         matplotlib.figure.Figure
@@ -110,7 +105,6 @@ class PlotMethods:
             Drawn on; a figure of its own unless given.
         **kwargs
             As in `mvmeta.plots.heterogeneity`.
-
 
         Returns
         -------
@@ -130,7 +124,6 @@ class PlotMethods:
         **kwargs
             As in `mvmeta.plots.caterpillar`.
 
-
         Returns
         -------
         matplotlib.figure.Figure
@@ -146,7 +139,6 @@ class PlotMethods:
             Drawn on; a figure of its own unless given.
         **kwargs
             As in `mvmeta.plots.funnel`.
-
 
         Returns
         -------
@@ -166,7 +158,6 @@ class PlotMethods:
         **kwargs
             As in `mvmeta.plots.profile`.
 
-
         Returns
         -------
         matplotlib.figure.Figure
@@ -184,7 +175,6 @@ class PlotMethods:
             Drawn on; a figure of its own unless given.
         **kwargs
             As in `mvmeta.plots.evidence`.
-
 
         Returns
         -------
@@ -204,7 +194,6 @@ class PlotMethods:
         **kwargs
             As in `sensitivity`.
 
-
         Returns
         -------
         matplotlib.figure.Figure
@@ -218,7 +207,6 @@ class PlotMethods:
         ----------
         ax : matplotlib Axes, optional
             Drawn on; a figure of its own unless given.
-
 
         Returns
         -------
