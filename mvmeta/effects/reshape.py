@@ -204,7 +204,10 @@ def to_wide(
     Raises
     ------
     DataError
-        For unknown columns, a study with one group, or a group that a study has twice.
+        Without data, for unknown columns, a study with one group, or a group that a study has
+        twice.
+    SpecificationError
+        If `ref` is no group of the data.
     """
     frame = as_frame(data)
     if frame is None:

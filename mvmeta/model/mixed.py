@@ -741,7 +741,12 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     # -- columns and terms ---------------------------------------------------------------
 
     def term_columns(self) -> dict[str, list[int]]:
-        """Positions of the coefficients of every term of the formula."""
+        """Positions of the coefficients of every term of the formula.
+
+        Returns
+        -------
+        dict of str to list of int
+        """
         return self.prepared.term_columns
 
     def columns_of(self, name: str) -> list[int]:

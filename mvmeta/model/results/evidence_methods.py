@@ -63,6 +63,15 @@ class EvidenceMethods(FitHolder):
         ----------
         by, groups
             As in `weights`.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        SpecificationError
+            For another `by`.
         """
         frame = self.weights(by, groups)
         return weights_text(frame, frame.attrs["notes"], by)
@@ -74,6 +83,15 @@ class EvidenceMethods(FitHolder):
         ----------
         contrasts, groups
             As in `evidence`.
+
+        Returns
+        -------
+        Evidence
+
+        Raises
+        ------
+        SpecificationError
+            For a combination that cannot be read; says what can.
         """
         basis = self._inference.basis
         return Evidence(self.fit_, self.model.prepared, basis, contrasts, groups)
@@ -106,7 +124,17 @@ class EvidenceMethods(FitHolder):
         return self.get_evidence(contrasts, groups).frame
 
     def evidence_summary(self, contrasts: Any = None, groups: Any = None) -> str:
-        """`evidence` as a table with one plain sentence for each row."""
+        """`evidence` as a table with one plain sentence for each row.
+
+        Parameters
+        ----------
+        contrasts, groups
+            As in `evidence`.
+
+        Returns
+        -------
+        str
+        """
         return self.get_evidence(contrasts, groups).summary()
 
     def contributions(self, by: str = "row", groups: Any = None) -> pd.DataFrame:

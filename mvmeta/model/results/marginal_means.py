@@ -351,6 +351,16 @@ class Comparisons:
         """Limits (m, 2): intervals that hold together where `adjust` allows it.
 
         That is for tukey, scheffe, bonferroni and sidak; each for itself otherwise.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+
+        Returns
+        -------
+        ndarray, shape (m, 2)
+            In the units of the response.
         """
         half = np.full(len(self._rows.labels), np.nan)
         for at, family in self._families():

@@ -53,7 +53,10 @@ class PredictionMethods(FitHolder):
         """
         newdata = kwargs.pop("newdata", exog)
         if kwargs:
-            raise SpecificationError(f"predict takes no {', '.join(kwargs)}")
+            raise SpecificationError(
+                f"predict takes no {', '.join(kwargs)}, only exog (or newdata) and transform; "
+                "get_prediction has intervals and random effects (given=)"
+            )
         _check_transform(transform)
         x, index = self.model.new_design(newdata, transform)
         return pd.Series(x @ self.params.to_numpy(), index=index, name="predicted")

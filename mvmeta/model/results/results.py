@@ -529,7 +529,7 @@ class MetaMixedLMResults(
             As `wald_test`.
         """
         if invcov is not None:
-            raise SpecificationError("f_test takes no invcov")
+            raise SpecificationError("f_test takes no invcov; give the covariance itself as cov_p=")
         return hypotheses.f_test(self._basis(cov_p, None), *self._restrictions(r_matrix))
 
     def wald_test_terms(
@@ -555,10 +555,17 @@ class MetaMixedLMResults(
         Returns
         -------
         statsmodels.stats.contrast.WaldTestResults
+
+        Raises
+        ------
+        SpecificationError
+            For extra_constraints or scalar=False, or a text in `combine_terms` that no term has
+            in its name; lists the terms.
         """
         if extra_constraints is not None or not scalar:
             raise SpecificationError(
-                "wald_test_terms takes neither extra_constraints nor scalar=False"
+                "wald_test_terms takes neither extra_constraints nor scalar=False; "
+                "use f_test or wald_test for other hypotheses"
             )
         groups = {
             k: v for k, v in self.model.term_columns().items() if not skip_single or len(v) > 1

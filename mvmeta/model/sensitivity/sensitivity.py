@@ -113,7 +113,17 @@ class Sensitivity:
         return self.frame[self.frame["changes"] != ""]
 
     def plot(self, coefficients: Any = None, ax: Any = None) -> Any:
-        """Intervals of every coefficient under every setting; see `mvmeta.plots.sensitivity`."""
+        """Intervals of every coefficient under every setting.
+
+        Parameters
+        ----------
+        coefficients, ax
+            As in `mvmeta.plots.sensitivity`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
         from mvmeta import plots
 
         return plots.sensitivity(self, coefficients, ax)
