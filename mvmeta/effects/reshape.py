@@ -315,7 +315,11 @@ def contrmat(  # noqa: PLR0913
     _need(frame, [grp1, grp2], "contrmat")
     first, second = frame[grp1], frame[grp2]
     if first.isna().any() or second.isna().any():
-        raise DataError("contrmat: a group is missing; leave out these rows")
+        lost = frame.index[(first.isna() | second.isna()).to_numpy()]
+        raise DataError(
+            f"contrmat: {grp1!r} or {grp2!r} is missing in row {lost[0]} ({len(lost)} such rows); "
+            "leave these out"
+        )
     same = (first.astype(str) == second.astype(str)).to_numpy()
     if same.any():
         at = frame.index[int(np.flatnonzero(same)[0])]

@@ -84,7 +84,7 @@ def mixed_fit(formula):
 
 
 # REML has sigma2 = 199.95 and v = 0.1; C alone has variance sigma2 + v = 200.05, and all rows
-# together leave 100.1, see the README for the rest.
+# together leave s + v - s^2 / (2 s + v) = 100.1, with s = sigma2; see the README for the rest.
 def test_the_founding_table():
     frame = evidence(fit("d ~ C(Category) - 1")).frame
     assert list(frame.columns) == COLUMNS
@@ -628,7 +628,7 @@ def test_variances_in_every_form(kind):
     [
         (([0.1], ["a"], "sample size"), SpecificationError, "equal, precision"),
         (([0.1], ["a"], "precision", -1), SpecificationError, "tau2"),
-        (([0.1, 0.1], ["a", None]), DataError, "missing in 1 of 2"),
+        (([0.1, 0.1], ["a", None]), DataError, "missing in row 1 (.*) of 2; fill"),
         (([0.1], ["a", "b"], "precision"), DataError, "one value per row"),
         (([0.1, np.nan], ["a", "b"], "precision"), DataError, "finite"),
         (([0.1, 0.0], ["a", "b"], "precision"), DataError, "all 0"),

@@ -40,6 +40,8 @@ def test_it_is_an_interior_maximum_with_a_certificate():
 
 
 def test_category_c_is_pulled_to_its_study():
+    # With s = 199.95, v = 0.1.  A, B: se^2 = s / 2 + v / 2 = 100.025.
+    # C: 10 + 10 * 2 s / (2 s + v), se^2 = s + v - s^2 / (2 s + v), and 1.96 of these around it.
     result = by_study()
     assert list(result.params.index) == ["C(Category)[A]", "C(Category)[B]", "C(Category)[C]"]
     assert result.params.to_numpy() == pytest.approx([10, 15, 19.9975], abs=5e-5)
@@ -54,6 +56,8 @@ def test_the_tests_of_heterogeneity_and_moderators():
     assert qe.statistic == pytest.approx(4000, rel=1e-10)
     assert (qe.df, qm.df) == (2, 3)
     assert qe.pvalue < 1e-300
+    # y'inv(M)y - y'Py with s = 199.95.  Study 1: 50 / 0.1 + 3 * 5^2 / (3 s + 0.1);
+    # study 2: 12.5 / 0.1 + 2 * 22.5^2 / (2 s + 0.1); y'Py = 20^2 / (2 s + 0.1) = 1
     assert qm.statistic == pytest.approx(626.6563, abs=5e-5)
     assert np.isnan(qm.df_denom)
     assert qm.pvalue < 1e-100

@@ -64,7 +64,7 @@ BY_HAND = {
     "SPGAU": (SpatialGaussian(AB, distance=PAIR), [1, 4], [[1, np.exp(-0.25)]] * 2),
     "SPLIN": (SpatialLinear(AB, distance=PAIR), [1, 4], [[1, 0.5]] * 2),
     "SPRAT": (SpatialRational(AB, distance=PAIR), [1, 4], [[1, 0.8]] * 2),
-    "SPSPH": (SpatialSpherical(AB, distance=PAIR), [1, 4], [[1, 0.3125]] * 2),
+    "SPSPH": (SpatialSpherical(AB, distance=PAIR), [1, 4], [[1, 1 - 1.5 * 0.5 + 0.5 * 0.5**3]] * 2),
     "MATERN": (
         Matern(AB, distance=PAIR, smoothness=1.5),
         [1, 4],
@@ -124,12 +124,12 @@ def test_bounds_of_compound_symmetry_are_the_true_ones():
     assert_array_equal(cs.to_natural(np.zeros(2)), [0, 0])
 
 
-def test_compound_symmetry_of_the_berkey_example():
-    """Two outcomes, values of the CS fit by metafor 5.1-12 in the design notes."""
-    cs = CompoundSymmetry(("AL", "PD"))
-    a, c = cs.to_working([0.103341770, 0.315681628])
-    assert_allclose(c - a, 2 * 0.103341770 * 0.315681628, rtol=1e-12)
-    assert_allclose(c + a, 2 * 0.103341770, rtol=1e-12)
+def test_working_values_of_compound_symmetry():
+    """Of two outcomes, at arbitrary values: the eigenvalues of G."""
+    cs, tau2, rho = CompoundSymmetry(("AL", "PD")), 0.1, 0.3
+    a, c = cs.to_working([tau2, rho])
+    assert_allclose(c - a, 2 * tau2 * rho, rtol=1e-12)
+    assert_allclose(c + a, 2 * tau2, rtol=1e-12)
 
 
 @pytest.mark.parametrize("nu", [0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 4.0])

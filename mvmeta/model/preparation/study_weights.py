@@ -8,6 +8,7 @@ import pandas as pd
 from mvmeta._typing import Floats
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import DataError, SpecificationError
+from mvmeta.model.specification.frames import row_names
 
 KINDS = ("equal", "precision")
 """What `kind=` takes."""
@@ -60,15 +61,22 @@ def study_weights(
         raise SpecificationError(f"kind= takes one of {', '.join(KINDS)}, got {kind!r}")
     if not tau2 >= 0:
         raise SpecificationError(f"tau2= must not be negative, got {tau2!r}")
-    code, _ = pd.factorize(np.asarray(groups))
+    code, labels = pd.factorize(np.asarray(groups))
     if (code < 0).any():
-        raise DataError(f"groups is missing in {int((code < 0).sum())} of {len(code)} rows")
+        where = row_names(pd.RangeIndex(len(code)), code < 0)
+        raise DataError(
+            f"groups is missing in {where} (counted from 0) of {len(code)}; fill it in, or leave "
+            "out these rows"
+        )
     size = np.bincount(code)
     total = np.ones(len(size))
     if kind == "precision":
         mean = np.bincount(code, weights=_variances(variance, len(code))) / size + tau2
         if not (mean > 0).all():
-            raise DataError("a study whose sampling variances are all 0 has no finite precision")
+            raise DataError(
+                f"study {str(labels[np.argmin(mean)])!r} has sampling variances that are all 0, so "
+                "no finite precision; give tau2= > 0, or correct them"
+            )
         total = 1.0 / mean
     weights = (total / size)[code]
     if isinstance(groups, pd.Series):
@@ -86,6 +94,10 @@ def _variances(variance: Any, n: int) -> Floats:
         values = np.diag(values) if values.ndim == 2 else values
     if values.shape != (n,):
         raise DataError(f"variance needs one value per row ({n}), got shape {values.shape}")
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise DataError("sampling variances must be finite and not negative")
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        raise DataError(
+            "sampling variances must be finite and not negative, but are not in "
+            f"{row_names(pd.RangeIndex(n), bad)} (counted from 0); correct or leave out these rows"
+        )
     return values
