@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mvmeta.model.results.many import ManyOutcomesResults
     from mvmeta.model.results.results import MetaMixedLMResults
     from mvmeta.model.specification.random import Random
+    from mvmeta.recipes.working_models import che, sce
 
 __all__ = [
     "BootstrapResults",
@@ -54,6 +55,7 @@ __all__ = [
     "__version__",
     "aggregate",
     "batches",
+    "che",
     "compare",
     "contrmat",
     "conv_2x2",
@@ -63,6 +65,7 @@ __all__ = [
     "escalc",
     "plots",
     "rcalc",
+    "sce",
     "study_weights",
     "to_long",
     "to_wide",
@@ -80,6 +83,7 @@ _HOMES = {
     "Random": "mvmeta.model.specification.random",
     "SamplingCovariance": "mvmeta.design.sampling",
     "aggregate": "mvmeta.model.preparation.aggregate",
+    "che": "mvmeta.recipes.working_models",
     "compare": "mvmeta.model.results.comparison",
     "contrmat": "mvmeta.effects",
     "conv_2x2": "mvmeta.effects",
@@ -87,6 +91,7 @@ _HOMES = {
     "conv_wald": "mvmeta.effects",
     "escalc": "mvmeta.effects",
     "rcalc": "mvmeta.model.preparation.rcalc",
+    "sce": "mvmeta.recipes.working_models",
     "study_weights": "mvmeta.model.preparation.study_weights",
     "to_long": "mvmeta.effects",
     "to_wide": "mvmeta.effects",

@@ -57,6 +57,10 @@ class SamplingCovariance:
         copy : bool
             Whether floats are copied; without that nobody may change them afterwards.
 
+        Returns
+        -------
+        SamplingCovariance
+
         Raises
         ------
         CovarianceError
@@ -75,6 +79,11 @@ class SamplingCovariance:
         matrix : ndarray or sparse, shape (n, n)
         rows : sequence, optional
             Names of the rows for error messages.
+
+        Returns
+        -------
+        SamplingCovariance
+            Without the zeros of the matrix, explicit ones included.
 
         Raises
         ------
@@ -117,6 +126,11 @@ class SamplingCovariance:
         blocks : sequence of array_like, each (m, m), or a scalar for m = 1
         rows : sequence, optional
             Names of the rows for error messages.
+
+        Returns
+        -------
+        SamplingCovariance
+            Of as many rows as the blocks have together, in their order.
 
         Raises
         ------

@@ -133,11 +133,17 @@ def test_bad_aggregates():
     with pytest.raises(DataError, match="'study' is missing in row 2"):
         aggregate(data.assign(study=[1, 1, None]), "study", rho=0.5)
     linked = np.full((3, 3), 0.05) + np.diag([0.1, 0.1, 0.2])
-    with pytest.raises(CovarianceError, match="links estimates of two studies"):
-        aggregate(data, "study", V=linked)
-    with pytest.raises(CovarianceError, match="singular within a study"):
-        aggregate(data.assign(vi=[0.0, 0.1, 0.2]), "study", struct="ID")
-    with pytest.raises(SpecificationError, match="rho= has no value for study 2"):
+    named = data.assign(study=["Lee", "Lee", "Ito"]).set_axis([7, 8, 9])
+    with pytest.raises(
+        CovarianceError,
+        match=r"studies 'Lee', 'Ito' \(first rows 7 and 9, covariance 0.05\)",
+    ):
+        aggregate(named, "study", V=linked)
+    with pytest.raises(CovarianceError, match=r"singular within study 'Lee' \(row 7\)"):
+        aggregate(named.assign(vi=[0.0, 0.1, 0.2]), "study", struct="ID")
+    with pytest.raises(CovarianceError, match=r"within studies 'Lee', 'Ito' \(rows 7, 9\)"):
+        aggregate(named.assign(vi=[0.0, 0.1, 0.0]), "study", struct="ID")
+    with pytest.raises(SpecificationError, match="rho= has no value for 1 of 2 studies: 2"):
         aggregate(data.assign(t=1.0), "study", struct="CS+CAR", rho={1: 0.5}, phi=0.5, time="t")
 
 

@@ -96,7 +96,18 @@ class Diagnosis:
 
     @classmethod
     def of(cls, outcomes: dict[str, Outcome]) -> Diagnosis:
-        """Collect the outcomes of checks, by the names of these."""
+        """Collect the outcomes of checks.
+
+        Parameters
+        ----------
+        outcomes : dict
+            Name of the check -> its outcome.
+
+        Returns
+        -------
+        Diagnosis
+            Findings sorted by severity, in the order of the checks where it is the same.
+        """
         found = [f for o in outcomes.values() for f in o.findings]
         return cls(
             tuple(sorted(found, key=lambda f: SEVERITIES.index(f.severity))),

@@ -10,7 +10,7 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError, SpecificationError
 from mvmeta.model.preparation.vcalc import vcalc
-from mvmeta.model.specification.frames import Source, numeric, row_names
+from mvmeta.model.specification.frames import Source, numeric, row_names, shorten
 from mvmeta.model.specification.variance import read_variance
 
 STRUCTURES = ("ID", "CS", "CAR", "CS+CAR", "CS*CAR")
@@ -103,7 +103,7 @@ def aggregate(
     else:
         covariance = read_variance(V, source).take(keep, source.index[keep])
     codes, labels = pd.factorize(study.iloc[keep])
-    means, variances = _combine(y[keep], covariance, codes, labels, weighted)
+    means, variances = _combine(y[keep], covariance, codes, kept.index, labels, weighted)
     out = _others(kept, codes, exclude=(yi, vi))
     out[cluster] = labels
     out[yi], out[vi] = means, variances
@@ -173,35 +173,62 @@ def _per_study(value: Any, labels: Any, name: str) -> Floats:
         lookup = dict(value)
         missing = [label for label in labels if label not in lookup]
         if missing:
-            raise SpecificationError(f"{name}= has no value for study {missing[0]!r}")
+            raise SpecificationError(
+                f"{name}= has no value for {len(missing)} of {len(labels)} studies: "
+                f"{shorten(repr(label) for label in missing)}"
+            )
         return np.array([float(lookup[label]) for label in labels])
     return np.full(len(labels), float(value))
 
 
 def _combine(
-    y: Floats, v: SamplingCovariance, codes: Ints, labels: Any, weighted: bool
+    y: Floats,
+    v: SamplingCovariance,
+    codes: Ints,
+    index: pd.Index,
+    labels: Any,
+    weighted: bool,
 ) -> tuple[Floats, Floats]:
     count = len(labels)
-    linked = pd.Series(codes).groupby(v.cluster).nunique()
-    if (linked > 1).any():
-        raise CovarianceError(
-            "aggregate: V links estimates of two studies, so that their means are not independent; "
-            "use a cluster that holds both, or fit a model to the rows"
-        )
+    _check_unlinked(v, codes, index, labels)
     ones = np.ones((len(y), 1))
     if not weighted:
         size = np.bincount(codes)
         total = np.bincount(codes, v.multiply(ones)[:, 0], count)
         return np.bincount(codes, y, count) / size, total / size**2
     if v.is_singular:
-        at = row_names(pd.RangeIndex(len(y)), v.singular_rows)
+        bad = v.singular_rows
+        studies = pd.unique(codes[bad])
+        named = shorten(repr(label) for label in labels[studies])
         raise CovarianceError(
-            f"aggregate: V is singular within a study ({at} of those used): its estimates repeat "
-            "each other, or a variance is 0; use weighted=False or a smaller correlation"
+            f"aggregate: V is singular within {_noun(studies)} {named} ({row_names(index, bad)}): "
+            "estimates repeat each other, or a variance is 0; use weighted=False or a smaller "
+            "correlation"
         )
     solved = v.solve(np.column_stack([ones[:, 0], y]))
     precision = np.bincount(codes, solved[:, 0], count)
     return np.bincount(codes, solved[:, 1], count) / precision, 1.0 / precision
+
+
+def _check_unlinked(v: SamplingCovariance, codes: Ints, index: pd.Index, labels: Any) -> None:
+    """Refuse a V with covariances between studies; name the first pair of rows."""
+    if v.covariances is None:
+        return
+    off = v.covariances.tocoo()
+    between = np.flatnonzero(codes[off.row] != codes[off.col])
+    if not len(between):
+        return
+    i, j = int(off.row[between[0]]), int(off.col[between[0]])
+    studies = np.unique(np.concatenate([codes[off.row[between]], codes[off.col[between]]]))
+    raise CovarianceError(
+        f"aggregate: V links estimates of the studies {shorten(repr(s) for s in labels[studies])} "
+        f"(first rows {index[i]} and {index[j]}, covariance {off.data[between[0]]:.3g}), so that "
+        "their means are not independent; use a cluster that holds them, or fit a model to the rows"
+    )
+
+
+def _noun(studies: Ints) -> str:
+    return "study" if len(studies) == 1 else "studies"
 
 
 def _others(frame: pd.DataFrame, codes: Ints, exclude: tuple[str, ...]) -> pd.DataFrame:

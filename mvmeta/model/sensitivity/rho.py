@@ -43,7 +43,20 @@ class RhoEstimate:
 
     @classmethod
     def of(cls, p: RhoProfile, alpha: float, noun: str) -> RhoEstimate:
-        """From the numbers; `noun` is the word for a study."""
+        """Put the numbers into a table and a sentence.
+
+        Parameters
+        ----------
+        p : RhoProfile
+        alpha : float
+            1 - coverage of the interval.
+        noun : str
+            The word for a study.
+
+        Returns
+        -------
+        RhoEstimate
+        """
         return cls(
             p.estimate,
             p.lower,
