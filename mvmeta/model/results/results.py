@@ -34,6 +34,7 @@ from mvmeta.model.results.random_effect_methods import RandomEffectMethods
 from mvmeta.model.results.refit import RefitMethods
 from mvmeta.model.results.resampling_methods import ResamplingMethods
 from mvmeta.model.results.summary import summarize
+from mvmeta.model.results.table_methods import TableMethods
 from mvmeta.model.testing import hypotheses
 from mvmeta.model.testing.clustering import cluster_codes, cluster_labels
 from mvmeta.model.testing.inference import Inference, check_options, robust_inference
@@ -58,6 +59,7 @@ class MetaMixedLMResults(
     EvidenceMethods,
     MetaforNames,
     PlotMethods,
+    TableMethods,
     ComparisonMethods,
     ResamplingMethods,
     RefitMethods,
@@ -641,7 +643,7 @@ class MetaMixedLMResults(
         Returns
         -------
         statsmodels.iolib.summary.Summary
-            Text, ``as_html()``, ``as_latex()``, ``as_csv()``.
+            Text, ``as_html()``, ``as_latex()``, ``as_markdown()``, ``as_csv()``.
 
         Raises
         ------

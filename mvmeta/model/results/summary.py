@@ -35,11 +35,14 @@ MANY_DIGITS, MOST_DIGITS = 1e6, 1e15
 LATEX_TABLE = {"<": "$<$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 """What statsmodels' tables do not escape."""
 
+MARKDOWN = {c: f"\\{c}" for c in "\\|*_`<[]$"}
+"""What Markdown would read as something else than itself."""
+
 LATEX = LATEX_TABLE | {c: f"\\{c}" for c in "_%&#$"} | {">": "$>$", "|": "$|$"}
 
 
 class MetaSummary(Summary):
-    """Tables and notes of a fit: text, ``as_html()``, ``as_latex()``, ``as_csv()``.
+    """Tables and notes of a fit: text, ``as_html()``, ``as_latex()``, ``as_markdown()``.
 
     Text keeps to the width of statsmodels' summaries: long names continue on the next line.
     """
@@ -56,9 +59,17 @@ class MetaSummary(Summary):
 
     def as_latex(self) -> str:
         """Tables and notes as LaTeX for booktabs: a tabular for each table."""
-        parts = [_substituted(t.as_latex_tabular(), LATEX_TABLE) for t in self.tables]
+        parts = [latex_tabular(t) for t in self.tables]
         notes = [_substituted(line, LATEX) for line in str(self.extra_txt).split("\n")]
         return "\n".join(parts) + "\n\n" + " \\newline\n".join(notes)
+
+    def as_markdown(self) -> str:
+        """Tables and notes as Markdown: pipe tables, each under its title in bold."""
+        header, *tables = self.tables
+        parts = [f"**{header.title}**\n\n{_markdown_header(header)}"]
+        parts += [f"**{t.title}**\n\n{markdown_table(t)}" for t in tables]
+        notes = [_substituted(line, MARKDOWN) for line in str(self.extra_txt).split("\n") if line]
+        return "\n\n".join([*parts, *notes])
 
     def as_html(self) -> str:
         """Tables and notes as HTML."""
@@ -83,9 +94,9 @@ def summarize(
     left, right = _header(res, yname)
     out.add_table_2cols(res, title=title or _title(res), gleft=left, gright=right)
     if len(res.vcomp):
-        out.tables.append(_components(res))
+        out.tables.append(component_table(res))
     out.tables.append(_tests(res))
-    out.tables.append(_coefficients(res, xname, alpha))
+    out.tables.append(coefficient_table(res, xname, alpha))
     out.add_extra_txt([f"[{i}] {note}" for i, note in enumerate(_notes(res), start=1)])
     return out
 
@@ -118,7 +129,8 @@ def _header(res: MetaMixedLMResults, yname: str | None) -> tuple[list[Entry], li
     return left, right
 
 
-def _components(res: MetaMixedLMResults) -> SimpleTable:
+def component_table(res: MetaMixedLMResults) -> SimpleTable:
+    """Components with their roots, levels, states, and I2 by term."""
     i2 = res.heterogeneity(alpha=None)["i2"]
     first = ~res.vcomp["term"].duplicated() & ~res.vcomp["term"].isin(_of_several_variances(res))
     rows = [
@@ -173,7 +185,10 @@ def _pvalue(p: float) -> str:
     return "< .0001" if p < 1e-4 else f"{p:.4f}"
 
 
-def _coefficients(res: MetaMixedLMResults, xname: list[str] | None, alpha: float) -> SimpleTable:
+def coefficient_table(
+    res: MetaMixedLMResults, xname: list[str] | None, alpha: float
+) -> SimpleTable:
+    """Estimates with tests and intervals; see `MetaMixedLMResults.summary`."""
     symbol = "t" if res.use_t else "z"
     frame = res.summary_frame(alpha)
     if xname is not None and len(xname) != len(frame):
@@ -271,6 +286,26 @@ def _text(table: SimpleTable) -> str:
     return "\n".join(lines)
 
 
+def latex_tabular(table: SimpleTable) -> str:
+    """A table as a tabular of booktabs."""
+    return _substituted(table.as_latex_tabular(), LATEX_TABLE)
+
+
+def markdown_table(table: SimpleTable) -> str:
+    """A table as a pipe table, numbers to the right of their columns."""
+    header, *rows = [[_substituted(str(c.data), MARKDOWN) for c in row] for row in table]
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+
+
+def _markdown_header(table: SimpleTable) -> str:
+    """The header of a summary, two columns of names and values beside each other."""
+    cells = [[_substituted(str(c.data).strip(), MARKDOWN) for c in row] for row in table]
+    empty = " | ".join([""] * len(cells[0]))
+    rule = " | ".join(["---", "---:"] * (len(cells[0]) // 2))
+    return "\n".join([f"| {empty} |", f"| {rule} |", *(f"| {' | '.join(r)} |" for r in cells)])
+
+
 def _line(name: str, cells: list[str], widths: list[int], room: int, gap: int) -> str:
     padded = (" " * gap + cell.rjust(w) for cell, w in zip(cells, widths, strict=True))
     return name.ljust(room) + "".join(padded)
@@ -299,6 +334,7 @@ def _elided(text: str) -> str:
 
 
 def _substituted(text: str, characters: dict[str, str]) -> str:
+    """The text with characters replaced."""
     return "".join(characters.get(c, c) for c in text)
 
 

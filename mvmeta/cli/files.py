@@ -6,6 +6,7 @@ is used.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 STANDARD_STREAM = "-"
 """A file of this name is standard input or output."""
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how the CSV is written."""
+    add = parser.add_argument_group("reading").add_argument
+    add("--sep", help="separator of the CSV (default: comma, tab in *.tsv)")
+    add("--decimal", default=".", help="decimal sign of the CSV (default: point)")
 
 
 def read_data(path: str, sep: str | None, decimal: str) -> pd.DataFrame:

@@ -1,68 +1,21 @@
-"""The command line: what it prints, what it writes, and its exit codes."""
+"""`mvmeta fit`: what it prints, what it writes, and its exit codes."""
 
 import io
 import json
-import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.linalg import block_diag
 
-import mvmeta
-from mvmeta import MetaMixedLM, Random, cli, datasets
-from mvmeta.cli import main
+from mvmeta import MetaMixedLM, Random, datasets, plots, vcalc
+from mvmeta.cli import main, pictures
+from mvmeta.cli.wording import in_the_shell
 from mvmeta.errors import MvmetaError
-from mvmeta.wording import in_the_shell
+from tests.cli.commands import ARGUMENTS, FORMULA, expected, failure, fit_json, usage_error
 
-FORMULA = "d ~ C(Category) - 1"
-ARGUMENTS = ["-f", FORMULA, "--variance", "Variance", "--groups", "Study"]
-
-
-@pytest.fixture
-def toy():
-    return datasets.load("toy")
-
-
-@pytest.fixture
-def toy_csv(toy, tmp_path):
-    path = tmp_path / "toy.csv"
-    toy.to_csv(path, index=False)
-    return str(path)
-
-
-def fit_json(capsys, *arguments):
-    """Run a fit that must work, and return its JSON and what was said on standard error."""
-    code = main(["fit", *arguments, "--json", "-"])
-    out, err = capsys.readouterr()
-    assert code == 0, err
-    return json.loads(out), err
-
-
-def usage_error(capsys, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    assert stop.value.code == 2
-    return capsys.readouterr().err
-
-
-def failure(capsys, *arguments):
-    """Run what must fail with exit code 1 and a message on standard error alone."""
-    assert main(list(arguments)) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("mvmeta: error: ")
-    assert "Traceback" not in err
-    return err
-
-
-def expected(result, alpha=0.05):
-    return json.loads(result.to_json(alpha))
-
-
-# -- fit: models ---------------------------------------------------------------------------
+# -- models ---------------------------------------------------------------------------
 
 
 def test_fit_prints_the_summary(capsys, toy_csv):
@@ -132,6 +85,65 @@ def test_weights_and_subset(capsys, toy, tmp_path):
     )
     assert found == expected(model.fit())
     assert found["nobs"] == 4
+
+
+def test_a_condition_chooses_rows(capsys, toy, toy_csv):
+    found, _ = fit_json(capsys, toy_csv, *ARGUMENTS, "--subset", "id < 5 and Category != 'D'")
+    model = MetaMixedLM.from_formula(
+        FORMULA, toy, toy["id"] < 5, variance="Variance", groups="Study"
+    )
+    assert found == expected(model.fit())
+    assert found["nobs"] == 4
+
+
+def test_a_matrix_of_weights(capsys, toy, toy_csv, tmp_path):
+    w = np.diag([1.0, 2, 3, 4, 5])
+    np.savetxt(tmp_path / "w.csv", w, delimiter=",")
+    found, _ = fit_json(capsys, toy_csv, *ARGUMENTS, "--weights-matrix", str(tmp_path / "w.csv"))
+    model = MetaMixedLM.from_formula(FORMULA, toy, variance="Variance", groups="Study", weights=w)
+    assert found == expected(model.fit())
+
+
+def test_covariances_from_correlations(capsys, tmp_path):
+    frame = datasets.load("assink2016")
+    frame["r"] = 0.3 + 0.1 * (frame["study"] % 3)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    arguments = [str(tmp_path / "data.csv"), "-f", "yi ~ 1", "--variance", "vi"]
+    arguments += ["--groups", "study/esid", "--vcalc"]
+
+    def fitted(**options):
+        v = vcalc("vi", "study", data=frame, **options)
+        model = MetaMixedLM.from_formula("yi ~ 1", frame, variance=v, groups="study/esid")
+        return expected(model.fit())
+
+    alike, _ = fit_json(capsys, *arguments, "study; obs=esid; rho=0.6")
+    assert alike == fitted(obs="esid", rho=0.6)
+    by_study, _ = fit_json(capsys, *arguments, "study; obs=esid; rho=r")
+    assert by_study == fitted(obs="esid", rho="r")
+    pair, _ = fit_json(capsys, *arguments, "study; obs=esid; type=deltype; rho=0.6,0.4; nearpd")
+    assert pair == fitted(obs="esid", type="deltype", rho=(0.6, 0.4), nearpd=True)
+    kinds = sorted(frame["deltype"].unique())
+    between = pd.DataFrame(0.5 + 0.5 * np.eye(len(kinds)), kinds, kinds)
+    between.to_csv(tmp_path / "r.csv")
+    labelled, _ = fit_json(
+        capsys, *arguments, f"study; obs=esid; type=deltype; rho=0.6,{tmp_path / 'r.csv'}"
+    )
+    assert labelled == fitted(obs="esid", type="deltype", rho=(0.6, between))
+
+
+def test_crossed_clusters(capsys, tmp_path):
+    path = str(tmp_path / "lim.csv")
+    main(["datasets", "lim2014", "--csv", path])
+    capsys.readouterr()
+    frame = datasets.load("lim2014")
+    options = ["--cov-type", "CR1", "--cluster", "article", "--cluster", "species", "--repair"]
+    common = ["-f", "yi ~ 1", "--variance", "vi", "--groups", "article", "--random", "1 | species"]
+    found, _ = fit_json(capsys, path, *common, *options)
+    model = MetaMixedLM.from_formula(
+        "yi ~ 1", frame, variance="vi", groups="article", random="1 | species"
+    )
+    clusters = {"groups": ["article", "species"], "repair": True}
+    assert found == expected(model.fit(cov_type="CR1", cov_kwds=clusters))
 
 
 def test_covariance_matrix_and_structured_term(capsys, tmp_path):
@@ -290,7 +302,7 @@ def test_numpy_in_formulas(capsys, toy, toy_csv):
     assert found == expected(model.fit())
 
 
-# -- fit: files ----------------------------------------------------------------------------
+# -- files ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".pq"])
@@ -333,7 +345,7 @@ def test_standard_input(capsys, monkeypatch, toy, toy_csv):
 
 
 def test_output_files(capsys, toy, toy_csv, tmp_path):
-    paths = {kind: tmp_path / f"out.{kind}" for kind in ("json", "html", "latex")}
+    paths = {kind: tmp_path / f"out.{kind}" for kind in ("json", "markdown", "latex")}
     options = [text for kind, path in paths.items() for text in (f"--{kind}", str(path))]
     assert main(["fit", toy_csv, *ARGUMENTS, *options]) == 0
     summary = capsys.readouterr().out
@@ -341,29 +353,22 @@ def test_output_files(capsys, toy, toy_csv, tmp_path):
     assert summary == f"{result.summary()}\n"
     assert json.loads(paths["json"].read_text(encoding="utf-8")) == expected(result)
     assert paths["latex"].read_text(encoding="utf-8") == result.summary().as_latex() + "\n"
-    page = paths["html"].read_text(encoding="utf-8")
-    assert result.summary().as_html() in page
+    assert paths["markdown"].read_text(encoding="utf-8") == result.to_markdown() + "\n"
 
 
-def test_the_page_is_complete(capsys, toy_csv):
-    assert main(["fit", toy_csv, *ARGUMENTS, "--html", "-"]) == 0
-    page = capsys.readouterr().out
-    opened, closed = [], []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: opened.append(tag)
-    parser.handle_endtag = closed.append
-    parser.feed(page)
-    assert page.startswith("<!DOCTYPE html>")
-    assert opened[:3] == ["html", "head", "meta"]
-    assert closed[-2:] == ["body", "html"]
-    assert "<title>mvmeta: d ~ C(Category) - 1</title>" in page
-    assert "{" not in page.split("</style>")[1]
+def test_plots(capsys, toy_csv, tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+    paths = [tmp_path / "forest.svg", tmp_path / "figure 2.png"]
+    options = ["--plot", str(paths[0]), "--plot", f"funnel={paths[1]}", "--quiet"]
+    assert main(["fit", toy_csv, *ARGUMENTS, *options]) == 0
+    assert "<svg" in paths[0].read_text(encoding="utf-8")
+    assert paths[1].read_bytes().startswith(b"\x89PNG")
+    err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "-q", "--plot", f"forest={tmp_path}/a.xyz")
+    assert "Format 'xyz' is not supported" in err
 
 
-def test_the_title_of_the_page_is_escaped(capsys, toy_csv):
-    arguments = ["-f", "d ~ I(id < 3)", "--variance", "Variance", "--html", "-"]
-    assert main(["fit", toy_csv, *arguments]) == 0
-    assert "<title>mvmeta: d ~ I(id &lt; 3)</title>" in capsys.readouterr().out
+def test_the_plots_are_those_of_the_package():
+    assert list(pictures.PICTURES) == plots.__all__
 
 
 def test_quiet(capsys, toy_csv):
@@ -377,7 +382,7 @@ def test_output_that_cannot_be_written(capsys, toy_csv, tmp_path):
     assert f"cannot write {path}: No such file or directory" in err
 
 
-# -- fit: what goes wrong ------------------------------------------------------------------
+# -- what goes wrong ------------------------------------------------------------------
 
 
 def test_dropped_rows_are_a_warning_of_one_line(capsys, toy, tmp_path):
@@ -395,7 +400,7 @@ def test_a_fit_that_does_not_converge(capsys, tmp_path):
     path = str(tmp_path / "lim.csv")
     main(["datasets", "lim2014", "--csv", path])
     arguments = ["-f", "yi ~ 1", "--variance", "vi", "--groups", "article/effect"]
-    assert main(["fit", path, *arguments, "--maxiter", "1"]) == 1
+    assert main(["fit", path, *arguments, "--maxiter", "1"]) == 3
     out, err = capsys.readouterr()
     assert "Multilevel Meta-Analysis" in out
     assert err.count("\n") == 1
@@ -424,6 +429,10 @@ def test_a_fit_that_does_not_converge(capsys, tmp_path):
         (["-f", FORMULA, "--variance", "Variance", "--groups", "1 | Study"], "given as --random"),
         ([*ARGUMENTS, "--start", "1,2"], "this model has 1 components"),
         ([*ARGUMENTS, "--subset", "id"], "subset must be booleans"),
+        ([*ARGUMENTS, "--subset", "id > nothing"], "name 'nothing' is not defined"),
+        ([*ARGUMENTS, "--subset", "id + 1"], "not true or false in every row"),
+        ([*ARGUMENTS, "--vcalc", "Studie; rho=0.5"], "Studie"),
+        ([*ARGUMENTS, "--vcalc", "Study; obs=id"], "rho"),
         ([*ARGUMENTS, "--random", "1 | id; corr=nowhere.csv"], "cannot read nowhere.csv"),
         (["-f", FORMULA, "--variance-matrix", "nowhere.csv"], "cannot read nowhere.csv"),
     ],
@@ -512,115 +521,29 @@ def test_matrices_that_are_none(capsys, toy_csv, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "COMMAND"),
-        (["nonsense"], "invalid choice"),
         (["fit"], "required: data, -f/--formula"),
         (["fit", "toy.csv", "-f", FORMULA], "--variance --variance-matrix is required"),
         (["fit", "toy.csv", *ARGUMENTS, "--variance-matrix", "v.csv"], "not allowed with"),
+        (["fit", "toy.csv", *ARGUMENTS, "--vcalc", "a; cor=1"], "'cor=1' in 'a; cor=1'"),
+        (["fit", "toy.csv", *ARGUMENTS, "--vcalc", "; rho=1"], "after the column of clusters"),
+        (["fit", "toy.csv", *ARGUMENTS, "--vcalc", "a; rho=1; rho=2"], "each once"),
+        (["fit", "toy.csv", *ARGUMENTS, "--plot", "pie.svg"], "kinds are bubble, caterpillar"),
+        (["fit", "toy.csv", *ARGUMENTS, "--plot", "forest"], "the file ends in .svg, .pdf"),
+        (["fit", "toy.csv", *ARGUMENTS, "--tol", "0"], "0 is not positive"),
+        (["fit", "toy.csv", *ARGUMENTS, "--repair"], "--repair goes with --cov-type CR0"),
+        (["fit", "toy.csv", *ARGUMENTS, "--vari", "v"], "unrecognized arguments: --vari v"),
         (["fit", "toy.csv", *ARGUMENTS, "--alpha", "5"], "5 is not between 0 and 1"),
         (["fit", "toy.csv", *ARGUMENTS, "--alpha", "x"], "'x' is not a number"),
         (["fit", "toy.csv", *ARGUMENTS, "--maxiter", "0"], "'0' is not a positive whole number"),
         (["fit", "toy.csv", *ARGUMENTS, "--start", "1,x"], "'x' is not a number"),
         (["fit", "toy.csv", *ARGUMENTS, "--missing", "none"], "invalid choice: 'none'"),
-        (["fit", "toy.csv", *ARGUMENTS, "--json", "-", "--html", "-"], "only one of"),
+        (["fit", "toy.csv", *ARGUMENTS, "--json", "-", "--latex", "-"], "only one of"),
         (["fit", "toy.csv", *ARGUMENTS, "--random", "1 | a; cor=x"], "'cor=x' in '1 | a; cor=x'"),
         (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; UN; CS"], "each once"),
         (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; rho=x"], "'x' is not a number"),
         (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; equal=1,1"], "as tau2:1,1,2"),
         (["fit", "toy.csv", *ARGUMENTS, "--random", "a | b; smoothness=x"], "'x' is not a number"),
-        (["datasets", "--csv", "x.csv"], "need the name of a data set"),
     ],
 )
 def test_wrong_usage(capsys, arguments, message):
     assert message in usage_error(capsys, *arguments)
-
-
-# -- datasets, demo, version ---------------------------------------------------------------
-
-
-def test_datasets_are_listed(capsys):
-    assert main(["datasets"]) == 0
-    out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 80
-    for name, row in datasets.describe().iterrows():
-        line = next(text for text in out.splitlines() if text.startswith(f"{name} "))
-        assert line.split()[1:3] == [str(row["rows"]), str(row["studies"])]
-        assert row["description"] in " ".join(out.split())
-
-
-@pytest.mark.parametrize("name", datasets.names())
-def test_a_data_set_is_described(capsys, name):
-    assert main(["datasets", name]) == 0
-    out = capsys.readouterr().out
-    about = datasets.load(name).attrs
-    assert " ".join(about["description"].split()) in " ".join(out.split())
-    assert all(f"  {variable} " in out for variable in about["variables"])
-    assert max(map(len, out.splitlines())) <= 80
-
-
-def test_an_exported_data_set_is_the_data_set(capsys, toy):
-    assert main(["datasets", "toy", "--csv", "-"]) == 0
-    out = capsys.readouterr().out
-    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(out)), toy)
-
-
-def test_data_sets_that_do_not_exist(capsys, tmp_path):
-    assert "no data set named 'toys'" in failure(capsys, "datasets", "toys")
-    path = str(tmp_path / "corr.csv")
-    err = failure(capsys, "datasets", "toy", "--correlation", path)
-    assert "lim2014" in err
-
-
-def test_demo(capsys):
-    assert main(["demo"]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    prose = " ".join(out.split())
-    # By hand, see test_fit_prints_the_summary; 10.0000 is the one estimate of C.
-    assert "C(Category)[C] 10.0000 (0.3162) 19.9975 (10.0050)" in prose
-    assert "10 + 9.9975 = 19.9975" in prose
-    schools = MetaMixedLM.from_formula(
-        "yi ~ 1", datasets.load("konstantopoulos2011"), variance="vi", groups="district/school"
-    ).fit()
-    summary = str(schools.summary())
-    assert summary in out
-    share = schools.heterogeneity()["i2"]
-    assert f"{share['district']:.0%} lies between districts" in prose
-    assert "heterogeneity is greatest between districts" in prose
-    ours = out.replace(summary, "")
-    assert max(map(len, ours.splitlines())) <= 80
-
-
-def test_version(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["--version"])
-    assert stop.value.code == 0
-    assert capsys.readouterr().out == f"mvmeta {mvmeta.__version__}\n"
-
-
-def test_interrupt(monkeypatch):
-    def interrupted(args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "_demo", interrupted)
-    assert main(["demo"]) == 130
-
-
-# -- as a process --------------------------------------------------------------------------
-
-
-def test_as_a_module(toy_csv):
-    command = [sys.executable, "-m", "mvmeta", "fit", toy_csv, *ARGUMENTS, "--json", "-"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["coefficients"][2]["estimate"] == pytest.approx(19.9975)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently")
-def test_a_closed_pipe_is_no_traceback():
-    command = [sys.executable, "-m", "mvmeta", "datasets"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        err = process.stderr.read()
-    assert err == b""
-    assert process.returncode == 141

@@ -5,23 +5,35 @@ What is heavy (pandas, statsmodels) is imported where it is used.
 
 from __future__ import annotations
 
-import textwrap
-from typing import TYPE_CHECKING
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from mvmeta.cli.exits import DONE
+from mvmeta.cli.prose import filled
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mvmeta.model.results.results import MetaMixedLMResults
 
-WIDTH = 78
-"""Of prose: statsmodels' summaries are as wide, and a terminal has 80 columns."""
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="three short analyses with explanations",
+        description="Three short analyses, each with the command that does it and what it shows.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
 
 
-def run() -> None:
+def run(_: argparse.Namespace) -> int:
     """Print the three analyses."""
     for number, part in enumerate((_toy, _schools, _species), start=1):
         part(number)
     print("Next: mvmeta datasets, mvmeta fit --help")
+    return DONE
 
 
 def _heading(number: int, text: str) -> None:
@@ -41,11 +53,11 @@ def _toy(number: int) -> None:
     _heading(number, "A category that only one study saw (data set toy)")
     table = toy.pivot_table(index="Study", columns="Category", values="d")
     print(table.to_string(float_format="%g", na_rep=".") + "\n")
-    print(_filled(f"Every estimate has the sampling variance {toy['Variance'].iloc[0]:g}.") + "\n")
+    print(filled(f"Every estimate has the sampling variance {toy['Variance'].iloc[0]:g}.") + "\n")
     print("  mvmeta datasets toy --csv toy.csv")
     print('  mvmeta fit toy.csv -f "d ~ C(Category) - 1" --variance Variance --groups Study\n')
     _compare(separate, joint)
-    print(_filled(_toy_sentences(table, separate, joint)) + "\n\n")
+    print(filled(_toy_sentences(table, separate, joint)) + "\n\n")
 
 
 def _compare(separate: MetaMixedLMResults, joint: MetaMixedLMResults) -> None:
@@ -88,11 +100,11 @@ def _schools(number: int) -> None:
     res = MetaMixedLM.from_formula("yi ~ 1", schools, variance="vi", groups="district/school").fit()
     new = res.get_prediction(pd.DataFrame(index=[0])).summary_frame().iloc[0]
     _heading(number, "Schools within districts (data set konstantopoulos2011)")
-    print(_filled(schools.attrs["description"]) + "\n")
+    print(filled(schools.attrs["description"]) + "\n")
     print("  mvmeta datasets konstantopoulos2011 --csv schools.csv")
     print('  mvmeta fit schools.csv -f "yi ~ 1" --variance vi --groups district/school\n')
     print(f"{res.summary()}\n")
-    print(_filled(_schools_sentences(res, new)) + "\n\n")
+    print(filled(_schools_sentences(res, new)) + "\n\n")
 
 
 def _schools_sentences(res: MetaMixedLMResults, new: pd.Series) -> str:
@@ -133,7 +145,7 @@ def _species(number: int) -> None:
     shares = res.vcomp.assign(share=[f"{i2[t]:.0%}" for t in res.vcomp["term"]])
     shown = shares[["term", "n_levels", "estimate", "sqrt", "share"]]
     print(shown.to_string(index=False, float_format="%.4f") + "\n")
-    print(_filled(_species_sentences(res, len(tree))) + "\n")
+    print(filled(_species_sentences(res, len(tree))) + "\n")
 
 
 def _species_sentences(res: MetaMixedLMResults, n_species: int) -> str:
@@ -145,7 +157,3 @@ def _species_sentences(res: MetaMixedLMResults, n_species: int) -> str:
         f"to a species {i2['species']:.0%}, to an article {i2['article']:.0%}, and to an estimate "
         f"within its article {i2['article/effect']:.0%}."
     )
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), WIDTH)
