@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mvmeta import DataError, MetaMixedLM, SpecificationError, datasets
+from mvmeta import CovarianceError, DataError, MetaMixedLM, SpecificationError, datasets, vcalc
 from tests.tolerances import OPTIMUM
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metafor" / "small_study.json"
@@ -102,3 +102,90 @@ def test_bad_input():
         flat.small_study_effects()
     with pytest.raises(SpecificationError, match="alpha"):
         res.small_study_effects(alpha=0)
+
+
+@cache
+def offenders():
+    frame = datasets.load("assink2016")
+    return frame, vcalc("vi", "study", obs="esid", data=frame, rho=0.6)
+
+
+def offenders_fit(formula="yi ~ 1", groups="study/esid"):
+    frame, v = offenders()
+    return MetaMixedLM.from_formula(formula, frame, variance=v, groups=groups).fit()
+
+
+def test_means_of_studies_are_aggregates():
+    found = offenders_fit().small_study_effects(groups="study")
+    want = reference()["studies"]
+    assert list(found.studies.index) == want["study"]
+    np.testing.assert_allclose(found.studies["estimate"], want["yi"], rtol=1e-12)
+    np.testing.assert_allclose(found.studies["se"] ** 2, want["vi"], rtol=1e-12)
+    np.testing.assert_array_equal(found.studies["precision"], found.studies["se"])
+    assert found.studies["n_rows"].sum() == 100
+
+
+def test_one_effect_of_studies_is_the_regression_of_aggregates():
+    """The means are sufficient for what is constant within studies; rma.uni takes them alone."""
+    res = offenders_fit(groups="study")
+    found = res.small_study_effects(groups="study", cov_type="nonrobust").pet
+    want = reference()["aggregated"]
+    np.testing.assert_allclose(found.params, want["est"], rtol=OPTIMUM)
+    np.testing.assert_allclose(found.bse, want["se"], rtol=OPTIMUM)
+    np.testing.assert_allclose(found.vcomp["estimate"], want["tau2"], rtol=OPTIMUM)
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("studies_pet", "yi ~ 1"),
+        ("studies_peese", "yi ~ 1"),
+        ("studies_year", "yi ~ year"),
+        ("studies_other", "yi ~ 1"),
+    ],
+)
+def test_precision_of_studies_in_the_model_of_rows(name, formula):
+    by = np.array(reference()["other"]) if name == "studies_other" else None
+    found = offenders_fit(formula).small_study_effects(by, groups="study")
+    fit, want = found.peese if name == "studies_peese" else found.pet, reference()[name]
+    np.testing.assert_allclose(fit.vcomp["estimate"], want["sigma2"], rtol=TWO_OPTIMA)
+    np.testing.assert_allclose(fit.params, want["est"], rtol=TWO_OPTIMA)
+    np.testing.assert_allclose(fit.bse, want["se"], rtol=TWO_OPTIMA)
+    np.testing.assert_allclose(fit.tvalues, want["t"], rtol=TWO_OPTIMA)
+    np.testing.assert_allclose(fit.df_inference, want["df"], rtol=TWO_OPTIMA)
+    np.testing.assert_allclose(fit.pvalues, want["p"], rtol=TWO_OPTIMA)
+
+
+def test_text_of_the_level_of_studies():
+    text = str(offenders_fit().small_study_effects(groups="study"))
+    assert text.startswith("Small-study effects between 17 studies (CR2): with one unit")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({3: np.nan}, "it is nan in row 3; correct these values"),
+        ({3: -0.5, 7: np.inf}, "it is -0.5 in row 3 and no such number in 1 more"),
+        ({4: "low"}, "it is 'low' in row 4"),
+    ],
+)
+def test_bad_precision_is_named(change, message):
+    by = np.full(56, 0.1).astype(object)
+    for row, value in change.items():
+        by[row] = value
+    with pytest.raises(DataError, match=message):
+        schools().small_study_effects(by=by)
+
+
+def test_groups_need_means_that_are_independent():
+    frame = datasets.load("konstantopoulos2011")
+    v = vcalc("vi", "district", obs="school", data=frame, rho=0.5)
+    res = MetaMixedLM.from_formula("yi ~ 1", frame, variance=v, groups="district").fit()
+    with pytest.raises(CovarianceError, match=r"groups=\): V links estimates of the studies"):
+        res.small_study_effects(groups=frame["school"])
+    with pytest.raises(DataError, match="groups='nowhere' is no column"):
+        res.small_study_effects(groups="nowhere")
+    zero = frame.assign(vi=frame["vi"].where(frame.index != 4, 0.0))
+    res = MetaMixedLM.from_formula("yi ~ 1", zero, variance="vi", groups="district/school").fit()
+    with pytest.raises(SpecificationError, match="singular within a study"):
+        res.small_study_effects(groups="district")

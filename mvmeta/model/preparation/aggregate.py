@@ -103,7 +103,7 @@ def aggregate(
     else:
         covariance = read_variance(V, source).take(keep, source.index[keep])
     codes, labels = pd.factorize(study.iloc[keep])
-    means, variances = _combine(y[keep], covariance, codes, kept.index, labels, weighted)
+    means, variances = combine(y[keep], covariance, codes, kept.index, labels, weighted=weighted)
     out = _others(kept, codes, exclude=(yi, vi))
     out[cluster] = labels
     out[yi], out[vi] = means, variances
@@ -181,16 +181,40 @@ def _per_study(value: Any, labels: Any, name: str) -> Floats:
     return np.full(len(labels), float(value))
 
 
-def _combine(
+def combine(  # noqa: PLR0913  (what is combined, and its names for errors)
     y: Floats,
     v: SamplingCovariance,
     codes: Ints,
     index: pd.Index,
     labels: Any,
-    weighted: bool,
+    *,
+    weighted: bool = True,
+    asker: str = "aggregate",
 ) -> tuple[Floats, Floats]:
+    """Mean (S,) of the estimates of each study, and its sampling variance (S,).
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+    v : SamplingCovariance
+    codes : ndarray of int, shape (n,)
+        Study 0..S-1 of each estimate.
+    index : Index, length n
+        Names of the rows, for errors.
+    labels : Index, length S
+        Names of the studies, for errors.
+    weighted : bool
+        Generalised least squares under V, else plain averages.
+    asker : str
+        What the user called, for errors.
+
+    Raises
+    ------
+    CovarianceError
+        For a V that links two studies, or is singular within one and weighted.
+    """
     count = len(labels)
-    _check_unlinked(v, codes, index, labels)
+    _check_unlinked(v, codes, index, labels, asker)
     ones = np.ones((len(y), 1))
     if not weighted:
         size = np.bincount(codes)
@@ -201,7 +225,7 @@ def _combine(
         studies = pd.unique(codes[bad])
         named = shorten(repr(label) for label in labels[studies])
         raise CovarianceError(
-            f"aggregate: V is singular within {_noun(studies)} {named} ({row_names(index, bad)}): "
+            f"{asker}: V is singular within {_noun(studies)} {named} ({row_names(index, bad)}): "
             "estimates repeat each other, or a variance is 0; use weighted=False or a smaller "
             "correlation"
         )
@@ -210,7 +234,9 @@ def _combine(
     return np.bincount(codes, solved[:, 1], count) / precision, 1.0 / precision
 
 
-def _check_unlinked(v: SamplingCovariance, codes: Ints, index: pd.Index, labels: Any) -> None:
+def _check_unlinked(
+    v: SamplingCovariance, codes: Ints, index: pd.Index, labels: Any, asker: str
+) -> None:
     """Refuse a V with covariances between studies; name the first pair of rows."""
     if v.covariances is None:
         return
@@ -221,7 +247,7 @@ def _check_unlinked(v: SamplingCovariance, codes: Ints, index: pd.Index, labels:
     i, j = int(off.row[between[0]]), int(off.col[between[0]])
     studies = np.unique(np.concatenate([codes[off.row[between]], codes[off.col[between]]]))
     raise CovarianceError(
-        f"aggregate: V links estimates of the studies {shorten(repr(s) for s in labels[studies])} "
+        f"{asker}: V links estimates of the studies {shorten(repr(s) for s in labels[studies])} "
         f"(first rows {index[i]} and {index[j]}, covariance {off.data[between[0]]:.3g}), so that "
         "their means are not independent; use a cluster that holds them, or fit a model to the rows"
     )

@@ -11,7 +11,12 @@ class PublicationMethods(FitHolder):
     """Mixin: ``small_study_effects``."""
 
     def small_study_effects(
-        self, by: Any = None, cov_type: str = AUTO, alpha: float = 0.05
+        self,
+        by: Any = None,
+        cov_type: str = AUTO,
+        alpha: float = 0.05,
+        *,
+        groups: Any = None,
     ) -> SmallStudyEffects:
         """Whether less precise estimates are larger, and what is left without that.
 
@@ -29,18 +34,35 @@ class PublicationMethods(FitHolder):
             As in `MetaMixedLM.fit`; "robust" chooses clusters and estimator by the model.
         alpha : float
             1 - coverage of the intervals.
+        groups : str or array_like (n_given,), optional
+            Studies, as in `get_robustcov_results`: the funnel of studies is tested instead of
+            that of rows.  The moderator is then the standard error of the mean of each study by
+            generalised least squares under V (or the average of `by` over its rows).
 
         Returns
         -------
         SmallStudyEffects
-            Prints as text; `test`, `adjusted`, `chosen` and the fits `pet` and `peese`.
+            Prints as text; `test`, `adjusted`, `chosen`, the fits `pet` and `peese`, and with
+            `groups` the means of the `studies`.
 
         Raises
         ------
         SpecificationError
-            If precision does not vary or is a combination of the moderators.
+            If precision does not vary or is a combination of the moderators; with `groups` if V
+            is singular.
+        CovarianceError
+            With `groups`, if V links estimates of two of them.
         DataError
-            If `by` does not fit the rows or is not >= 0, or after `remove_data`.
+            If `by` or `groups` do not fit the rows, `by` is not >= 0, or after `remove_data`.
+
+        Notes
+        -----
+        Which level: studies as wholes are published or not, and a test at their level asks
+        whether small studies have larger effects.  One at the level of rows also sees outcomes
+        that were reported for their size.  With one random intercept of the studies the test with
+        `groups` is the regression of aggregated estimates of Rodgers & Pustejovsky (2021,
+        Psychol Methods 26:141); V must hold the covariances within studies for it (see `vcalc`),
+        else studies with many rows look more precise than they are.
 
         Examples
         --------
@@ -52,4 +74,4 @@ class PublicationMethods(FitHolder):
         -0.8
         """
         _ = self.fit_  # says so where the data were removed
-        return small_study_effects(self, by, cov_type, alpha)  # type: ignore[arg-type]
+        return small_study_effects(self, by, cov_type, alpha, groups)  # type: ignore[arg-type]

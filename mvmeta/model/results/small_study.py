@@ -5,6 +5,11 @@ model of the fit gets its own precision as a moderator: the standard errors (Egg
 or the variances (PEESE; Stanley & Doucouliagos 2014, Res Synth Methods 5:60), with random effects
 as they are and cluster-robust tests (Rodgers & Pustejovsky 2021, Psychol Methods 26:141).  The
 other coefficients are then those of estimates of endless precision.
+
+At the level of studies every row has the standard error of the mean of its study.  Where studies
+differ by one random intercept, the slope is that of a regression of study means on their standard
+errors (Rodgers & Pustejovsky's test of aggregated estimates), because the means hold all that the
+data say of moderators that are constant within studies.
 """
 
 from __future__ import annotations
@@ -18,8 +23,10 @@ import pandas as pd
 from mvmeta._typing import Floats
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.inference.wald import check_alpha
+from mvmeta.model.preparation.aggregate import combine
+from mvmeta.model.specification.frames import row_names
 from mvmeta.model.specification.variants import with_column
-from mvmeta.model.testing.clustering import AUTO, row_values
+from mvmeta.model.testing.clustering import AUTO, cluster_codes, cluster_labels, row_values
 
 if TYPE_CHECKING:
     from mvmeta.model.results.results import MetaMixedLMResults
@@ -60,6 +67,9 @@ class SmallStudyEffects:
         None where there are several, or only PET.
     pet, peese : MetaMixedLMResults
         The fits with the added moderator; `peese` may be None.
+    studies : DataFrame or None
+        Where precision is that of studies: their means by generalised least squares under V
+        (`estimate`, `se`), the `precision` that the regression uses, and their rows, `n_rows`.
     """
 
     test: pd.Series
@@ -67,13 +77,15 @@ class SmallStudyEffects:
     chosen: str | None
     pet: MetaMixedLMResults
     peese: MetaMixedLMResults | None
+    studies: pd.DataFrame | None = None
 
     def __str__(self) -> str:
         t = self.test
         verdict = "larger" if t["estimate"] > 0 else "smaller"
+        level = "" if self.studies is None else f" between {len(self.studies)} studies"
         lines = [
-            f"Small-study effects ({self.pet.cov_type}): with one unit of standard error more, "
-            f"estimates are {abs(t['estimate']):.3g} {verdict} (se {t['se']:.3g}, "
+            f"Small-study effects{level} ({self.pet.cov_type}): with one unit of standard error "
+            f"more, estimates are {abs(t['estimate']):.3g} {verdict} (se {t['se']:.3g}, "
             f"t({t['df']:.3g}) = {t['statistic']:.3g}, P {_p(t['pvalue'])}).",
             "",
             self.adjusted.round(4).to_string(),
@@ -92,41 +104,82 @@ def _p(value: float) -> str:
 
 
 def small_study_effects(
-    res: MetaMixedLMResults, by: Any = None, cov_type: str = AUTO, alpha: float = 0.05
+    res: MetaMixedLMResults,
+    by: Any = None,
+    cov_type: str = AUTO,
+    alpha: float = 0.05,
+    groups: Any = None,
 ) -> SmallStudyEffects:
     """Fit the model of `res` with precision as a moderator; see `MetaMixedLMResults`."""
     check_alpha(alpha)
-    precision = _precision(res, by)
+    precision, studies = _of_rows(res, by), None
+    if groups is not None:
+        studies = _of_studies(res, groups, None if by is None else precision)
+        precision = studies["precision"].to_numpy()[cluster_codes(res.model.prepared, groups)]
+    _check_new(res, precision, by, groups)
     pet = _fit(res, precision, cov_type)
     peese = _fit(res, precision**2, cov_type) if by is None else None
     tables = {"unadjusted": _rows(res, alpha), "PET": _rows(pet, alpha).drop(SLOPE)}
     if peese is not None:
         tables["PEESE"] = _rows(peese, alpha).drop(SLOPE)
     adjusted = pd.concat(tables, names=["method", "coefficient"])
-    return SmallStudyEffects(_slope(pet, alpha), adjusted, _choose(res, pet, peese), pet, peese)
+    chosen = _choose(res, pet, peese)
+    return SmallStudyEffects(_slope(pet, alpha), adjusted, chosen, pet, peese, studies)
 
 
-def _precision(res: MetaMixedLMResults, by: Any) -> Floats:
+def _of_rows(res: MetaMixedLMResults, by: Any) -> Floats:
+    """Standard errors (n,) of the rows, or what the user gives for them."""
     prepared = res.model.prepared
     if by is None:
-        values = np.sqrt(prepared.problem.v.variances)
-        what = "the standard errors"
-    else:
-        what = "by="
-        values = np.asarray(row_values(prepared, by, "by"), dtype=float)
-        if not np.isfinite(values).all() or (values < 0).any():
-            raise DataError(
-                "by= of small_study_effects takes standard errors, or what stands for them, as "
-                "numbers >= 0 in every fitted row"
-            )
-    x = prepared.problem.x
-    rest = values - x @ np.linalg.lstsq(x, values, rcond=None)[0]
-    if np.linalg.norm(rest) <= NEW * np.linalg.norm(values):
-        raise SpecificationError(
-            f"{what} are the same in all rows, or a combination of the moderators: there is no "
-            "small-study effect to be seen in these data"
+        return np.sqrt(prepared.problem.v.variances)
+    given = row_values(prepared, by, "by")
+    values = pd.to_numeric(pd.Series(np.asarray(given)), errors="coerce").to_numpy(dtype=float)
+    bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
+    if len(bad):
+        first = np.asarray(given)[bad[0]]
+        raise DataError(
+            "by= of small_study_effects takes standard errors, or what stands for them, as finite "
+            f"numbers >= 0; it is {_shown(first)} in {row_names(prepared.index, bad[:1])}"
+            + (f" and no such number in {len(bad) - 1} more" if len(bad) > 1 else "")
+            + "; correct these values, or leave the rows out of the model (subset=)"
         )
     return values
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float | np.floating) else repr(value)
+
+
+def _of_studies(res: MetaMixedLMResults, groups: Any, by: Floats | None) -> pd.DataFrame:
+    """Means of the studies, and their standard errors or the mean of `by` (n,) in their rows."""
+    prepared = res.model.prepared
+    problem, codes = prepared.problem, cluster_codes(prepared, groups)
+    if problem.v.is_singular:
+        rows = row_names(prepared.index, problem.v.singular_rows)
+        raise SpecificationError(
+            f"V is singular within a study ({rows}): its mean has no standard error; leave out "
+            "groups= for the regression on the rows, or give smaller correlations"
+        )
+    labels, asker = cluster_labels(prepared, groups), "small_study_effects(groups=)"
+    mean, variance = combine(problem.y, problem.v, codes, prepared.index, labels, asker=asker)
+    size = np.bincount(codes)
+    precision = np.sqrt(variance) if by is None else np.bincount(codes, by) / size
+    columns = {"estimate": mean, "se": np.sqrt(variance), "precision": precision, "n_rows": size}
+    return pd.DataFrame(columns, index=labels)
+
+
+def _check_new(res: MetaMixedLMResults, values: Floats, by: Any, groups: Any) -> None:
+    """Precision must say something that the moderators do not."""
+    x = res.model.prepared.problem.x
+    rest = values - x @ np.linalg.lstsq(x, values, rcond=None)[0]
+    if np.linalg.norm(rest) > NEW * np.linalg.norm(values):
+        return
+    what = "the standard errors" if by is None else "by="
+    where = "rows" if groups is None else "studies"
+    raise SpecificationError(
+        f"{what} are the same in all {where}, or a combination of the moderators: there is no "
+        "small-study effect to be seen in these data"
+    )
 
 
 def _fit(res: MetaMixedLMResults, values: Floats, cov_type: str) -> MetaMixedLMResults:
