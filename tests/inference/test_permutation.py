@@ -1,7 +1,7 @@
 """Permutation tests against metafor's exact one, and what must hold of any."""
 
 import json
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -70,18 +70,60 @@ def test_moderators_of_rows_stay_in_their_study():
 
 
 def test_orders_that_cannot_be_fitted_are_counted():
+    """One group of five has a = 1: five different orders, of which one makes a equal to b."""
     frame = studies().assign(a=lambda f: (f["s"] == 1) * 1.0, b=lambda f: (f["s"] == 0) * 1.0)
     res = MetaMixedLM.from_formula("y ~ a + b", frame, variance="v", groups="s").fit()
-    with pytest.warns(MvmetaWarning, match="orders are left out"):
+    with pytest.warns(MvmetaWarning) as said:
         found = res.permutation_test("a", n=120)
-    assert found.n_failed == sum(
-        np.linalg.matrix_rank(_x(order)) < 3 for order in permutations(range(5))
+    assert "5 groups and 5 orders no p-value can be below 0.2" in str(said[0].message)
+    assert "1 of 5 orders are left out" in str(said[1].message)
+    assert (len(found.replicates), found.n_failed, found.enumerated) == (5, 1, True)
+
+
+def test_orders_with_the_same_values_count_once():
+    """Two groups of five have a = 1: 10 different orders instead of 120, and the same p-value."""
+    frame = studies().assign(a=lambda f: f["s"].isin([1, 3]) * 1.0)
+    res = MetaMixedLM.from_formula("y ~ a", frame, variance="v", groups="s").fit()
+    with pytest.warns(MvmetaWarning, match=r"below 0\.1"):
+        found = res.permutation_test(n=120)
+    slow = []
+    for order in permutations(range(5)):
+        dealt = frame.assign(a=np.array([0.0, 1, 0, 1, 0])[list(order)][frame["s"]])
+        other = MetaMixedLM.from_formula("y ~ a", dealt, variance="v", groups="s").fit()
+        slow.append(other.moderators_test().statistic)
+    assert len(found.replicates) == 10
+    np.testing.assert_allclose(
+        np.sort(np.repeat(found.replicates, 12)), np.sort(slow), rtol=1e-5, atol=1e-7
     )
+    assert found.pvalue == np.mean(np.array(slow) >= found.statistic * (1 - 1e-6))
 
 
-def _x(order):
-    a = np.array([0.0, 1, 0, 0, 0])[list(order)]
-    return np.column_stack([np.ones(5), a, [1.0, 0, 0, 0, 0]])
+def test_all_orders_within_groups():
+    """Three groups of two rows: 2^3 orders."""
+    frame = pd.DataFrame({"s": [0, 0, 1, 1, 2, 2], "x": [0.0, 1, 0.5, 2, 1, 1.5], "v": 0.2})
+    frame = frame.assign(y=[0.1, 0.6, -0.2, 0.5, 0.3, 0.9])
+    res = MetaMixedLM.from_formula("y ~ x", frame, variance="v", groups="s").fit()
+    with pytest.warns(MvmetaWarning, match="6 rows and 8 orders"):
+        found = res.permutation_test()
+    slow = []
+    for flips in product([0, 1], repeat=3):
+        rows = np.concatenate([[2 * s + f, 2 * s + 1 - f] for s, f in enumerate(flips)])
+        dealt = frame.assign(x=frame["x"].to_numpy()[rows])
+        other = MetaMixedLM.from_formula("y ~ x", dealt, variance="v", groups="s").fit()
+        slow.append(other.moderators_test().statistic)
+    np.testing.assert_allclose(np.sort(found.replicates), np.sort(slow), rtol=1e-5, atol=1e-7)
+
+
+def test_means_of_categories_are_refused():
+    frame = studies().assign(kind=lambda f: np.where(f["s"] % 2, "a", "b"))
+    res = MetaMixedLM.from_formula("y ~ kind - 1", frame, variance="v", groups="s").fit()
+    with pytest.raises(SpecificationError, match=r"means of categories.*with an intercept"):
+        res.permutation_test()
+    res = MetaMixedLM.from_formula("y ~ kind + z - 1", frame, variance="v", groups="s").fit()
+    assert np.isfinite(res.permutation_test("z", n=25, seed=1).pvalue)
+    res = MetaMixedLM.from_formula("y ~ z", frame, variance="v", groups="s").fit()
+    with pytest.raises(SpecificationError, match="or the mean itself"):
+        res.permutation_test("Intercept")
 
 
 def test_bad_input():

@@ -225,7 +225,7 @@ class ResamplingMethods(FitHolder):
         terms : str or list of str, optional
             Terms of the formula, or coefficients, to test; all but the intercept unless said.
         n : int
-            Random orders; where there are no more than that many, all are taken instead.
+            Random orders; where there are no more than that many different ones, all are taken.
         groups : str or array_like (n_given,), optional
             Groups of rows, as in `get_robustcov_results`; the outermost independent clusters
             unless said.
@@ -240,8 +240,9 @@ class ResamplingMethods(FitHolder):
         Raises
         ------
         SpecificationError
-            For an unknown term, no moderator to test, user weights, or moderators of which some
-            vary within groups and some between them only.
+            For an unknown term, no moderator to test, user weights, moderators of which some
+            vary within groups and some between them only, or means of categories (a formula
+            without intercept), about which orders say nothing.
         DataError
             If the groups do not fit the rows, or after `remove_data`.
 
@@ -303,7 +304,7 @@ def _warn_permutations(found: PermutationTest) -> None:
     if least > FEW_PATTERNS:
         warnings.warn(
             f"with {found.n_units} {found.unit} and {len(found.replicates)} orders no p-value can "
-            f"be below {least:.2g}",
+            f"be below {least:.2g}" + ("" if found.enumerated else "; take a larger n"),
             MvmetaWarning,
             stacklevel=3,
         )
