@@ -181,7 +181,7 @@ def _per_study(value: Any, labels: Any, name: str) -> Floats:
     return np.full(len(labels), float(value))
 
 
-def combine(  # noqa: PLR0913  (what is combined, and its names for errors)
+def combine(
     y: Floats,
     v: SamplingCovariance,
     codes: Ints,
