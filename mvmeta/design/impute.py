@@ -129,6 +129,27 @@ class Contrasts:
 
 
 @dataclass(frozen=True, eq=False)
+class Overlapping:
+    """Samples that share people: ``n_ij / sqrt(n_i n_j)``, n_ij = share min(n_i, n_j).
+
+    Attributes
+    ----------
+    share : Part
+        Of the smaller sample that is in the larger one, too.
+    size : ndarray, shape (n,)
+        Of each row's sample, > 0.
+    """
+
+    share: Part
+    size: Floats
+
+    def __call__(self, i: Ints, j: Ints) -> Floats:
+        """Correlation of rows i and j, broadcast."""
+        n, m = self.size[i], self.size[j]
+        return np.asarray(self.share(i, j) * np.sqrt(np.minimum(n, m) / np.maximum(n, m)))
+
+
+@dataclass(frozen=True, eq=False)
 class Tabulated:
     """Lower triangles written beside the rows: `table` (n, q), `position` (n,) in the cluster."""
 
@@ -156,16 +177,22 @@ class Fault:
     rows : ndarray of int, shape (m,)
     least : float
         Smallest eigenvalue of the correlation matrix.
-    change : float
-        Largest change of a correlation by the repair; 0 where there was none.
+    before, after : ndarray, shape (m, m)
+        The correlations as they were, and as they are in V: the same without a repair.
     twins : ndarray of int, shape (0,) or (2,)
         A pair of rows with correlation 1 or -1, if there is one.
     """
 
     rows: Ints
     least: float
-    change: float
+    before: Floats
+    after: Floats
     twins: Ints
+
+    @property
+    def change(self) -> float:
+        """Largest change of a correlation by the repair; 0 where there was none."""
+        return float(np.abs(self.after - self.before).max(initial=0.0))
 
 
 def impute(
@@ -316,14 +343,12 @@ def _inspect(rows: Ints, r: Floats, repair: bool) -> list[Fault]:
         least = np.linalg.eigvalsh(r)[:, 0]
     bad = np.flatnonzero(least <= DEFINITE_TOLERANCE)
     twins = [_twins(rows[k], r[k]) for k in bad]
-    change = np.zeros(len(bad))
+    before = r[bad]
     if repair:
-        new = nearest_correlation(r[bad])
-        change = np.abs(new - r[bad]).max(axis=(1, 2))
-        r[bad] = new
+        r[bad] = nearest_correlation(before)
     return [
-        Fault(rows[k], float(least[k]), float(c), pair)
-        for k, c, pair in zip(bad, change, twins, strict=True)
+        Fault(rows[k], float(least[k]), old, r[k].copy(), pair)
+        for k, old, pair in zip(bad, before, twins, strict=True)
     ]
 
 

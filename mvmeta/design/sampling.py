@@ -10,8 +10,10 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.design.description import correlation_range, describe
 from mvmeta.design.layout import size_classes
-from mvmeta.errors import CovarianceError
+from mvmeta.design.provenance import Provenance, Repair
+from mvmeta.errors import CovarianceError, DataError, SpecificationError
 
 SYMMETRY_TOLERANCE = 1e-8
 """Largest |V_ij - V_ji| / sqrt(V_ii V_jj) taken for rounding: metafor, too, asks for 1e-8."""
@@ -28,8 +30,9 @@ DEFINITE_TOLERANCE = 1e-10
 class SamplingCovariance:
     """Known covariance of the sampling errors of n estimates.
 
-    Build one with `from_variances`, `from_matrix` or `from_blocks`; those check what they are
-    given.  Row labels, where passed, are used in error messages only.
+    Build one with `from_variances`, `from_matrix` or `from_blocks`, which check what they are
+    given, or with `vcalc`, `varms` and their kin, which know the studies as well.  Row labels,
+    where passed, are used in error messages only.  ``print`` tells what is in it.
 
     Attributes
     ----------
@@ -37,10 +40,14 @@ class SamplingCovariance:
         The diagonal of V.
     covariances : scipy.sparse.csr_array or None
         The off-diagonal part, shape (n, n), explicit zeros removed; None where V is diagonal.
+    provenance : Provenance or None
+        The call that made it, the study of each row, and what was repaired; None where it was
+        built from numbers.
     """
 
     variances: Floats
     covariances: sparse.csr_array | None = None
+    provenance: Provenance | None = None
 
     @classmethod
     def from_variances(
@@ -102,8 +109,12 @@ class SamplingCovariance:
         row: Ints = np.repeat(np.arange(v.shape[0]), np.diff(v.indptr))
         bad = ~np.isfinite(v.data)
         if bad.any():
-            where = _name_rows(np.unique(row[bad]), rows)
-            raise CovarianceError(f"V has {bad.sum()} missing or infinite entries, in {where}")
+            first = np.flatnonzero(bad)[0]
+            where = _name_entry(int(row[first]), int(v.indices[first]), rows)
+            raise CovarianceError(
+                f"V has {bad.sum()} missing or infinite entries, the first in {where}: give it a "
+                "number (0 where the errors are independent), or leave these rows out"
+            )
         variances = np.zeros(v.shape[0])
         diagonal = row == v.indices
         variances[row[diagonal]] = v.data[diagonal]
@@ -147,18 +158,61 @@ class SamplingCovariance:
         if self.covariances is None:
             return f"SamplingCovariance({self.n} rows, diagonal)"
         sizes = np.bincount(self.cluster)
-        low, high = (f"{r:.4g}" for r in self._correlation_range(self.covariances))
+        low, high = (f"{r:.4g}" for r in correlation_range(self))
         return (
             f"SamplingCovariance({self.n} rows, {len(sizes)} block{'s' * (len(sizes) > 1)}, "
             f"largest {sizes.max()}, correlations {low if low == high else f'{low} to {high}'})"
         )
 
-    def _correlation_range(self, covariances: sparse.csr_array) -> tuple[float, float]:
-        """Smallest and largest stored correlation; missing ones left out."""
-        off = covariances.tocoo()
-        r = off.data / np.sqrt(self.variances[off.row] * self.variances[off.col])
-        r = r[~np.isnan(r)]
-        return (float(r.min()), float(r.max())) if len(r) else (np.nan, np.nan)
+    def __str__(self) -> str:
+        return self.summary()
+
+    def summary(self) -> str:
+        """What is in V, as text: studies, blocks, correlations, and how it was made.
+
+        Returns
+        -------
+        str
+        """
+        return describe(self)
+
+    @property
+    def repairs(self) -> tuple[Repair, ...]:
+        """Correlations that were replaced for V to be positive definite, on request only.
+
+        ``pandas.DataFrame(V.repairs)`` is a table of them.
+        """
+        return () if self.provenance is None else self.provenance.repairs
+
+    def block(self, study: object) -> Floats:
+        """V of the effects of one study, in the order of the rows.
+
+        Parameters
+        ----------
+        study : object
+            Its label in the column of clusters.
+
+        Returns
+        -------
+        ndarray, shape (m, m)
+
+        Raises
+        ------
+        SpecificationError
+            If V does not know its studies (it was not made by `vcalc` or its kin).
+        DataError
+            If there is no such study.
+        """
+        if self.provenance is None:
+            raise SpecificationError(
+                "this V was built from numbers and does not know which study a row belongs to; "
+                "use stack() with the rows, or blocks"
+            )
+        labels = [str(label) for label in self.provenance.labels]
+        if str(study) not in labels:
+            raise DataError(f"V has no study {study!r}; it has {', '.join(labels[:20])}")
+        rows = np.flatnonzero(self.provenance.study == labels.index(str(study)))
+        return np.asarray(self.stack(rows[None])[0])
 
     @property
     def n(self) -> int:
@@ -182,15 +236,16 @@ class SamplingCovariance:
         if len(rows) == self.n and (rows == np.arange(self.n)).all():
             return self
         v = self.variances[rows]
+        made = None if self.provenance is None else self.provenance.take(rows)
         if self.covariances is None:
-            return SamplingCovariance(v)
+            return SamplingCovariance(v, None, made)
         off = self.covariances[rows][:, rows].tocsr()
-        return SamplingCovariance(v, off if off.nnz else None)
+        return SamplingCovariance(v, off if off.nnz else None, made)
 
     def scaled(self, factor: float) -> "SamplingCovariance":
         """``factor * V``."""
         off = None if self.covariances is None else self.covariances * factor
-        return SamplingCovariance(self.variances * factor, off)
+        return SamplingCovariance(self.variances * factor, off, self.provenance)
 
     def multiply(self, b: Floats) -> Floats:
         """``V @ b`` for b (n, k)."""
@@ -321,7 +376,7 @@ class SamplingCovariance:
         """V with `size` added to the variances of some rows."""
         variances = self.variances.copy()
         variances[rows] += size
-        return SamplingCovariance(variances, self.covariances)
+        return SamplingCovariance(variances, self.covariances, self.provenance)
 
     def _check_definite(self, names: Sequence[object] | None) -> None:
         for rows, values in self._pivots[1]:
@@ -345,6 +400,11 @@ def _name_rows(index: Ints, names: Sequence[object] | None, most: int = 6) -> st
     labels = [str(i if names is None else names[int(i)]) for i in index[:most]]
     more = f" and {len(index) - most} more" if len(index) > most else ""
     return ("row " if len(index) == 1 else "rows ") + ", ".join(labels) + more
+
+
+def _name_entry(i: int, j: int, names: Sequence[object] | None) -> str:
+    row, column = (k if names is None else names[k] for k in (i, j))
+    return f"row {row}, column {column}"
 
 
 def _check_variances(v: Floats, names: Sequence[object] | None) -> None:
@@ -382,7 +442,7 @@ def _symmetrised(
         pair = np.array([gap.row[k], gap.col[k]])
         raise CovarianceError(
             f"V is not symmetric: entries ({pair[0]}, {pair[1]}) and ({pair[1]}, {pair[0]}), "
-            f"{_name_rows(np.sort(pair), names)}, differ by {gap.data[k]:.3g}"
+            f"{_name_rows(np.sort(pair), names)}, differ by {gap.data[k]:.3g}; make them equal"
         )
     return symmetric
 

@@ -141,7 +141,9 @@ def test_rows_are_numbered_without_names():
 def test_missing_entries_of_a_matrix_are_located():
     full, _ = scattered()
     full[3, 5] = np.nan
-    with pytest.raises(CovarianceError, match="1 missing or infinite entries, in row trial 4"):
+    with pytest.raises(
+        CovarianceError, match=r"1 missing .*, the first in row trial 4, column trial 6: give"
+    ):
         SamplingCovariance.from_matrix(full, rows=NAMES)
 
 

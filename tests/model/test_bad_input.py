@@ -79,8 +79,8 @@ def test_all_columns_zero(data):
         (np.zeros(3), "all weights are zero"),
         (np.ones(4), "has 4 rows"),
         (np.ones((2, 2)), "got shape"),
-        (np.triu(np.ones((3, 3))), "not symmetric"),
-        (np.where(np.eye(3), 1, np.nan), "missing or infinite"),
+        (np.triu(np.ones((3, 3))), "not symmetric: 1 in row a, column b, but 0 in row b, column a"),
+        (np.where(np.eye(3), 1, np.nan), "6 missing .* the first in row a, column b; give it"),
     ],
 )
 def test_weights_that_cannot_be_used(data, weights, match):

@@ -94,8 +94,9 @@ def test_random_slopes_need_a_covariate(left, struct):
     [
         (labelled([[0, 1], [1, 0]], "AB"), "no rows for 1 levels of the data: C; its labels"),
         (labelled([[0, 1, 2], [3, 0, 1], [2, 1, 0]]), "not symmetric: 1 and 3 for 'A' and 'B'"),
-        (labelled([[0, 1, 2], [1, 0, 1], [2, 1, 1]]), "0 on the diagonal"),
+        (labelled([[0, 1, 2], [1, 0, 1], [2, 1, 1]]), "0 on the diagonal, but is 1 for .* itself"),
         (labelled([[0, 1, np.nan], [1, 0, 1], [np.nan, 1, 0]]), "missing.*'A' and 'C'"),
+        (labelled([[0, 1, 2], [1, 0, -1], [2, -1, 0]]), "is -1 for 'B' and 'C'; correct this"),
     ],
 )
 def test_distances_that_are_none(data, distance, match):

@@ -245,9 +245,14 @@ def test_known_variances_that_differ_need_the_level(data):
             R + 5 * (1 - np.eye(3)),
             ("A", "B", "Z"),
             SpecificationError,
-            "smallest eigenvalue is -0.5",
+            "smallest eigenvalue is -0.5.*contributed by .* for .* and '.'; check these entries",
         ),
-        (-R, ("A", "B", "Z"), SpecificationError, "diagonal element <= 0"),
+        (
+            -R,
+            ("A", "B", "Z"),
+            SpecificationError,
+            "-4 on the diagonal for 'A'.*leave out the level",
+        ),
         (np.full((3, 3), "a"), ("A", "B", "Z"), DataError, "numeric"),
     ],
 )

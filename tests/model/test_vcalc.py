@@ -301,6 +301,29 @@ REFUSED = [
     (SpecificationError, {"grp1": "g", "grp2": "h", "w1": "vi"}, "w1= needs w2="),
     (SpecificationError, {"time1": "t", "time2": "t", "phi": 0.5}, "time2= needs grp2="),
     (SpecificationError, {"time1": "t", "phi": 0.5, "rho": 0.5}, "rho= needs obs= or type="),
+    (SpecificationError, {"sample": "g", "overlap": 0.5, "rho": 0.5}, "rho= needs obs= or type="),
+    (SpecificationError, {"sample": "g"}, "sample= needs overlap="),
+    (SpecificationError, {"overlap": 0.5}, "overlap= needs sample="),
+    (SpecificationError, {"ni": "vi", "rho": 0.5}, "ni= needs sample="),
+    (
+        SpecificationError,
+        {"sample": "g", "overlap": -0.5},
+        "within \\[0, 1\\], but is -0.5 in rows",
+    ),
+    (DataError, {"sample": "g", "overlap": 0.5, "ni": "t"}, "ni must be > 0.*rows 11, 14"),
+    (
+        SpecificationError,
+        OBS | {"rho": labelled([[1, 0, 0.1], [0, 1, 1.2], [0.1, 1.2, 1]], [1, 2, 3])},
+        "rho .over the levels of obs. must lie within .* but is 1.2 for '2' and '3'; correct",
+    ),
+    (
+        SpecificationError,
+        {
+            "sample": "obs",
+            "overlap": labelled([[1, 0, -0.1], [0, 1, 0.2], [-0.1, 0.2, 1]], [1, 2, 3]),
+        },
+        "overlap .* but is -0.1 for '1' and '3'",
+    ),
     (SpecificationError, BOTH | {"rho": 0.5}, "must be a pair.*got float"),
     (SpecificationError, BOTH | {"rho": np.eye(2)}, "must be a pair.*shape \\(2, 2\\)"),
     (SpecificationError, BOTH | {"rho": [0.5]}, "must be a pair.*shape \\(1,\\)"),
@@ -308,7 +331,11 @@ REFUSED = [
     (SpecificationError, OBS | {"rho": np.eye(3)}, "a DataFrame labelled by levels"),
     (SpecificationError, {"rho": labelled(np.eye(3), [1, 2, 3])}, "rho must be a number"),
     (SpecificationError, OBS | {"rho": 1.2}, "within \\[-1, 1\\], but is 1.2 in rows 11, 12"),
-    (SpecificationError, OBS | {"rho": labelled(np.eye(3) * 2, [1, 2, 3])}, "diagonal of 1"),
+    (
+        SpecificationError,
+        OBS | {"rho": labelled(np.eye(3) * 2, [1, 2, 3])},
+        "diagonal of 1, but has 2 for '1'",
+    ),
     (DataError, OBS | {"rho": labelled(np.eye(2), [1, 2])}, "obs.*no rows for 1 levels.*: 3;"),
     (DataError, OBS | {"rho": {"x": 0.5}}, "rho has no value for 1 studies: y; it has x"),
     (DataError, OBS | {"rho": {"x": 0.5, "y": np.nan}}, "missing in rows 14, 15 \\(study y\\)"),
@@ -330,7 +357,7 @@ REFUSED = [
     (SpecificationError, {"rvars": ["m1"], "rho": 0.5}, "rho cannot be given beside it"),
     (SpecificationError, {"rvars": "m1"}, "rvars must be a list"),
     (DataError, {"rvars": ["m1", "m2"]}, "2 columns, but a study has more rows: row 13"),
-    (DataError, {"rvars": ["m1", "m2", "m3"]}, "below the diagonal.*row 13 \\(study x\\)"),
+    (DataError, {"rvars": ["m1", "m2", "m3"]}, "below the diagonal.*row 13 .study x.: column 2 of"),
     (DataError, {"rvars": ["m1", "t", "vi"]}, None),
 ]
 
@@ -394,7 +421,7 @@ def test_singular_clusters_name_the_rows_nothing_tells_apart():
 
 
 def test_repair_on_request_says_what_it_changed():
-    message = r"nearpd=True\), in study x by up to 0.1$"
+    message = r"nearpd=True; .repairs lists them\), in study x by up to 0.1$"
     with pytest.warns(MvmetaWarning, match=message) as caught:
         v = vcalc("vi", "study", rho={"x": -0.6, "y": 0.3}, data=SMALL, nearpd=True)
     assert caught[0].filename == __file__
@@ -403,7 +430,90 @@ def test_repair_on_request_says_what_it_changed():
     assert_allclose(v.toarray()[3:, 3:], per_block(0.3, [4, 5]), rtol=EXACT)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        vcalc("vi", "study", rho=0.3, data=SMALL, nearpd=True)
+        assert vcalc("vi", "study", rho=0.3, data=SMALL, nearpd=True).repairs == ()
+
+
+def test_every_repaired_correlation_is_listed():
+    with pytest.warns(MvmetaWarning):
+        v = vcalc("vi", "study", rho={"x": -0.6, "y": 0.3}, data=SMALL, nearpd=True)
+    log = pd.DataFrame(v.repairs)
+    assert log["cluster"].tolist() == ["x"] * 3
+    assert log[["row", "other"]].to_numpy().tolist() == [[11, 12], [11, 13], [12, 13]]
+    assert_array_equal(log["before"], -0.6)
+    sd = np.sqrt(v.variances)
+    r = v.toarray() / np.outer(sd, sd)
+    assert_allclose(log["after"], [r[0, 1], r[0, 2], r[1, 2]], rtol=EXACT)
+    assert "repaired      3 correlations, listed by .repairs" in str(v)
+    part = v.take(np.array([3, 2, 0]))
+    assert [(f.row, f.other) for f in part.repairs] == [(11, 13)]
+    assert_array_equal(part.provenance.repaired, [[2, 1]])
+
+
+def test_v_knows_its_studies_and_the_call():
+    data = datasets.load("assink2016")
+    v = vcalc("vi", "study", obs="esid", rho=0.6, data=data)
+    rows = np.flatnonzero(data["study"] == 3)
+    assert_array_equal(v.block(3), v.toarray()[np.ix_(rows, rows)])
+    assert str(v).splitlines() == [
+        "Covariance of the sampling errors of 100 effects in 17 studies",
+        f"  variances     {data['vi'].min():.4g} to {data['vi'].max():.4g}",
+        f"  correlations  0.6, of {v.covariances.nnz // 2} pairs of effects",
+        "  blocks        17, the largest of 22 effects",
+        "  made by       vcalc(cluster='study', obs='esid', rho=0.6)",
+    ]
+    kept = v.take(rows).scaled(2.0)
+    assert_array_equal(kept.block(3), 2 * v.block(3))
+    assert "effects in 1 study" in str(kept)
+    with pytest.raises(DataError, match="V has no study 99; it has 1, 2"):
+        v.block(99)
+    with pytest.raises(SpecificationError, match="built from numbers"):
+        SamplingCovariance.from_variances([1.0]).block(1)
+
+
+def test_what_is_said_of_tables_missing_variances_and_diagonal_v():
+    v = build(obs="obs", type="type", rho=(R, 0.5))
+    assert "rho=(<DataFrame of shape (3, 3)>, 0.5)" in str(v)
+    assert "2 variances, with their covariances" in str(build("vi_gap", obs="obs", rho=0.6))
+    assert "correlations  none" in str(SamplingCovariance.from_variances([1.0, 2.0]))
+
+
+def people():
+    """Samples that share people, and the covariance of their means: each person counts 1 / n."""
+    members = {"a": range(60), "b": range(40, 100), "c": range(90, 110), "d": range(55, 65)}
+    share = pd.DataFrame(
+        {
+            s: {t: len({*x} & {*y}) / min(len(x), len(y)) for t, y in members.items()}
+            for s, x in members.items()
+        }
+    )
+    weight = np.array([[(k in m) / len(m) for k in range(110)] for m in members.values()])
+    size = np.array([len(m) for m in members.values()])
+    data = pd.DataFrame({"registry": 1, "sample": list(members), "n": size, "v": 9 / size})
+    return data, share, 9 * weight @ weight.T
+
+
+def test_means_of_samples_that_share_people():
+    data, share, expected = people()
+    v = vcalc("v", "registry", sample="sample", ni="n", overlap=share, data=data)
+    assert_allclose(v.toarray(), expected, rtol=EXACT, atol=1e-16)
+
+
+def test_overlap_goes_with_the_correlation_of_outcomes():
+    data, share, expected = people()
+    both = pd.concat([data.assign(out="x"), data.assign(out="y")], ignore_index=True)
+    v = vcalc(
+        "v", "registry", type="out", rho=0.3, sample="sample", ni="n", overlap=share, data=both
+    )
+    assert_allclose(v.toarray(), np.kron([[1, 0.3], [0.3, 1]], expected), rtol=EXACT, atol=1e-16)
+
+
+def test_overlap_as_a_number_and_per_study():
+    data = frame()
+    obs = data["obs"].to_numpy()
+    expected = per_study(data, RHO, obs[:, None] != obs)
+    assert_allclose(build(sample="obs", overlap=RHO).toarray(), expected, rtol=EXACT)
+    half = build(sample="obs", overlap=0.25).toarray()
+    assert_array_equal(half, build(obs="obs", rho=0.25).toarray())
 
 
 def per_block(r, variances):

@@ -40,7 +40,7 @@ def known_correlation(spec: TermSpec, labels: Sequence[str], over: str) -> Float
     picked = select_labelled(
         spec.corr, labels, f"corr= of {spec.name!r} (over the levels of {over})"
     )
-    return scale_corr(picked, spec.corr_scale, spec.name)
+    return scale_corr(picked, spec.corr_scale, spec.name, labels=labels)
 
 
 def select_distance(spec: TermSpec, labels: Sequence[str]) -> Floats:
@@ -55,16 +55,31 @@ def select_distance(spec: TermSpec, labels: Sequence[str]) -> Floats:
     what = f"distance= of {spec.name!r}"
     assert isinstance(spec.distance, pd.DataFrame)
     values = select_labelled(spec.distance, labels, what)
-    if (values < 0).any() or np.diag(values).any():
-        raise DataError(f"{what} must be >= 0, and 0 on the diagonal")
+    negative = np.argwhere(values < 0)
+    if len(negative):
+        i, j = negative[0]
+        raise DataError(
+            f"{what} must be >= 0, but is {values[i, j]:g} for {labels[i]!r} and {labels[j]!r}; "
+            "correct this entry"
+        )
+    away = np.flatnonzero(np.diag(values))
+    if len(away):
+        i = int(away[0])
+        raise DataError(
+            f"{what} must be 0 on the diagonal, but is {values[i, i]:g} for {labels[i]!r} itself; "
+            "give distances, not similarities"
+        )
     return values
 
 
-def scale_corr(r: Floats, scale: str, name: str, fitted: int | None = None) -> Floats:
+def scale_corr(
+    r: Floats, scale: str, name: str, fitted: int | None = None, labels: Sequence[str] = ()
+) -> Floats:
     """Apply `corr_scale` to a known matrix r (q, q), after its levels were selected.
 
     "cor": r_ij / sqrt(r_ii r_jj); "cor0": then (r - min) / (1 - min); "cov0": r - min, the
-    minimum being that over the first `fitted` levels (all of them unless said).
+    minimum being that over the first `fitted` levels (all of them unless said).  `labels` (q,)
+    name the levels in errors.
 
     Raises
     ------
@@ -73,9 +88,12 @@ def scale_corr(r: Floats, scale: str, name: str, fitted: int | None = None) -> F
     """
     if scale in {"cor", "cor0"}:
         variances = np.diag(r)
-        if (variances <= 0).any():
+        low = np.flatnonzero(variances <= 0)
+        if len(low):
+            i = int(low[0])
             raise SpecificationError(
-                f"corr= of {name!r} has a diagonal element <= 0 and cannot be made correlations"
+                f"corr= of {name!r} has {variances[i]:g} on the diagonal{_of(labels, i)}, and "
+                "cannot be made correlations: give it a value above 0, or leave out the level"
             )
         sd = np.sqrt(variances)
         r = r / np.outer(sd, sd)
@@ -89,19 +107,26 @@ def scale_corr(r: Floats, scale: str, name: str, fitted: int | None = None) -> F
         r = (r - least) / (1 - least)
     if scale == "cov0":
         r = r - least
-    _check_semidefinite(r, scale, name)
+    _check_semidefinite(r, scale, name, labels)
     return r
 
 
-def _check_semidefinite(r: Floats, scale: str, name: str) -> None:
+def _of(labels: Sequence[str], i: int) -> str:
+    return f" for {labels[i]!r}" if len(labels) else f" of row {i}"
+
+
+def _check_semidefinite(r: Floats, scale: str, name: str, labels: Sequence[str]) -> None:
     try:
         # A factorisation costs a tenth of the eigenvalues, which only the message needs.
         np.linalg.cholesky(r + PSD_TOLERANCE * np.diag(r).max() * np.eye(len(r)))
     except np.linalg.LinAlgError:
-        least = np.linalg.eigvalsh(r)[0]
+        values, vectors = np.linalg.eigh(r)
+        i, j = np.sort(np.argsort(-np.abs(vectors[:, 0]))[:2])
+        pair = f"{r[i, j]:g}{_of(labels, i)} and{_of(labels, j).replace(' for', '')}"
         raise SpecificationError(
             f"corr= of {name!r} is not positive semi-definite after corr_scale={scale!r}: "
-            f"its smallest eigenvalue is {least:.3g}; check it, or use another corr_scale"
+            f"its smallest eigenvalue is {values[0]:.3g}, to which most is contributed by "
+            f"{pair}; check these entries, or use another corr_scale"
         ) from None
 
 
@@ -146,11 +171,14 @@ def select_labelled(matrix: pd.DataFrame, labels: Sequence[str], what: str) -> F
 def _check_symmetric(values: Floats, labels: Sequence[str], what: str) -> None:
     if not np.isfinite(values).all():
         i, j = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{what} is missing or infinite for {labels[i]!r} and {labels[j]!r}")
+        raise DataError(
+            f"{what} is missing or infinite for {labels[i]!r} and {labels[j]!r}; give this entry "
+            "a number"
+        )
     gap = np.abs(values - values.T)
     if gap.max(initial=0.0) > LABEL_TOLERANCE * np.abs(values).max(initial=0.0):
         i, j = divmod(int(np.argmax(gap)), len(gap))
         raise DataError(
             f"{what} is not symmetric: {values[i, j]:g} and {values[j, i]:g} for "
-            f"{labels[i]!r} and {labels[j]!r}"
+            f"{labels[i]!r} and {labels[j]!r}; make them equal"
         )

@@ -317,8 +317,9 @@ def enlarged(fitted: FittedTerm, known: pd.Index, new: pd.Index, given: Given) -
         )
     spec = fitted.record.spec
     assert spec is not None
-    picked = select_labelled(matrix, [*known, *new], f"corr= of {fitted.name!r}")
-    return scale_corr(picked, spec.corr_scale, fitted.name, fitted=len(known))
+    labels = [*known, *new]
+    picked = select_labelled(matrix, labels, f"corr= of {fitted.name!r}")
+    return scale_corr(picked, spec.corr_scale, fitted.name, fitted=len(known), labels=labels)
 
 
 def _extended(

@@ -47,14 +47,36 @@ class GivenWeights:
         for bad, what in ((~np.isfinite(diagonal), "infinite"), (diagonal < 0, "negative")):
             if bad.any():
                 raise DataError(f"{self.name}: {what} weights in {row_names(labels, bad)}")
-        if not np.isfinite(w.data).all():
-            raise DataError(f"{self.name}: the weight matrix has missing or infinite entries")
+        _check_finite(w, labels, self.name)
         if not diagonal.any():
-            raise DataError(f"{self.name}: all weights are zero")
-        gap = abs(w - w.T)
-        if gap.nnz and gap.max() > SYMMETRY_TOLERANCE * abs(w).max():
-            raise DataError(f"{self.name}: the weight matrix is not symmetric")
+            raise DataError(
+                f"{self.name}: all weights are zero; give some row a weight above 0, or leave out "
+                "weights="
+            )
+        _check_symmetric(w, labels, self.name)
         return w
+
+
+def _check_finite(w: sparse.csr_array, labels: pd.Index, name: str) -> None:
+    entries = w.tocoo()
+    bad = np.flatnonzero(~np.isfinite(entries.data))
+    if len(bad):
+        i, j = int(entries.row[bad[0]]), int(entries.col[bad[0]])
+        raise DataError(
+            f"{name}: the weight matrix has {len(bad)} missing or infinite entries, the first in "
+            f"row {labels[i]}, column {labels[j]}; give it a number (0 where there is no weight)"
+        )
+
+
+def _check_symmetric(w: sparse.csr_array, labels: pd.Index, name: str) -> None:
+    gap = abs(w - w.T).tocoo()
+    if gap.nnz and gap.max() > SYMMETRY_TOLERANCE * abs(w).max():
+        k = int(np.argmax(gap.data))
+        i, j = sorted((int(gap.row[k]), int(gap.col[k])))
+        raise DataError(
+            f"{name}: the weight matrix is not symmetric: {w[i, j]:g} in row {labels[i]}, column "
+            f"{labels[j]}, but {w[j, i]:g} in row {labels[j]}, column {labels[i]}; make them equal"
+        )
 
 
 def read_weights(weights: Any, source: Source) -> GivenWeights | None:

@@ -1,0 +1,66 @@
+"""Where a sampling covariance comes from: the call that made it, its studies, what was repaired."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mvmeta._typing import Ints
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A correlation that was replaced, for the matrix of its cluster to be positive definite.
+
+    Attributes
+    ----------
+    cluster : str
+        Study (and part of it) of the two rows.
+    row, other : object
+        Labels of the two rows in the data.
+    before, after : float
+        Their correlation as it was given and as it is in V.
+    """
+
+    cluster: str
+    row: object
+    other: object
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """How a sampling covariance was made.
+
+    Attributes
+    ----------
+    call : str
+        The call as it could be written, without the data.
+    study : ndarray of int, shape (n,)
+        Code of each row's study.
+    labels : sequence of object
+        The studies.
+    repairs : tuple of Repair
+        Every correlation that is not as it was given.
+    repaired : ndarray of int, shape (r, 2)
+        Positions of the two rows of each repair.
+    """
+
+    call: str
+    study: Ints
+    labels: Sequence[object]
+    repairs: tuple[Repair, ...] = ()
+    repaired: Ints = field(default_factory=lambda: np.empty((0, 2), dtype=np.intp))
+
+    def take(self, rows: Ints) -> "Provenance":
+        """Of the given rows (integer positions); repairs of other rows are left out."""
+        study = self.study[rows]
+        if not self.repairs:
+            return replace(self, study=study)
+        place = np.full(len(self.study), -1)
+        place[rows] = np.arange(len(rows))
+        pairs = place[self.repaired]
+        kept = np.flatnonzero((pairs >= 0).all(axis=1))
+        repairs = tuple(self.repairs[int(k)] for k in kept)
+        return replace(self, study=study, repairs=repairs, repaired=pairs[kept])
