@@ -26,19 +26,18 @@ def mean_change(x: Values) -> YiVi:
     return x.m1i - x.m2i, _change_variance(x) / x.ni
 
 
-@measure("SMCC", layout="change score", needs=ALL, vtypes="LS LS2")
+@measure("SMCC", layout="standardized change", needs="di ni", vtypes="LS LS2")
 def change_by_change_sd(x: Values) -> YiVi:
     """Mean change in standard deviations of the change scores.
 
-    d = (m1 - m2) / sd_change, g = J(n-1) d; v = 1/n + g^2 / (2 n) (LS), or J^2 times the same
-    with d (LS2) (Gibbons et al., 1993).
+    d = (m1 - m2) / sd_change, or t / sqrt(n) of the paired t-test, g = J(n-1) d;
+    v = 1/n + g^2 / (2 n) (LS), or J^2 times the same with d (LS2) (Gibbons et al., 1993).
     """
-    d = (x.m1i - x.m2i) / np.sqrt(_change_variance(x))
-    factor = hedges_factor(x.ni - 1) if x.correct else np.ones_like(d)
-    g = factor * d
+    factor = hedges_factor(x.ni - 1) if x.correct else np.ones_like(x.di)
+    g = factor * x.di
     variance = x.by_vtype(
         LS=lambda: 1 / x.ni + g**2 / (2 * x.ni),
-        LS2=lambda: factor**2 * (1 / x.ni + d**2 / (2 * x.ni)),
+        LS2=lambda: factor**2 * (1 / x.ni + x.di**2 / (2 * x.ni)),
     )
     return g, variance
 
@@ -71,6 +70,50 @@ def change_by_raw_sd_unequal(x: Values) -> YiVi:
     factor = hedges_factor(x.ni - 1) if x.correct else np.ones_like(d)
     g = factor * d
     return g, factor**2 * (_change_variance(x) / x.sd1i**2 + g**2 / 2) / (x.ni - 1)
+
+
+def _pooled(x: Values) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean change over the root of the average variance, that variance, and the correction J.
+
+    The average variance of two correlated samples has about 2 (n-1) / (1 + r^2) degrees of freedom
+    (Cousineau, 2020).
+    """
+    average = (x.sd1i**2 + x.sd2i**2) / 2
+    d = (x.m1i - x.m2i) / np.sqrt(average)
+    factor = hedges_factor(2 * (x.ni - 1) / (1 + x.ri**2)) if x.correct else np.ones_like(d)
+    return d, average, factor
+
+
+@measure("SMCRP", layout="change", needs=ALL, vtypes="LS LS2")
+def change_by_pooled_sd(x: Values) -> YiVi:
+    """Mean change in units of the root of the average variance, equal variances.
+
+    d = (m1 - m2) / s with s^2 = (sd1^2 + sd2^2) / 2, g = J d, J for 2 (n-1) / (1 + r^2);
+    v = 2 (1-r) / n + g^2 (1 + r^2) / (4 n) (LS), or J^2 times the same with d (LS2) (Cousineau,
+    2020, in large samples).
+    """
+    d, _, factor = _pooled(x)
+    g = factor * d
+    means, scale = 2 * (1 - x.ri) / x.ni, (1 + x.ri**2) / (4 * x.ni)
+    variance = x.by_vtype(
+        LS=lambda: means + g**2 * scale, LS2=lambda: factor**2 * (means + d**2 * scale)
+    )
+    return g, variance
+
+
+@measure("SMCRPH", layout="change", needs=ALL)
+def change_by_pooled_sd_unequal(x: Values) -> YiVi:
+    """Mean change in units of the root of the average variance, unequal variances.
+
+    g = J d as for SMCRP; v is J^2 times
+    g^2 (sd1^4 + sd2^4 + 2 r^2 sd1^2 sd2^2) / (8 s^4 (n-1)) + var_change / (s^2 (n-1))
+    (Bonett, 2008: the variance of d at the estimate g).
+    """
+    d, average, factor = _pooled(x)
+    g = factor * d
+    fourth = x.sd1i**4 + x.sd2i**4 + 2 * (x.ri * x.sd1i * x.sd2i) ** 2
+    means = _change_variance(x) / average
+    return g, factor**2 * (g**2 * fourth / (8 * average**2) + means) / (x.ni - 1)
 
 
 def _means_ratio_variance(x: Values) -> FloatArray:

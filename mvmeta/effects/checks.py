@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mvmeta.effects.layouts import Arrays, Flags, Layout
+from mvmeta.effects.layouts import Layout
 from mvmeta.effects.registry import Measure
-from mvmeta.effects.values import BoolArray
+from mvmeta.effects.values import Arrays, BoolArray, Flags
 from mvmeta.errors import MvmetaWarning
 
 SHOWN = 5

@@ -18,6 +18,7 @@ def _large_sample(x: Values, r: FloatArray, df: FloatArray) -> YiVi:
     variance = x.by_vtype(
         LS=lambda: (1 - r**2) ** 2 / df,
         AV=lambda: (1 - weighted_average(r, x.ni) ** 2) ** 2 / df,
+        H0=lambda: 1 / df,
         UB=lambda: r**2 - 1 + (x.ni - 3) / (x.ni - 2) * _one_minus_rho2(x),
     )
     return r, variance
@@ -27,12 +28,12 @@ def _one_minus_rho2(x: Values) -> FloatArray:
     return (1 - x.ri**2) * hyp2f1(1.0, 1.0, x.ni / 2, 1 - x.ri**2)
 
 
-@measure("COR", layout="correlation", needs="ri ni", vtypes="LS AV")
+@measure("COR", layout="correlation", needs="ri ni", vtypes="LS AV H0")
 def correlation(x: Values) -> YiVi:
     """Raw correlation coefficient.
 
     y = r, v = (1-r^2)^2 / (n-1) (LS; Borenstein, 2009, eq. 12.27), or at the size-weighted
-    average of r (AV).
+    average of r (AV) or at 0 (H0).
     """
     return _large_sample(x, x.ri, x.ni - 1)
 
@@ -84,13 +85,12 @@ def partial_fisher_z(x: Values) -> YiVi:
 
 
 def _semipartial(x: Values) -> YiVi:
-    r = x.ti * np.sqrt(1 - x.r2i) / np.sqrt(x.ni - x.mi - 1)
-    without = x.r2i - r**2
+    without = x.r2i - x.ri**2
     spread = x.r2i**2 - 2 * x.r2i + without + 1 - without**2
-    return r, np.where(without >= 0, spread / x.ni, np.nan)
+    return x.ri, np.where(without >= 0, spread / x.ni, np.nan)
 
 
-@measure("SPCOR", layout="semipartial", needs="ti ni mi r2i")
+@measure("SPCOR", layout="semipartial", needs="ri ni r2i")
 def semipartial_correlation(x: Values) -> YiVi:
     """Semi-partial correlation coefficient of one of m predictors.
 
@@ -100,7 +100,7 @@ def semipartial_correlation(x: Values) -> YiVi:
     return _semipartial(x)
 
 
-@measure("ZSPCOR", layout="semipartial", needs="ti ni mi r2i")
+@measure("ZSPCOR", layout="semipartial", needs="ri ni r2i")
 def semipartial_fisher_z(x: Values) -> YiVi:
     """Fisher's r-to-z transformed semi-partial correlation coefficient.
 
@@ -223,3 +223,13 @@ def biserial(x: Values) -> YiVi:
     middle = 1.5 + (1 - p * z / f) * (1 + q * z / f)
     variance = (p * q / f**2 - middle * r**2 + r**4) / (n - 1)
     return r, variance
+
+
+@measure("ZBIS", layout="d", needs="di n1i n2i")
+def biserial_fisher_z(x: Values) -> YiVi:
+    """Fisher's r-to-z transformed biserial correlation.
+
+    y = atanh r, v = v(RBIS) / (1-r^2)^2 (delta method). Undefined where r, which is no product of
+    moments, comes out at 1 or beyond.
+    """
+    return _fisher(*biserial(x))

@@ -11,21 +11,23 @@ import pandas as pd
 
 from mvmeta.effects.checks import Problems, find_problems
 from mvmeta.effects.inputs import as_frame, column, read_inputs
-from mvmeta.effects.layouts import LAYOUTS, Arrays, Layout
+from mvmeta.effects.layouts import LAYOUTS, Layout
 from mvmeta.effects.registry import Measure, find_measure
-from mvmeta.effects.values import BoolArray, FloatArray, RowValues, Values, YiVi
+from mvmeta.effects.values import Arrays, BoolArray, FloatArray, RowValues, Values, YiVi
 from mvmeta.effects.zero_cells import ZeroRule
 from mvmeta.errors import DataError, SpecificationError
 
 for _family in (
     "change",
     "correlations",
+    "determination",
     "means",
     "proportions",
     "rates",
     "ratios",
     "reliability",
     "smd",
+    "superiority",
     "tetrachoric",
 ):
     import_module(f"mvmeta.effects.{_family}")
@@ -123,7 +125,7 @@ def escalc(  # noqa: PLR0913
     options = (_vtypes(found, vtype, rows), correct)
     yi, vi = _compute(found, layout, (arrays, problems), zero_rule, options)
     problems.warn(chosen.code, labels or list(_index(frame, rows)))
-    yi = np.where(_flips(flip, frame, rows), -yi, yi)
+    yi = np.where(_flips(flip, frame, rows), 2 * chosen.centre - yi, yi)
     result = _frame(frame if append else None, _index(frame, rows), var_names, (yi, vi))
     result.attrs["measure"] = chosen.code
     result.attrs["ni"] = RowValues(layout.size(arrays).tolist())

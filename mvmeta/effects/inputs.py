@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.effects.layouts import Arrays
+from mvmeta.effects.values import Arrays
 from mvmeta.errors import DataError, SpecificationError
 
 

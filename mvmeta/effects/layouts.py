@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
-from mvmeta.effects.values import BoolArray, FloatArray
-
-Arrays = dict[str, FloatArray]
-Flags = list[tuple[BoolArray, str]]
+from mvmeta.effects import completions
+from mvmeta.effects.values import Arrays, BoolArray, Flags, FloatArray
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,8 @@ SIZE = Rule(lambda x: x < 2, "is less than 2")
 CORRELATION = Rule(lambda x: np.abs(x) >= 1, "is not between -1 and 1")
 SIGNED_P = Rule(lambda x: (np.abs(x) > 1) | (x == 0), "is not a (signed) p-value")
 FRACTION = Rule(lambda x: (x < 0) | (x >= 1), "is not in [0, 1)")
+SHARE = Rule(lambda x: (x < 0) | (x > 1), "is not in [0, 1]")
+P_VALUE = Rule(lambda x: (x <= 0) | (x > 1), "is not in (0, 1]")
 ALPHA = Rule(lambda x: x >= 1, "is not below 1")
 
 
@@ -73,113 +72,6 @@ def _rules(**named: Rule) -> dict[str, Rule]:
     return {name: rule for names, rule in named.items() for name in names.split("__")}
 
 
-def _nothing(_: Arrays) -> Flags:
-    return []
-
-
-def _fill(arrays: Arrays, name: str, source: Callable[[], FloatArray]) -> None:
-    """Fill the missing values of an input in; do nothing where the source lacks an input."""
-    try:
-        values = source()
-    except KeyError:
-        return
-    current = arrays.get(name)
-    arrays[name] = values if current is None else np.where(np.isnan(current), values, current)
-
-
-def _complement(arrays: Arrays, event: str, other: str, total: str) -> Flags:
-    """Two of events, non-events and total give the third."""
-    flags: Flags = []
-    if {event, other, total} <= arrays.keys():
-        off = np.abs(arrays[event] + arrays[other] - arrays[total])
-        flags.append((off > 1e-8 * np.abs(arrays[total]), f"{event} + {other} is not {total}"))
-    _fill(arrays, other, lambda: arrays[total] - arrays[event])
-    if other in arrays and total in arrays:
-        above = (arrays[other] < 0) & (arrays[event] > arrays[total])
-        flags.append((above, f"{event} exceeds {total}"))
-    _fill(arrays, total, lambda: arrays[event] + arrays[other])
-    return flags
-
-
-def _complete_table(a: Arrays) -> Flags:
-    return _complement(a, "ai", "bi", "n1i") + _complement(a, "ci", "di", "n2i")
-
-
-def _complete_margins(a: Arrays) -> Flags:
-    flags = _complete_table(a)
-    if {"n1i", "n2i"} <= a.keys():
-        flags.append((np.abs(a["n1i"] - a["n2i"]) > 1e-8 * a["n1i"], "ai + bi is not ci + di"))
-    return flags
-
-
-def _complete_proportion(a: Arrays) -> Flags:
-    return _complement(a, "xi", "mi", "ni")
-
-
-def _complete_paired(a: Arrays) -> Flags:
-    _fill(a, "ni", lambda: a["ai"] + a["bi"] + a["ci"] + a["di"])
-    return []
-
-
-def _t_from_p(p: FloatArray, df: FloatArray) -> FloatArray:
-    """T statistic of a two-sided p-value that carries the sign of the effect."""
-    return np.sign(p) * student.isf(np.abs(p) / 2, df)
-
-
-def _complete_t(a: Arrays, df: Callable[[], FloatArray]) -> None:
-    _fill(a, "ti", lambda: np.sign(a["fi"]) * np.sqrt(np.abs(a["fi"])))
-    _fill(a, "ti", lambda: _t_from_p(a["pi"], df()))
-
-
-def _cohens_d(a: Arrays) -> FloatArray:
-    df1, df2 = a["n1i"] - 1, a["n2i"] - 1
-    pooled = (df1 * a["sd1i"] ** 2 + df2 * a["sd2i"] ** 2) / (df1 + df2)
-    return (a["m1i"] - a["m2i"]) / np.sqrt(pooled)
-
-
-def _complete_d(a: Arrays) -> Flags:
-    """Means and standard deviations first, then d, t, F and p."""
-    reported = a.pop("di", None)
-    _fill(a, "di", lambda: _cohens_d(a))
-    if reported is not None:
-        _fill(a, "di", lambda: reported)
-    _complete_t(a, lambda: a["n1i"] + a["n2i"] - 2)
-    _fill(a, "di", lambda: a["ti"] * np.sqrt(1 / a["n1i"] + 1 / a["n2i"]))
-    return []
-
-
-def _complete_correlation(a: Arrays) -> Flags:
-    _complete_t(a, lambda: a["ni"] - 2)
-    _fill(a, "ri", lambda: a["ti"] / np.sqrt(a["ti"] ** 2 + a["ni"] - 2))
-    return []
-
-
-def _complete_regression(a: Arrays) -> Flags:
-    _complete_t(a, lambda: a["ni"] - a["mi"] - 1)
-    flags: Flags = []
-    if {"ni", "mi"} <= a.keys():
-        flags.append((a["ni"] - a["mi"] - 1 <= 0, "ni is not above mi + 1"))
-    _fill(a, "ri", lambda: a["ti"] / np.sqrt(a["ti"] ** 2 + a["ni"] - a["mi"] - 1))
-    return flags
-
-
-def _complete_semipartial(a: Arrays) -> Flags:
-    given = "ri" in a
-    flags = _complete_regression(a)
-    if not given:
-        a.pop("ri", None)
-    return flags
-
-
-def _complete_alpha(a: Arrays) -> Flags:
-    return [(a["ni"] < 3, "ni is less than 3")] if "ni" in a else []
-
-
-def _complete_ready(a: Arrays) -> Flags:
-    _fill(a, "vi", lambda: a["sei"] ** 2)
-    return []
-
-
 def _sum_of(*names: str) -> Callable[[Arrays], FloatArray]:
     return lambda a: np.sum([a[name] for name in names], axis=0)
 
@@ -188,6 +80,7 @@ GROUPS = ("m1i", "m2i", "sd1i", "sd2i", "n1i", "n2i")
 CHANGE = ("m1i", "m2i", "sd1i", "sd2i", "ri", "ni")
 TABLE = ("ai", "bi", "ci", "di", "n1i", "n2i")
 TABLE_RULES = _rules(ai__bi__ci__di__n1i__n2i=COUNT)
+D_RULES = _rules(sd1i__sd2i=POSITIVE, n1i__n2i=SIZE, ri=CORRELATION, pi=SIGNED_P)
 CELLS = ("ai", "bi", "ci", "di")
 ROWS = {"n1i": ("ai", "bi"), "n2i": ("ci", "di")}
 
@@ -196,22 +89,40 @@ LAYOUTS: dict[str, Layout] = {
         "m1i, m2i, sd1i, sd2i, n1i, n2i",
         GROUPS,
         _rules(sd1i__sd2i=POSITIVE, n1i__n2i=SIZE),
-        _nothing,
+        completions.nothing,
         _sum_of("n1i", "n2i"),
     ),
     "d": Layout(
-        "n1i, n2i and m1i, m2i, sd1i, sd2i or di or ti or fi (signed F) or pi (signed p)",
-        (*GROUPS, "di", "ti", "fi", "pi"),
-        _rules(sd1i__sd2i=POSITIVE, n1i__n2i=SIZE, pi=SIGNED_P),
-        _complete_d,
+        "n1i, n2i and m1i, m2i, sd1i, sd2i or di or ri (point-biserial r) or ti or fi (signed F) "
+        "or pi (signed p)",
+        (*GROUPS, "di", "ri", "ti", "fi", "pi"),
+        D_RULES,
+        completions.complete_d,
         _sum_of("n1i", "n2i"),
-        feeds=("sd1i", "sd2i", "pi"),
+        feeds=("sd1i", "sd2i", "ri", "pi"),
+    ),
+    "binormal": Layout(
+        "n1i, n2i and m1i, m2i, sd1i, sd2i or di or ri (point-biserial r) or ti or fi (signed F) "
+        "or pi (signed p) or ai (the probability itself)",
+        (*GROUPS, "di", "ri", "ti", "fi", "pi", "ai"),
+        {**D_RULES, "ai": SHARE},
+        completions.complete_binormal,
+        _sum_of("n1i", "n2i"),
+        feeds=("sd1i", "sd2i", "ri", "pi", "ai"),
+    ),
+    "superiority": Layout(
+        "ai, n1i, n2i, and mi (the share of tied pairs) if it is known",
+        ("ai", "mi", "n1i", "n2i"),
+        _rules(ai__mi=SHARE, n1i__n2i=SIZE),
+        completions.complete_superiority,
+        _sum_of("n1i", "n2i"),
+        feeds=("mi",),
     ),
     "table": Layout(
         "ai, bi (or n1i), ci, di (or n2i)",
         TABLE,
         TABLE_RULES,
-        _complete_table,
+        completions.complete_table,
         _sum_of("n1i", "n2i"),
         cells=CELLS,
         totals=ROWS,
@@ -219,20 +130,20 @@ LAYOUTS: dict[str, Layout] = {
         feeds=("n1i", "n2i"),
     ),
     "margins": Layout(
-        "ai, bi (or n1i), ci, di (or n2i) and ri",
-        (*TABLE, "ri"),
-        {**TABLE_RULES, "ri": CORRELATION},
-        _complete_margins,
+        "ai, bi (or n1i), ci, di (or n2i) and ri or pi (the share with both events)",
+        (*TABLE, "ri", "pi"),
+        {**TABLE_RULES, "ri": CORRELATION, "pi": SHARE},
+        completions.complete_margins,
         lambda a: a["n1i"],
         cells=CELLS,
         totals=ROWS,
-        feeds=("n1i", "n2i"),
+        feeds=("n1i", "n2i", "pi"),
     ),
     "paired": Layout(
         "ai, bi, ci, di",
         CELLS,
         TABLE_RULES,
-        _complete_paired,
+        completions.complete_paired,
         _sum_of(*CELLS),
         cells=CELLS,
         totals={"ni": CELLS},
@@ -241,14 +152,14 @@ LAYOUTS: dict[str, Layout] = {
         "ai, bi, ci",
         ("ai", "bi", "ci"),
         TABLE_RULES,
-        _nothing,
+        completions.nothing,
         _sum_of("ai", "bi", "ci"),
     ),
     "rates": Layout(
         "x1i, t1i, x2i, t2i",
         ("x1i", "x2i", "t1i", "t2i"),
         _rules(x1i__x2i=COUNT, t1i__t2i=POSITIVE),
-        _nothing,
+        completions.nothing,
         _sum_of("t1i", "t2i"),
         cells=("x1i", "x2i"),
         double_zero=lambda a: (a["x1i"] == 0) & (a["x2i"] == 0),
@@ -257,7 +168,7 @@ LAYOUTS: dict[str, Layout] = {
         "xi, ti",
         ("xi", "ti"),
         _rules(xi=COUNT, ti=POSITIVE),
-        _nothing,
+        completions.nothing,
         lambda a: a["ti"],
         cells=("xi",),
     ),
@@ -265,7 +176,7 @@ LAYOUTS: dict[str, Layout] = {
         "xi and ni (or mi)",
         ("xi", "mi", "ni"),
         _rules(xi__mi=COUNT, ni=POSITIVE),
-        _complete_proportion,
+        completions.complete_proportion,
         lambda a: a["ni"],
         cells=("xi", "mi"),
         totals={"ni": ("xi", "mi")},
@@ -274,14 +185,14 @@ LAYOUTS: dict[str, Layout] = {
         "mi, sdi, ni",
         ("mi", "sdi", "ni"),
         _rules(sdi=POSITIVE, ni=SIZE),
-        _nothing,
+        completions.nothing,
         lambda a: a["ni"],
     ),
     "correlation": Layout(
         "ni and ri or ti or fi (signed F) or pi (signed p)",
         ("ri", "ni", "ti", "fi", "pi"),
         _rules(ri=CORRELATION, ni=SIZE, pi=SIGNED_P),
-        _complete_correlation,
+        completions.complete_correlation,
         lambda a: a["ni"],
         feeds=("pi",),
     ),
@@ -289,48 +200,61 @@ LAYOUTS: dict[str, Layout] = {
         "ni, mi and ri or ti or fi (signed F) or pi (signed p)",
         ("ri", "ti", "fi", "pi", "ni", "mi"),
         _rules(ri=CORRELATION, ni=SIZE, mi=POSITIVE, pi=SIGNED_P),
-        _complete_regression,
+        completions.complete_regression,
         lambda a: a["ni"],
         feeds=("pi",),
     ),
     "semipartial": Layout(
-        "ni, mi, r2i and ti or fi (signed F) or pi (signed p)",
-        ("ti", "fi", "pi", "ni", "mi", "r2i"),
-        _rules(ni=SIZE, mi=POSITIVE, r2i=FRACTION, pi=SIGNED_P),
-        _complete_semipartial,
+        "ni, r2i and ri or, with mi, ti or fi (signed F) or pi (signed p)",
+        ("ri", "ti", "fi", "pi", "ni", "mi", "r2i"),
+        _rules(ri=CORRELATION, ni=SIZE, mi=POSITIVE, r2i=FRACTION, pi=SIGNED_P),
+        completions.complete_semipartial,
         lambda a: a["ni"],
-        feeds=("pi",),
+        feeds=("pi", "mi"),
+    ),
+    "determination": Layout(
+        "ni, mi and r2i or fi or pi",
+        ("r2i", "fi", "pi", "ni", "mi"),
+        _rules(r2i=FRACTION, fi=COUNT, pi=P_VALUE, ni=SIZE, mi=POSITIVE),
+        completions.complete_determination,
+        lambda a: a["ni"],
+        feeds=("fi", "pi"),
     ),
     "change": Layout(
         "m1i, m2i, sd1i, sd2i, ri, ni",
         CHANGE,
         _rules(sd1i__sd2i=POSITIVE, ri=CORRELATION, ni=SIZE),
-        _nothing,
+        completions.nothing,
         lambda a: a["ni"],
     ),
     "change score": Layout(
         "m1i, m2i, sd1i, sd2i, ri, ni (a reported SD of the changes as sd1i, with sd2i = ri = 0)",
         CHANGE,
         _rules(sd1i=POSITIVE, sd2i=COUNT, ri=CORRELATION, ni=SIZE),
-        lambda a: (
-            [((a["sd2i"] == 0) & (a["ri"] != 0), "sd2i is 0 but ri is not")]
-            if {"sd2i", "ri"} <= a.keys()
-            else []
-        ),
+        completions.complete_change_score,
         lambda a: a["ni"],
+    ),
+    "standardized change": Layout(
+        "ni and m1i, m2i, sd1i, sd2i, ri (a reported SD of the changes as sd1i, with "
+        "sd2i = ri = 0) or di or ti or fi (signed F) or pi (signed p)",
+        (*CHANGE, "di", "ti", "fi", "pi"),
+        _rules(sd1i=POSITIVE, sd2i=COUNT, ri=CORRELATION, ni=SIZE, pi=SIGNED_P),
+        completions.complete_change,
+        lambda a: a["ni"],
+        feeds=("sd1i", "sd2i", "ri", "pi"),
     ),
     "alpha": Layout(
         "ai, mi, ni",
         ("ai", "mi", "ni"),
         _rules(ai=ALPHA, mi=SIZE),
-        _complete_alpha,
+        completions.complete_alpha,
         lambda a: a["ni"],
     ),
     "ready": Layout(
         "yi and vi (or sei), and ni if it is known",
         ("yi", "vi", "sei", "ni"),
         _rules(vi__sei=COUNT),
-        _complete_ready,
+        completions.complete_ready,
         lambda a: a.get("ni", np.full(len(a["yi"]), np.nan)),
         feeds=("sei",),
     ),

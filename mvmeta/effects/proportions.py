@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import norm
 
 from mvmeta.effects.registry import measure
 from mvmeta.effects.values import FloatArray, Values, YiVi, weighted_average
@@ -53,6 +54,17 @@ def logit_proportion(x: Values) -> YiVi:
 
     variance = x.by_vtype(LS=lambda: 1 / x.xi + 1 / x.mi, AV=averaged)
     return np.log(x.xi / x.mi), variance
+
+
+@measure("PRZ", layout="proportion", needs=COUNTS)
+def probit_proportion(x: Values) -> YiVi:
+    """Probit transformed proportion, in standard deviations of a normal variable that is cut.
+
+    y = Phi^-1(p), v = p (1-p) / (n phi(y)^2) (delta method; Sanchez-Meca et al., 2003).
+    """
+    p = x.xi / x.ni
+    y = norm.ppf(p)
+    return y, p * (1 - p) / (x.ni * norm.pdf(y) ** 2)
 
 
 @measure("PAS", layout="proportion", needs=COUNTS, add=0.0)

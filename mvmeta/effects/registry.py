@@ -13,7 +13,10 @@ MeasureFunction = Callable[[Values], YiVi]
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure: its code, function, data layout, needed inputs and choices of variance."""
+    """A measure: its code, function, data layout, needed inputs and choices of variance.
+
+    `centre` is the value of no effect, about which `flip` turns an estimate.
+    """
 
     code: str
     function: MeasureFunction
@@ -21,6 +24,7 @@ class Measure:
     needs: tuple[str, ...]
     vtypes: tuple[str, ...]
     add: float
+    centre: float
 
     @property
     def description(self) -> str:
@@ -32,7 +36,12 @@ MEASURES: dict[str, Measure] = {}
 
 
 def measure(
-    *codes: str, layout: str, needs: str, vtypes: str = "LS", add: float = 0.5
+    *codes: str,
+    layout: str,
+    needs: str,
+    vtypes: str = "LS",
+    add: float = 0.5,
+    centre: float = 0.0,
 ) -> Callable[[MeasureFunction], MeasureFunction]:
     """Register a function under its codes.
 
@@ -48,12 +57,14 @@ def measure(
         Kinds of sampling variance on offer, separated by blanks; the first is the default.
     add : float
         Default amount for zero cells, where the layout has cells.
+    centre : float
+        Value of no effect.
     """
 
     def register(function: MeasureFunction) -> MeasureFunction:
         for code in codes:
             MEASURES[code] = Measure(
-                code, function, layout, tuple(needs.split()), tuple(vtypes.split()), add
+                code, function, layout, tuple(needs.split()), tuple(vtypes.split()), add, centre
             )
         return function
 

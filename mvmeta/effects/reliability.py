@@ -57,3 +57,19 @@ def excess_heterozygosity(x: Values) -> YiVi:
 def ready_made(x: Values) -> YiVi:
     """Estimates that are ready made, with their variances (or standard errors sei)."""
     return x.yi, x.vi
+
+
+@measure("HR", layout="ready", needs="yi vi")
+def log_hazard_ratio(x: Values) -> YiVi:
+    """Log hazard ratio, ready made.
+
+    y, v as given: from a Cox model, or (O-E) / V with v = 1/V of a log-rank test (Parmar et al.,
+    1998).
+    """
+    return x.yi, x.vi
+
+
+@measure("HD", layout="ready", needs="yi vi")
+def hazard_difference(x: Values) -> YiVi:
+    """Hazard difference, in events per unit of person-time, ready made."""
+    return x.yi, x.vi

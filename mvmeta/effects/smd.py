@@ -46,23 +46,24 @@ def _standardized(x: Values, d: FloatArray, df: FloatArray) -> YiVi:
         LS2=lambda: (factor**2 if x.correct else 1) * (exact + d**2 / (2 * total)),
         UB=lambda: exact + (1 - (df - 2) / (df * factor**2)) * (factor * d) ** 2,
         AV=lambda: exact + weighted_average(g, total) ** 2 / (2 * total),
+        H0=lambda: exact,
     )
     return g, variance
 
 
-@measure("SMD", layout="d", needs="di n1i n2i", vtypes="LS LS2 UB AV")
+@measure("SMD", layout="d", needs="di n1i n2i", vtypes="LS LS2 UB AV H0")
 def smd(x: Values) -> YiVi:
     """Standardized mean difference (Hedges' g), in pooled standard deviations.
 
     d = (m1 - m2) / sp, g = J d with J = Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)), m = n1 + n2 - 2
     (Hedges, 1981). v = 1/n1 + 1/n2 + g^2 / (2 (n1 + n2)) (LS; Hedges, 1982, eq. 8), J^2 times the
     same with d (LS2; Borenstein, 2009, eq. 12.17), unbiased 1/n1 + 1/n2 + (1 - (m-2)/(m J^2)) g^2
-    (UB; Hedges, 1983, eq. 9), or LS at the size-weighted average of g (AV).
+    (UB; Hedges, 1983, eq. 9), or LS at the size-weighted average of g (AV) or at 0 (H0).
     """
     return _standardized(x, x.di, x.n1i + x.n2i - 2)
 
 
-@measure("SMD1", layout="groups", needs="m1i m2i sd2i n1i n2i", vtypes="LS LS2 UB AV")
+@measure("SMD1", layout="groups", needs="m1i m2i sd2i n1i n2i", vtypes="LS LS2 UB AV H0")
 def smd1(x: Values) -> YiVi:
     """Mean difference in standard deviations of the second group (Glass' delta).
 
@@ -79,6 +80,7 @@ def smd1(x: Values) -> YiVi:
         LS2=lambda: (factor**2 if x.correct else 1) * (exact + d**2 / (2 * x.n2i)),
         UB=lambda: exact + (1 - (df - 2) / (df * factor**2)) * (factor * d) ** 2,
         AV=lambda: exact + weighted_average(g, x.n1i + x.n2i) ** 2 / (2 * x.n2i),
+        H0=lambda: exact,
     )
     return g, variance
 
@@ -113,13 +115,24 @@ def smdh(x: Values) -> YiVi:
     return g, factor**2 * (g**2 * scale + means)
 
 
-@measure("ROM", layout="groups", needs=ALL, vtypes="LS HO AV AVHO")
+def _log_mean_variance(cv: FloatArray, n: FloatArray) -> FloatArray:
+    """Variance of the log of a mean to second order (Lajeunesse, 2015)."""
+    return cv**2 / n + cv**4 / (2 * n**2)
+
+
+def _log_sd_variance(n: FloatArray) -> FloatArray:
+    """Variance of the log of a standard deviation to second order (Senior et al., 2020)."""
+    return n / (2 * (n - 1) ** 2)
+
+
+@measure("ROM", layout="groups", needs=ALL, vtypes="LS LS2 HO AV AVHO")
 def rom(x: Values) -> YiVi:
     """Log ratio of means (log response ratio); both means of one sign.
 
     y = log(m1 / m2); v = sd1^2 / (n1 m1^2) + sd2^2 / (n2 m2^2) (LS; Hedges et al., 1999, eq. 1),
-    with the pooled variance (HO), or with the size-weighted average of each group's coefficient
-    of variation (AV) or of both groups' (AVHO).
+    plus sd1^4 / (2 n1^2 m1^4) + sd2^4 / (2 n2^2 m2^4) (LS2; Lajeunesse, 2015, eq. 9), with the
+    pooled variance (HO), or with the size-weighted average of each group's coefficient of
+    variation (AV) or of both groups' (AVHO).
     """
     cv1, cv2 = x.sd1i / np.abs(x.m1i), x.sd2i / np.abs(x.m2i)
 
@@ -132,6 +145,7 @@ def rom(x: Values) -> YiVi:
 
     variance = x.by_vtype(
         LS=lambda: cv1**2 / x.n1i + cv2**2 / x.n2i,
+        LS2=lambda: _log_mean_variance(cv1, x.n1i) + _log_mean_variance(cv2, x.n2i),
         HO=lambda: pooled_sd(x) ** 2 * (1 / (x.n1i * x.m1i**2) + 1 / (x.n2i * x.m2i**2)),
         AV=averaged,
         AVHO=averaged_together,
@@ -144,28 +158,30 @@ def _spread_correction(x: Values) -> FloatArray:
     return correction if x.correct else np.zeros_like(correction)
 
 
-@measure("VR", layout="groups", needs=SPREAD)
+@measure("VR", layout="groups", needs=SPREAD, vtypes="LS LS2")
 def vr(x: Values) -> YiVi:
     """Log variability ratio.
 
-    y = log(sd1 / sd2) + 1/(2 (n1-1)) - 1/(2 (n2-1)); v = 1/(2 (n1-1)) + 1/(2 (n2-1))
-    (Nakagawa et al., 2015).
+    y = log(sd1 / sd2) + 1/(2 (n1-1)) - 1/(2 (n2-1)); v = 1/(2 (n1-1)) + 1/(2 (n2-1)) (LS; Nakagawa
+    et al., 2015) or n1/(2 (n1-1)^2) + n2/(2 (n2-1)^2) (LS2; Senior et al., 2020, eq. 15).
     """
-    variance = 1 / (2 * (x.n1i - 1)) + 1 / (2 * (x.n2i - 1))
+    variance = x.by_vtype(
+        LS=lambda: 1 / (2 * (x.n1i - 1)) + 1 / (2 * (x.n2i - 1)),
+        LS2=lambda: _log_sd_variance(x.n1i) + _log_sd_variance(x.n2i),
+    )
     return np.log(x.sd1i / x.sd2i) + _spread_correction(x), variance
 
 
-@measure("CVR", layout="groups", needs=ALL)
+@measure("CVR", layout="groups", needs=ALL, vtypes="LS LS2")
 def cvr(x: Values) -> YiVi:
     """Log ratio of the coefficients of variation; both means of one sign.
 
-    y = log((sd1/m1) / (sd2/m2)) + 1/(2 (n1-1)) - 1/(2 (n2-1)); v is that of VR plus that of ROM
-    (Nakagawa et al., 2015, eq. 12, means and variances independent).
+    y = log((sd1/m1) / (sd2/m2)) + 1/(2 (n1-1)) - 1/(2 (n2-1)); v is that of VR plus that of ROM, LS
+    (Nakagawa et al., 2015, eq. 12, means and variances independent) or LS2 (Senior et al., 2020,
+    eq. 16).
     """
     ratio = np.log((x.sd1i / x.m1i) / (x.sd2i / x.m2i)) + _spread_correction(x)
-    spread = 1 / (2 * (x.n1i - 1)) + 1 / (2 * (x.n2i - 1))
-    means = x.sd1i**2 / (x.n1i * x.m1i**2) + x.sd2i**2 / (x.n2i * x.m2i**2)
-    return ratio, spread + means
+    return ratio, vr(x)[1] + rom(x)[1]
 
 
 # The d of a logistic variable is log(OR) sqrt(3) / pi; of a normal one about log(OR) / 1.65.

@@ -10,8 +10,7 @@ import pandas as pd
 from mvmeta.effects.appended import appended, check_replace, included, wanting
 from mvmeta.effects.checks import Problems
 from mvmeta.effects.inputs import as_frame, read_inputs
-from mvmeta.effects.layouts import Arrays
-from mvmeta.effects.values import BoolArray, FloatArray
+from mvmeta.effects.values import Arrays, BoolArray, FloatArray
 from mvmeta.errors import SpecificationError
 
 STATISTICS = ("ori", "ri", "x2i")

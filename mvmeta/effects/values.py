@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 YiVi = tuple[FloatArray, FloatArray]
+Arrays = dict[str, FloatArray]
+"""Inputs by name, each (k,)."""
+Flags = list[tuple[BoolArray, str]]
+"""Rows (k,) that are wrong, with the reason."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mvmeta.effects.layouts import Arrays, Layout
-from mvmeta.effects.values import BoolArray
+from mvmeta.effects.layouts import Layout
+from mvmeta.effects.values import Arrays, BoolArray
 from mvmeta.errors import SpecificationError
 
 CHOICES = ("only0", "all", "if0all", "none")

@@ -14,8 +14,10 @@ from mvmeta.errors import MvmetaWarning
 STORED = Path(__file__).parents[1] / "reference" / "metafor" / "escalc.json"
 REFERENCE = json.loads(STORED.read_text(encoding="utf-8"))
 CASES = REFERENCE["cases"]
-# Not in metafor 3.8: tested below from their definitions.
-DERIVED = {"ZPB", "ZPHI", "ZSPCOR", "ZTET"}
+# Not in metafor 3.8: tested from their definitions, below and in test_beyond_metafor38.py.
+DERIVED = {"ZPB", "ZPHI", "ZSPCOR", "ZTET", "ZBIS", "PRZ", "SMCRP", "SMCRPH", "HR", "HD"} | {
+    *("CLES", "AUC", "CLESN", "AUCN", "CLESCN", "AUCCN", "R2", "ZR2", "R2F", "ZR2F")
+}
 # metafor's optimizer for RTET stops at about 1e-5; test_tetrachoric.py has the definition.
 LOOSE = {"RTET": 2e-4}
 
