@@ -172,14 +172,53 @@ def true_effects(fit: Fit, projection: Projection | None = None) -> TrueEffects:
     SpecificationError
         Under user weights.
     """
+    left = conditional_residuals(fit, projection)
+    variance = fit.problem.v.variances - left.variance
+    return TrueEffects(fit.problem.y - left.resid, np.sqrt(np.clip(variance, 0.0, None)))
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionalResiduals:
+    """What is left of each row without its mean and its predicted random effects.
+
+    Attributes
+    ----------
+    resid : ndarray, shape (n,)
+        y - X b - Z u_hat, the best prediction of the sampling error e.
+    variance : ndarray, shape (n,)
+        Of `resid`; not that of e, towards 0 of which it is shrunken.
+    """
+
+    resid: Floats
+    variance: Floats
+
+    @property
+    def studentized(self) -> Floats:
+        """Residuals over their standard errors, shape (n,); NaN for a known true effect."""
+        known = self.variance <= 0.0
+        return np.where(known, np.nan, self.resid / np.sqrt(np.where(known, 1.0, self.variance)))
+
+
+def conditional_residuals(fit: Fit, projection: Projection | None = None) -> ConditionalResiduals:
+    """``V P y`` and the diagonal of its covariance ``V P V``.
+
+    Parameters
+    ----------
+    fit : Fit
+    projection : Projection, optional
+        As in `random_effects`.
+
+    Raises
+    ------
+    SpecificationError
+        Under user weights.
+    """
     projection = projection or unweighted_projection(fit)
     v = fit.problem.v
-    py = fit.factor.solve(fit.resid[:, None])
     vnq = v.multiply(projection.nq)
     removed = np.einsum("np,pq,nq->n", vnq, projection.c, vnq)
-    variance = v.variances - _sampling_quadratic(fit) + removed
-    estimate = fit.problem.y - v.multiply(py)[:, 0]
-    return TrueEffects(estimate, np.sqrt(np.clip(variance, 0.0, None)))
+    resid = v.multiply(fit.factor.solve(fit.resid[:, None]))[:, 0]
+    return ConditionalResiduals(resid, np.clip(_sampling_quadratic(fit) - removed, 0.0, None))
 
 
 def unweighted_projection(fit: Fit) -> Projection:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Bools, Floats
 from mvmeta.inference.fit import Fit
 
 
@@ -28,13 +28,17 @@ class RelativeHeterogeneity:
 
 
 def relative_heterogeneity(mean: float, variance: Floats) -> RelativeHeterogeneity:
-    """CVH and M of variances (T,) of Yang et al. (2025, Global Change Biology 31).
+    """CVH and M of variances (T,).
 
     Parameters
     ----------
     mean : float
         Mean effect: the intercept, or the average of X b where there are moderators.
     variance : ndarray, shape (T,)
+
+    Notes
+    -----
+    Yang et al. (2025, Methods in Ecology and Evolution, doi:10.1111/2041-210X.70155).
     """
     sd, size = np.sqrt(variance), abs(mean)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -73,12 +77,26 @@ def explained(fit: Fit, variance: Floats) -> Explained:
     """
     _, fixed, square = fit.fitted_moments
     fixed = fixed if fixed > ROUNDING * square else 0.0
+    several = np.array([t.n_levels < fit.problem.n for t in fit.problem.terms], dtype=bool)
+    return explained_share(fixed, variance, several)
+
+
+def explained_share(fixed: float, variance: Floats, shared: Bools) -> Explained:
+    """R2 from the variance of X b; NaN where there is no variance to explain.
+
+    Parameters
+    ----------
+    fixed : float
+    variance : ndarray, shape (T,)
+        That each term adds to a row on average.
+    shared : ndarray of bool, shape (T,)
+        Terms with levels that several rows share.
+    """
     whole = fixed + float(variance.sum())
     if whole == 0.0:
         return Explained(np.nan, np.nan)
-    several = np.array([t.n_levels < fit.problem.n for t in fit.problem.terms], dtype=bool)
-    shared = float(variance[several].sum()) if len(several) else 0.0
-    return Explained(fixed / whole, (fixed + shared) / whole)
+    conditional = fixed + float(variance[shared].sum()) if len(shared) else fixed
+    return Explained(fixed / whole, conditional / whole)
 
 
 ROUNDING = 1e-24

@@ -21,7 +21,7 @@ from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import SpecificationError
 from mvmeta.inference import probing
-from mvmeta.inference.blup import random_effects, true_effects
+from mvmeta.inference.blup import conditional_residuals, random_effects, true_effects
 from mvmeta.inference.containment import effect_df
 from mvmeta.inference.wald import critical_value
 
@@ -162,3 +162,23 @@ def test_sparse_v_is_never_made_dense(monkeypatch):
     monkeypatch.setattr(SamplingCovariance, "toarray", None)
     assert sparse.issparse(fit.problem.v.covariances)
     assert np.isfinite(true_effects(fit).se).all()
+
+
+@pytest.mark.parametrize("name", case_names(check="ranef"))
+def test_conditional_residuals_are_what_blups_leave(name):
+    """y - X b - Z u_hat, with u_hat compared with metafor's above; variance V P V written out."""
+    fit = case_fit(name)
+    got = conditional_residuals(fit)
+    left = fit.resid.copy()
+    for term, found in zip(fit.problem.terms, random_effects(fit), strict=True):
+        left -= term.lift(found.effects[:, :, None])[:, 0]
+    scale = np.abs(fit.problem.y).max()
+    np.testing.assert_allclose(got.resid, left, atol=1e-8 * scale)
+    x, v, n = fit.problem.x, fit.problem.v.toarray(), fit.factor.inverse
+    p = n - n @ x @ np.linalg.inv(x.T @ n @ x) @ x.T @ n
+    variance = np.diag(v @ p @ v)
+    np.testing.assert_allclose(got.variance, variance, atol=1e-8 * fit.problem.v.variances.max())
+    clear = variance > 1e-6 * fit.problem.v.variances
+    np.testing.assert_allclose(
+        got.studentized[clear], got.resid[clear] / np.sqrt(variance[clear]), rtol=1e-5
+    )

@@ -63,6 +63,35 @@ def test_statistic_route_gives_the_same(results):
     assert spread.replicates.to_numpy() == pytest.approx(called.replicates.to_numpy())
 
 
+def measures(res):
+    table = res.heterogeneity(None)
+    kinds = ("variance", "i2", "cvh", "m1", "m2")
+    return [*(table.loc[t, k] for k in kinds for t in table.index), *res.r2()]
+
+
+def test_measures_of_heterogeneity_are_those_of_the_refits(results):
+    quick = results.bootstrap(6, "heterogeneity", seed=3)
+    slow = results.bootstrap(6, measures, seed=3)
+    assert quick.observed.to_numpy() == pytest.approx(measures(results))
+    assert quick.replicates.to_numpy() == pytest.approx(
+        slow.replicates.to_numpy(), rel=1e-4, abs=1e-9
+    )
+    assert list(quick.conf_int().loc["r2"].index) == ["marginal", "conditional"]
+    assert quick.summary_frame().loc[("m1", "total"), "estimate"] == pytest.approx(
+        results.heterogeneity(None).loc["total", "m1"]
+    )
+
+
+def test_measures_that_do_not_exist_are_left_out():
+    """R2 without moderators, I2 where V is singular."""
+    frame = datasets.load("konstantopoulos2011")
+    frame.loc[3, "vi"] = 0.0
+    res = MetaMixedLM.from_formula("yi ~ 1", frame, variance="vi", groups="district/school").fit()
+    boot = res.bootstrap(5, "heterogeneity", seed=1)
+    assert set(boot.observed.index.get_level_values("measure")) == {"variance", "cvh", "m1", "m2"}
+    assert np.isfinite(boot.replicates).all(axis=None)
+
+
 def test_tables(results):
     boot = results.bootstrap(200, seed=4)
     frame = boot.summary_frame(0.1, "basic")

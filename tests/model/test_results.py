@@ -837,6 +837,7 @@ def test_removing_the_data_keeps_what_needs_no_rows(options):
     _assert_same_texts(_what_stays(_round_trip(result, "pickle")), expected)
     for ask in (
         lambda: result.resid,
+        lambda: result.resid_conditional,
         result.ranef,
         result.blup,
         result.weights,

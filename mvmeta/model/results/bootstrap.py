@@ -22,6 +22,7 @@ from mvmeta.inference.one_by_one import run_jobs
 from mvmeta.inference.outcomes import ManySpec
 from mvmeta.inference.robust import KINDS
 from mvmeta.inference.simulate import Simulator
+from mvmeta.inference.spread import SpreadMeasures
 from mvmeta.model.specification.search import check_jobs
 from mvmeta.progress import Progress
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from mvmeta.model.results.results import MetaMixedLMResults
 
 Statistic = Callable[["MetaMixedLMResults"], Any]
+
+HETEROGENEITY = "heterogeneity"
+"""Name of the statistics that are computed from coefficients and components of refits."""
 
 CELLS = 1 << 22
 """Simulated observations held at a time (32 MB)."""
@@ -171,7 +175,7 @@ class BootstrapResults:
 def bootstrap(
     results: MetaMixedLMResults,
     n: int,
-    statistic: Statistic | None,
+    statistic: Statistic | str | None,
     seed: Any,
     warm: bool,
     n_jobs: int,
@@ -180,12 +184,12 @@ def bootstrap(
     """See `ResamplingMethods.bootstrap`."""
     if not is_count(n, FEWEST):
         raise SpecificationError(f"n= is the number of replicates, at least {FEWEST}; got {n!r}")
-    if statistic is not None and not callable(statistic):
+    if statistic is not None and statistic != HETEROGENEITY and not callable(statistic):
         raise SpecificationError(
-            f"statistic= takes a function of the results, got {type(statistic).__name__}"
+            f"statistic= takes a function of the results or {HETEROGENEITY!r}, got {statistic!r}"
         )
     check_jobs(n_jobs)
-    if n_jobs > 1 and statistic is not None:
+    if n_jobs > 1 and callable(statistic):
         _check_picklable(statistic)
     refits = Refits(results, warm, n_jobs)
     observed = refits.observed(statistic)
@@ -286,28 +290,48 @@ class Refits:
         fit = self.results.fit_
         return ManySpec(fit.problem, fit.reml, fit.weights, start=self._start)
 
-    def observed(self, statistic: Statistic | None) -> pd.Series:
+    def observed(self, statistic: Statistic | str | None) -> pd.Series:
         """The statistics of the results themselves."""
-        if statistic is not None:
+        if callable(statistic):
             return _as_series(statistic(self.results))
+        res = self.results
+        at = np.asarray(res.params)[:, None], res.fit_.theta[:, None]
+        return pd.Series(
+            self._measure(statistic, *at)[0], index=self._names(statistic), name="estimate"
+        )
+
+    def _names(self, statistic: str | None) -> pd.Index:
+        """Of what `_measure` computes."""
+        if statistic == HETEROGENEITY:
+            return pd.MultiIndex.from_tuples(self._spread.names, names=["measure", "of"])
         res, free = self.results, self._estimated
         labels = [name for name, f in zip(res.component_labels, free, strict=True) if f]
-        values = np.concatenate([res.params, res.vcomp["estimate"].to_numpy()[free]])
-        return pd.Series(values, index=[*res.params.index, *labels], name="estimate")
+        return pd.Index([*res.params.index, *labels])
+
+    def _measure(self, statistic: str | None, beta: Floats, theta: Floats) -> Floats:
+        """Statistics (b, S) at coefficients (p, b) and components (C, b)."""
+        if statistic == HETEROGENEITY:
+            return np.array([self._spread.at(*x) for x in zip(beta.T, theta.T, strict=True)])
+        return np.concatenate([beta, theta[self._estimated]]).T
+
+    @cached_property
+    def _spread(self) -> SpreadMeasures:
+        return SpreadMeasures(self.results.fit_)
 
     @property
     def _estimated(self) -> Bools:
         return ~self.results.fit_.problem.fixed
 
     def statistics(
-        self, y: Floats, statistic: Statistic | None, width: int
+        self, y: Floats, statistic: Statistic | str | None, width: int
     ) -> tuple[Floats, Counter[str]]:
         """Statistics (b, S) of refits to y (n, b), NaN for failures; and what failed."""
-        if statistic is None:
+        if not callable(statistic):
             fits = fit_many(self._spec, y, n_jobs=self.n_jobs)
             good = np.array([s.converged for s in fits.status])
-            values = np.concatenate([fits.beta, fits.theta[self._estimated]]).T
-            values[~good] = np.nan
+            values = np.full((y.shape[1], width), np.nan)
+            if good.any():
+                values[good] = self._measure(statistic, fits.beta[:, good], fits.theta[:, good])
             bad = [fits.errors.get(i, fits.status[i].value) for i in np.flatnonzero(~good).tolist()]
             return values, Counter(bad)
         options = fit_options(self.results) | {"start": self._start}

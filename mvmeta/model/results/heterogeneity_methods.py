@@ -74,7 +74,8 @@ class HeterogeneityMethods(FitHolder):
 
         See Also
         --------
-        bootstrap : Intervals of `cvh`, `m1`, `m2` and `r2`, which depend on the mean as well.
+        bootstrap : ``bootstrap(2000, "heterogeneity")`` gives intervals of `cvh`, `m1`, `m2` and
+            `r2`, which depend on the mean as well.
 
         Examples
         --------
@@ -137,6 +138,10 @@ class HeterogeneityMethods(FitHolder):
         ------
         DataError
             After `remove_data`.
+
+        See Also
+        --------
+        bootstrap : ``bootstrap(2000, "heterogeneity")`` gives intervals.
         """
         at = explained(self.fit_, self._heterogeneity.variance)
         return pd.Series({"marginal": at.marginal, "conditional": at.conditional}, name="r2")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mvmeta import plots
 from mvmeta._typing import Floats, Ints
+from mvmeta.inference.blup import conditional_residuals
 from mvmeta.inference.deletion import Deletion, deletion
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import RowDiagnostics, row_diagnostics
@@ -90,6 +91,20 @@ class MetaInfluence:
         The variance is ``M_ii + x_i cov_(S) x_i'``, as metafor has it.
         """
         return self._deletion.studentized
+
+    @property
+    def resid_studentized_conditional(self) -> Floats:
+        """Conditional residuals y - X b - Z u_hat over their standard errors, (n,).
+
+        Whether the estimate of a row lies far from its own true effect, as predicted: a matter of
+        its sampling error. The other residuals also see true effects that are far from the mean.
+
+        Raises
+        ------
+        SpecificationError
+            Under user weights, where random effects are not predicted.
+        """
+        return conditional_residuals(self._fit).studentized
 
     @property
     def cooks_distance(self) -> Floats:

@@ -74,7 +74,7 @@ class ResamplingMethods(FitHolder):
     def bootstrap(
         self,
         n: int = 1000,
-        statistic: Statistic | None = None,
+        statistic: Statistic | str | None = None,
         *,
         seed: Any = None,
         warm: bool = True,
@@ -87,9 +87,11 @@ class ResamplingMethods(FitHolder):
         ----------
         n : int
             Replicates.
-        statistic : callable, optional
+        statistic : callable or "heterogeneity", optional
             Called with the `MetaMixedLMResults` of every refit; returns a number, a vector, a
-            dict or a Series.  The fixed effects and all estimated components unless given.
+            dict or a Series.  "heterogeneity": variance, I2, CVH, M1 and M2 by term and in total,
+            and R2 where there are moderators.  The fixed effects and all estimated components
+            unless given.
         seed : int, numpy.random.Generator, SeedSequence or None
             The same seed gives the same replicates.
         warm : bool
@@ -120,8 +122,22 @@ class ResamplingMethods(FitHolder):
 
         Notes
         -----
-        Without `statistic`, refits go through the batch of `fit_many` where the model allows it:
-        a thousand of 500 rows in about a second, each of them climbed from all starts.
+        Without a function as `statistic`, refits go through the batch of `fit_many` where the
+        model allows it: a thousand of 500 rows in about a second, each of them climbed from all
+        starts.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> schools = datasets.load("konstantopoulos2011")
+        >>> res = MetaMixedLM.from_formula(
+        ...     "yi ~ 1", schools, variance="vi", groups="district/school"
+        ... ).fit()
+        >>> boot = res.bootstrap(500, "heterogeneity", seed=1)
+        >>> round(float(boot.observed["cvh", "total"]), 2)
+        1.69
+        >>> boot.conf_int().loc[("m2", "total")].round(1).tolist()
+        [0.4, 1.0]
         """
         return bootstrap(self, n, statistic, seed, warm, n_jobs, disp)  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ from statsmodels.base.model import LikelihoodModelResults
 
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
+from mvmeta.inference.blup import conditional_residuals
 from mvmeta.inference.criteria import info_criteria
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import row_diagnostics
@@ -331,6 +332,21 @@ class MetaMixedLMResults(
     def resid_pearson(self) -> pd.Series:
         """Marginal residuals over the square root of their marginal variance."""
         return self._row_series(self._diagnostics.pearson, "resid_pearson")
+
+    @property
+    def resid_conditional(self) -> pd.Series:
+        """Residuals y - X b - Z u_hat: what the predicted true effects leave of each row.
+
+        The best predictions of the sampling errors, shrunken towards 0: `blup` takes its estimates
+        from them. For a measure of how unusual they are see
+        ``get_influence().resid_studentized_conditional``.
+
+        Raises
+        ------
+        SpecificationError
+            Under user weights, where random effects are not predicted.
+        """
+        return self._row_series(conditional_residuals(self.fit_).resid, "resid_conditional")
 
     def get_influence(self, groups: Any = None, reestimate: bool = False) -> MetaInfluence:
         """Leverage and residuals of every row, and what leaving out rows or groups changes.
