@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     )
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.preparation.aggregate import aggregate
+    from mvmeta.model.preparation.pairwise import pairwise
     from mvmeta.model.preparation.rcalc import rcalc
     from mvmeta.model.preparation.study_weights import study_weights
+    from mvmeta.model.preparation.varms import varms
     from mvmeta.model.preparation.vcalc import vcalc
     from mvmeta.model.results.bootstrap import BootstrapResults
     from mvmeta.model.results.comparison import compare
@@ -63,6 +65,7 @@ __all__ = [
     "conv_wald",
     "datasets",
     "escalc",
+    "pairwise",
     "plots",
     "rcalc",
     "sce",
@@ -70,6 +73,7 @@ __all__ = [
     "to_long",
     "to_wide",
     "transf",
+    "varms",
     "vcalc",
 ]
 
@@ -90,11 +94,13 @@ _HOMES = {
     "conv_fivenum": "mvmeta.effects",
     "conv_wald": "mvmeta.effects",
     "escalc": "mvmeta.effects",
+    "pairwise": "mvmeta.model.preparation.pairwise",
     "rcalc": "mvmeta.model.preparation.rcalc",
     "sce": "mvmeta.recipes.working_models",
     "study_weights": "mvmeta.model.preparation.study_weights",
     "to_long": "mvmeta.effects",
     "to_wide": "mvmeta.effects",
+    "varms": "mvmeta.model.preparation.varms",
     "vcalc": "mvmeta.model.preparation.vcalc",
 }
 

@@ -1,0 +1,215 @@
+"""From one row per arm to contrasts of arms, with the V that multi-arm studies need."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.effects.escalc import escalc
+from mvmeta.effects.inputs import as_frame
+from mvmeta.effects.registry import find_measure
+from mvmeta.effects.reshape import to_wide
+from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
+from mvmeta.model.preparation.varms import varms
+
+INPUTS = {
+    "table": {"xi": ("ai", "ci"), "mi": ("bi", "di"), "ni": ("n1i", "n2i")},
+    "groups": {"mi": ("m1i", "m2i"), "sdi": ("sd1i", "sd2i"), "ni": ("n1i", "n2i")},
+    "rates": {"xi": ("x1i", "x2i"), "ti": ("t1i", "t2i")},
+}
+INPUTS["d"] = INPUTS["groups"]
+"""By data layout of a measure: the number of one arm, and what `escalc` calls it in two."""
+
+POSTFIX = (".1", ".2")
+
+
+class ArmContrasts(NamedTuple):
+    """Contrasts in the order of V, and V itself.
+
+    Attributes
+    ----------
+    dat : DataFrame
+        One row per contrast: the study, the arms and their numbers with ".1" and ".2" appended,
+        yi and vi, `id`, `comp` ("a-b") and `design` (all arms of the study).
+    V : SamplingCovariance
+        Of the rows of `dat`: contrasts of one study covary by the arms they share.
+    """
+
+    dat: pd.DataFrame
+    V: SamplingCovariance
+
+
+def pairwise(
+    measure: str,
+    data: Any,
+    *,
+    study: str,
+    arm: str,
+    xi: str | None = None,
+    mi: str | None = None,
+    sdi: str | None = None,
+    ni: str | None = None,
+    ti: str | None = None,
+    type: str | None = None,
+    rho: Any = None,
+    overlap: Any = None,
+    ref: str | None = None,
+    correct: bool = True,
+    add: float | None = None,
+    to: str = "only0",
+    drop00: bool = False,
+) -> ArmContrasts:
+    """Contrasts of the arms of each study, with effect sizes and their covariance.
+
+    Parameters
+    ----------
+    measure : str
+        Measure of two groups that `varms` knows, such as "OR", "RR", "RD", "MD", "SMD", "ROM" or
+        "IRR".
+    data : DataFrame or any eager frame narwhals knows
+        One row per arm of a study (and outcome).
+    study, arm : str
+        Columns with the study and the arm (treatment).
+    xi, mi, sdi, ni, ti : str
+        Columns with the numbers of an arm, named as for the measures of single groups: events `xi`
+        of `ni` people (or events and non-events `mi`); mean `mi`, standard deviation `sdi` and size
+        `ni`; events `xi` in person-time `ti`.
+    type : str, optional
+        Column with the outcome, where studies report several; needs `rho`.
+    rho, overlap : optional
+        Correlation of outcomes in people, and the share of people that two outcomes have in
+        common, as for `varms`.
+    ref : str, optional
+        Arm that the others are compared with where a study has it, as for `to_wide`.
+    correct, add, to, drop00
+        As for `escalc`.
+
+    Returns
+    -------
+    ArmContrasts
+        A pair `(dat, V)`.  A study with m arms has m - 1 contrasts with its reference arm; they
+        hold all that the m (m - 1) / 2 differences of two arms do.
+
+    Raises
+    ------
+    SpecificationError
+        For a measure that does not compare two groups, or numbers it lacks.
+    DataError
+        For unknown columns, a missing arm or study, a study with a single arm or with the same arm
+        twice.
+
+    Warns
+    -----
+    MvmetaWarning
+        Contrasts without an effect size (NaN), which a model drops.
+
+    See Also
+    --------
+    contrmat : The design of a network model over such contrasts.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mvmeta import pairwise
+    >>> arms = pd.DataFrame(
+    ...     {
+    ...         "study": ["Lee"] * 3 + ["Ito"] * 2,
+    ...         "drug": ["high", "low", "placebo", "low", "placebo"],
+    ...         "events": [9, 12, 20, 15, 22], "n": [58, 60, 61, 80, 79],
+    ...     }
+    ... )
+    >>> dat, V = pairwise("OR", arms, study="study", arm="drug", xi="events", ni="n")
+    >>> dat[["study", "comp", "yi", "vi"]].round(3)
+      study          comp     yi     vi
+    0   Lee  high-placebo -0.977  0.206
+    1   Lee   low-placebo -0.668  0.179
+    2   Ito   low-placebo -0.514  0.145
+    >>> V.toarray().round(3)
+    array([[0.206, 0.074, 0.   ],
+           [0.074, 0.179, 0.   ],
+           [0.   , 0.   , 0.145]])
+    """
+    frame = as_frame(data)
+    if frame is None:
+        raise DataError("pairwise needs data=, one row per arm")
+    numbers = {"xi": xi, "mi": mi, "sdi": sdi, "ni": ni, "ti": ti}
+    columns = _columns(measure, {name: c for name, c in numbers.items() if c is not None})
+    wide = _contrasts(frame, study, arm, list(columns), type, ref)
+    inputs: dict[str, Any] = {
+        name: f"{column}{postfix}"
+        for column, names in columns.items()
+        for name, postfix in zip(names, POSTFIX, strict=True)
+    }
+    with warnings.catch_warnings():
+        # varms says the same of the same rows.
+        warnings.simplefilter("ignore", MvmetaWarning)
+        wide = escalc(measure, data=wide, correct=correct, add=add, to=to, drop00=drop00, **inputs)
+    v = varms(
+        measure,
+        cluster=study,
+        grp1=f"{arm}{POSTFIX[0]}",
+        grp2=f"{arm}{POSTFIX[1]}",
+        type=type,
+        data=wide,
+        rho=rho,
+        overlap=overlap,
+        correct=correct,
+        add=add,
+        to=to,
+        drop00=drop00,
+        **inputs,
+    )
+    return ArmContrasts(wide, v)
+
+
+def _columns(measure: str, given: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Column of an arm's number -> what `escalc` calls it for the first and the second arm."""
+    layout = find_measure(measure).layout
+    if layout not in INPUTS:
+        raise SpecificationError(
+            f"measure {measure!r} does not compare two independent groups; pairwise takes those of "
+            "2x2 tables (OR, RR, RD), means (MD, SMD, ROM) and rates (IRR)"
+        )
+    known = INPUTS[layout]
+    foreign = [name for name in given if name not in known]
+    if foreign or len(given) < min(len(known), 2):
+        said = f"does not use {', '.join(foreign)}" if foreign else "lacks numbers of the arms"
+        raise SpecificationError(
+            f"pairwise: measure {measure!r} {said}; it takes {', '.join(known)}"
+        )
+    return {column: known[name] for name, column in given.items()}
+
+
+def _contrasts(
+    frame: pd.DataFrame,
+    study: str,
+    arm: str,
+    numbers: list[str],
+    outcome: str | None,
+    ref: str | None,
+) -> pd.DataFrame:
+    """Contrasts within studies and outcomes, studies in the order of their first rows."""
+    names = [study, arm] if outcome is None else [study, arm, outcome]
+    for name in names:
+        if name not in frame:
+            raise DataError(
+                f"pairwise: {name!r} is no column of the data; its columns are "
+                f"{', '.join(map(str, frame.columns))}"
+            )
+        lost = frame.index[frame[name].isna().to_numpy()]
+        if len(lost):
+            raise DataError(
+                f"pairwise: {name!r} is missing in row {lost[0]} ({len(lost)} such rows); fill it "
+                "in, or leave these rows out"
+            )
+    if outcome is None:
+        return to_wide(frame, study, arm, numbers, ref=ref)
+    parts = [
+        to_wide(rows, study, arm, numbers, ref=ref)
+        for _, rows in frame.groupby(outcome, sort=False)
+    ]
+    wide = pd.concat(parts, ignore_index=True)
+    order = np.argsort(pd.Index(frame[study].unique()).get_indexer(wide[study]), kind="stable")
+    return wide.iloc[order].reset_index(drop=True).assign(id=np.arange(1, len(wide) + 1))
