@@ -84,29 +84,30 @@ def partial_fisher_z(x: Values) -> YiVi:
     return np.arctanh(x.ri), _reciprocal(x.ni - x.mi - 2)
 
 
-def _semipartial(x: Values) -> YiVi:
-    without = x.r2i - x.ri**2
-    spread = x.r2i**2 - 2 * x.r2i + without + 1 - without**2
-    return x.ri, np.where(without >= 0, spread / x.ni, np.nan)
-
-
-@measure("SPCOR", layout="semipartial", needs="ri ni r2i")
+@measure("SPCOR", layout="semipartial", needs="ri ni r2i", vtypes="LS AV")
 def semipartial_correlation(x: Values) -> YiVi:
     """Semi-partial correlation coefficient of one of m predictors.
 
     y = t sqrt(1-R2) / sqrt(n - m - 1); v = (R2^2 - 2 R2 + Q + 1 - Q^2) / n with Q = R2 - y^2, the
-    fit without the predictor (Aloe & Becker, 2012).
+    fit without the predictor (LS; Aloe & Becker, 2012), or at the size-weighted average of y (AV).
     """
-    return _semipartial(x)
+
+    def variance(r: FloatArray) -> FloatArray:
+        without = x.r2i - r**2
+        spread = x.r2i**2 - 2 * x.r2i + without + 1 - without**2
+        return np.where(without >= 0, spread / x.ni, np.nan)
+
+    averaged = weighted_average(x.ri, x.ni)
+    return x.ri, x.by_vtype(LS=lambda: variance(x.ri), AV=lambda: variance(averaged))
 
 
-@measure("ZSPCOR", layout="semipartial", needs="ri ni r2i")
+@measure("ZSPCOR", layout="semipartial", needs="ri ni r2i", vtypes="LS AV")
 def semipartial_fisher_z(x: Values) -> YiVi:
     """Fisher's r-to-z transformed semi-partial correlation coefficient.
 
     y = atanh r, v = v(SPCOR) / (1-r^2)^2 (delta method).
     """
-    return _fisher(*_semipartial(x))
+    return _fisher(*semipartial_correlation(x))
 
 
 def _fisher(r: FloatArray, variance: FloatArray) -> YiVi:

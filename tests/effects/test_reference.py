@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from mvmeta import escalc, transf
 from mvmeta.effects import MEASURES
+from mvmeta.effects.layouts import LAYOUTS
+from mvmeta.effects.zero_cells import CHOICES
 from mvmeta.errors import MvmetaWarning
 
 STORED = Path(__file__).parents[1] / "reference" / "metafor" / "escalc.json"
@@ -56,6 +59,41 @@ def test_agrees_with_metafor(case):
 
 def test_every_measure_has_a_reference():
     assert {case["measure"] for case in CASES} == MEASURES.keys() - DERIVED
+
+
+# Kinds of variance that metafor 3.8 does not have; tested in test_beyond_metafor38.py.
+NEWER = {
+    ("SMD", "H0"),
+    ("SMD1", "H0"),
+    ("COR", "H0"),
+    ("ROM", "LS2"),
+    ("VR", "LS2"),
+    ("CVR", "LS2"),
+}
+
+
+@pytest.mark.parametrize("code", sorted(MEASURES.keys() - DERIVED))
+def test_every_kind_of_variance_has_a_reference(code):
+    stored = set()
+    for case in CASES:
+        if case["measure"] == code:
+            options = (case["options"] or {}).get("vtype", MEASURES[code].vtypes[0])
+            stored |= {options} if isinstance(options, str) else set(options)
+    wanted = {kind for kind in MEASURES[code].vtypes if (code, kind) not in NEWER}
+    assert wanted <= stored
+
+
+@pytest.mark.parametrize(
+    "code", sorted(c for c, m in MEASURES.items() if LAYOUTS[m.layout].cells and c not in DERIVED)
+)
+def test_every_zero_cell_rule_has_a_reference(code):
+    stored = set()
+    for case in CASES:
+        if case["measure"] == code:
+            options = case["options"] or {}
+            stored.add((options.get("to"), "add" in options, options.get("drop00", False)))
+    drops = (False, True) if LAYOUTS[MEASURES[code].layout].double_zero else (False,)
+    assert set(product(CHOICES, (False, True), drops)) <= stored
 
 
 @pytest.mark.parametrize("name", REFERENCE["transf"])

@@ -13,10 +13,14 @@ groups <- list(m1i = c(103.2, 12.5, 4.4, 55, 7.25, 18), m2i = c(98.7, 14.1, 4.1,
                n1i = c(24, 51, 8, 130, 17, 4), n2i = c(31, 47, 12, 90, 15, 5))
 standardized <- list(di = c(0.31, -0.5, 1.4, 0.02), n1i = c(24, 51, 8, 130), n2i = c(31, 47, 12, 90))
 statistics <- list(ti = c(1.31, -2.5, 3.4, 0.02), n1i = c(24, 51, 8, 130), n2i = c(31, 47, 12, 90))
+partly <- list(m1i = c(103.2, NA, NA, NA), m2i = c(98.7, 14.1, NA, 4), sd1i = c(15.1, 3.3, NA, 2),
+               sd2i = c(13.4, 2.9, 1.6, 2), n1i = c(24, 51, 8, 130), n2i = c(31, 47, 12, 90),
+               di = c(NA, -0.5, NA, NA), ti = c(NA, NA, 3.4, NA))
 bcg <- list(ai = dat.bcg$tpos, bi = dat.bcg$tneg, ci = dat.bcg$cpos, di = dat.bcg$cneg)
 zeros <- list(ai = c(4, 0, 0, 11, 25, 8), bi = c(16, 20, 14, 0, 75, 12),
               ci = c(7, 3, 0, 9, 14, 10), di = c(13, 18, 15, 0, 61, 19))
 margins <- list(ai = zeros$ai, n1i = zeros$ai + zeros$bi, ci = zeros$ci, n2i = zeros$ci + zeros$di)
+small <- list(ai = c(40, 14, 5, 9), bi = c(10, 6, 20, 4), ci = c(12, 9, 20, 3), di = c(35, 21, 7, 18))
 times <- list(x1i = c(7, 0, 0, 41, 3), t1i = c(1344, 1988, 240.5, 8051, 37),
               x2i = c(11, 1, 0, 63, 5), t2i = c(1988, 1460, 198, 7990, 29.5))
 rate <- list(xi = c(7, 0, 41, 1, 3), ti = c(1344, 1988, 8051, 26.5, 2))
@@ -48,29 +52,38 @@ each <- function(measures, inputs, ...) for (m in measures) add_case(m, inputs, 
 with_vtypes <- function(measures, inputs, vtypes) for (v in vtypes) each(measures, inputs, vtype = v)
 
 each(c("MD", "SMD", "SMDH", "SMD1", "SMD1H", "ROM", "VR", "CVR", "D2OR", "D2ORL", "D2ORN"), groups)
-with_vtypes("MD", groups, "HO")
+with_vtypes("MD", groups, c("UB", "HO"))
 with_vtypes(c("SMD", "SMD1"), groups, c("LS2", "UB", "AV"))
 with_vtypes("ROM", groups, c("HO", "AV", "AVHO"))
-each("SMD", standardized)
-each("SMD", statistics)
-with_vtypes("SMD", standardized, c("LS2", "UB", "AV"))
+add_case("SMD", groups, vtype = c("LS", "LS2", "UB", "AV", "LS", "UB"))
+for (inputs in list(standardized, statistics, partly)) {
+  each("SMD", inputs)
+  with_vtypes("SMD", inputs, c("LS2", "UB", "AV"))
+}
+
+# Zero cells: every rule, with the amount of the measure and with another, keeping and dropping
+# studies without events.
+with_zero_rules <- function(measures, inputs, drops = c(FALSE, TRUE), add = 0.25) {
+  each(measures, inputs)
+  for (to in c("all", "only0", "if0all", "none")) for (drop in drops) {
+    options <- c(list(to = to), if (drop) list(drop00 = TRUE))
+    for (m in measures) do.call(add_case, c(list(m, inputs), options))
+    for (m in measures) do.call(add_case, c(list(m, inputs, add = add), options))
+  }
+}
 
 tables <- c("OR", "RR", "RD", "PETO", "AS", "PBIT", "OR2D", "OR2DL", "OR2DN", "YUQ", "YUY", "PHI")
 each(tables, bcg)
-each(tables, zeros)
 each(tables, margins)
-for (to in c("all", "only0", "if0all", "none")) each(tables, zeros, to = to, add = 0.25)
-each(tables, zeros, drop00 = TRUE)
-each(tables, zeros, drop00 = TRUE, to = "if0all")
+with_zero_rules(tables, zeros)
 with_vtypes("PHI", bcg, c("ST", "CS"))
+add_case("PHI", zeros, vtype = c("ST", "CS", "ST", "CS", "ST", "ST"))
 with_vtypes("RD", bcg, c("UB", "AV"))
+with_vtypes("RD", zeros, c("UB", "AV"))
+with_zero_rules("RTET", small)
 
-counts <- c("IRR", "IRD", "IRSD")
-each(counts, times)
-for (to in c("all", "only0", "if0all", "none")) each(counts, times, to = to, add = 0.25)
-each(counts, times, drop00 = TRUE)
-each(c("IR", "IRLN", "IRS", "IRFT"), rate)
-for (to in c("all", "only0", "if0all", "none")) each(c("IR", "IRLN", "IRS", "IRFT"), rate, to = to, add = 0.25)
+with_zero_rules(c("IRR", "IRD", "IRSD"), times)
+with_zero_rules(c("IR", "IRLN", "IRS", "IRFT"), rate, FALSE)
 
 each(c("COR", "UCOR", "ZCOR"), correlations)
 with_vtypes(c("COR", "UCOR"), correlations, "AV")
@@ -78,24 +91,24 @@ with_vtypes("UCOR", correlations, "UB")
 each(c("PCOR", "ZPCOR"), regressions[c("ti", "ni", "mi")])
 each("SPCOR", regressions)
 with_vtypes("PCOR", regressions[c("ti", "ni", "mi")], "AV")
+with_vtypes("SPCOR", regressions, "AV")
 with_vtypes("RPB", groups, c("ST", "CS"))
+add_case("RPB", groups, vtype = c("ST", "CS", "CS", "ST", "ST", "CS"))
 each("RBIS", groups)
-each("RTET", list(ai = c(40, 14, 5), bi = c(10, 6, 20), ci = c(12, 9, 20), di = c(35, 21, 7)))
 
-each(c("PR", "PLN", "PLO", "PAS", "PFT"), proportions)
 each(c("PR", "PLN", "PLO", "PAS", "PFT"), complements)
-for (to in c("all", "only0", "if0all", "none")) each(c("PR", "PLN", "PLO", "PAS", "PFT"), proportions, to = to, add = 0.25)
+with_zero_rules(c("PR", "PLN", "PLO", "PAS", "PFT"), proportions, FALSE)
 with_vtypes(c("PR", "PLN", "PLO"), proportions, "AV")
 with_vtypes("PR", proportions, "UB")
 
 each(c("MN", "SMN", "MNLN", "CVLN", "SDLN"), means)
 each(c("MC", "SMCC", "SMCR", "SMCRH", "ROMC", "VRC", "CVRC"), change)
 with_vtypes(c("SMCC", "SMCR"), change, "LS2")
-each(c("MPRD", "MPRR", "MPOR", "MPORC", "MPPETO"), paired)
-for (to in c("all", "only0", "if0all", "none")) each(c("MPRD", "MPRR", "MPOR", "MPORC", "MPPETO"), paired, to = to, add = 0.25)
-each("MPORM", marginal)
+with_zero_rules(c("MPRD", "MPRR", "MPOR", "MPORC", "MPPETO"), paired, FALSE)
+# metafor rounds the number of pairs after adding; here it stays whole.
+with_zero_rules("MPORM", marginal, FALSE, add = 1)
 each(c("ARAW", "AHW", "ABT"), alphas)
-each("REH", genotypes)
+with_zero_rules("REH", genotypes, FALSE)
 each("GEN", ready)
 
 # Transformations: name, arguments, values.
