@@ -198,7 +198,7 @@ CASES: tuple[tuple[str, str, Callable[..., Inputs]], ...] = (
 
 def ratio(inputs: Inputs, measure: str, vtype: str) -> tuple[float, float, float, float]:
     """Mean estimate, its variance, mean of v over that, and the simulation error of the ratio."""
-    found = escalc(measure, vtype=vtype, **inputs).dropna()
+    found = escalc(measure, vtype=vtype, cutoff=None, **inputs).dropna()
     y, v = found["yi"].to_numpy(), found["vi"].to_numpy()
     spread = (y - y.mean()) ** 2
     error = spread.std() / spread.mean() / np.sqrt(len(y))

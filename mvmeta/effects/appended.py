@@ -47,7 +47,8 @@ def appended(
     out = pd.DataFrame(index=index) if frame is None or not append else frame.copy()
     for name, values in columns.items():
         new = np.where(include, values, np.nan)
-        if frame is not None and name in frame:
+        untouched = replace == "ifna" or not include.all()
+        if frame is not None and name in frame and untouched:
             old = frame[name].to_numpy(dtype=float, na_value=np.nan)
             keep = ~np.isnan(old) if replace == "ifna" else ~include
             new = np.where(keep, old, new)

@@ -26,7 +26,7 @@ def mean_change(x: Values) -> YiVi:
     return x.m1i - x.m2i, _change_variance(x) / x.ni
 
 
-@measure("SMCC", layout="standardized change", needs="di ni", vtypes="LS LS2")
+@measure("SMCC", layout="standardized change", needs="di ni", vtypes="LS LS2", standardized=True)
 def change_by_change_sd(x: Values) -> YiVi:
     """Mean change in standard deviations of the change scores.
 
@@ -42,7 +42,7 @@ def change_by_change_sd(x: Values) -> YiVi:
     return g, variance
 
 
-@measure("SMCR", layout="change", needs="m1i m2i sd1i ri ni", vtypes="LS LS2")
+@measure("SMCR", layout="change", needs="m1i m2i sd1i ri ni", vtypes="LS LS2", standardized=True)
 def change_by_raw_sd(x: Values) -> YiVi:
     """Mean change in standard deviations of the first measurement.
 
@@ -59,7 +59,7 @@ def change_by_raw_sd(x: Values) -> YiVi:
     return g, variance
 
 
-@measure("SMCRH", layout="change", needs=ALL)
+@measure("SMCRH", layout="change", needs=ALL, standardized=True)
 def change_by_raw_sd_unequal(x: Values) -> YiVi:
     """Mean change in standard deviations of the first measurement, unequal variances.
 
@@ -84,7 +84,7 @@ def _pooled(x: Values) -> tuple[FloatArray, FloatArray, FloatArray]:
     return d, average, factor
 
 
-@measure("SMCRP", layout="change", needs=ALL, vtypes="LS LS2")
+@measure("SMCRP", layout="change", needs=ALL, vtypes="LS LS2", standardized=True)
 def change_by_pooled_sd(x: Values) -> YiVi:
     """Mean change in units of the root of the average variance, equal variances.
 
@@ -101,7 +101,7 @@ def change_by_pooled_sd(x: Values) -> YiVi:
     return g, variance
 
 
-@measure("SMCRPH", layout="change", needs=ALL)
+@measure("SMCRPH", layout="change", needs=ALL, standardized=True)
 def change_by_pooled_sd_unequal(x: Values) -> YiVi:
     """Mean change in units of the root of the average variance, unequal variances.
 

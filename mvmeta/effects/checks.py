@@ -25,8 +25,17 @@ class Problems:
     def add(self, mask: BoolArray, reason: str) -> None:
         """Record a reason for the rows marked that have none yet."""
         for row in np.flatnonzero(mask):
-            if self.reasons[row] is None:
-                self.reasons[row] = reason
+            self.note(int(row), reason)
+
+    def note(self, row: int, reason: str) -> None:
+        """Record a reason for a row that has none yet."""
+        if self.reasons[row] is None:
+            self.reasons[row] = reason
+
+    def forget(self, mask: BoolArray) -> None:
+        """Drop the reasons of the rows marked."""
+        for row in np.flatnonzero(mask):
+            self.reasons[row] = None
 
     @property
     def mask(self) -> BoolArray:
@@ -66,9 +75,17 @@ def find_problems(measure: Measure, layout: Layout, given: Arrays, arrays: Array
         problems.add(mask, reason)
     for name in measure.needs:
         if name in arrays:
-            problems.add(np.isnan(arrays[name]), f"{name} is missing")
+            _add_missing(problems, name, given, arrays)
             _apply_rule(problems, layout, name, arrays)
     return problems
+
+
+def _add_missing(problems: Problems, name: str, given: Arrays, arrays: Arrays) -> None:
+    """Rows without an input, told in terms of what was given: inputs may follow from others."""
+    for row in np.flatnonzero(np.isnan(arrays[name])):
+        absent = [key for key, values in given.items() if np.isnan(values[row])] or [name]
+        verb = "is" if len(absent) == 1 else "are"
+        problems.note(int(row), f"{', '.join(absent)} {verb} missing")
 
 
 def _apply_rule(problems: Problems, layout: Layout, name: str, arrays: Arrays) -> None:

@@ -11,6 +11,8 @@ from mvmeta.effects.registry import measure
 from mvmeta.effects.values import FloatArray, Values, YiVi, weighted_average
 
 CELLS = "ai bi ci di"
+SERIES_FROM, SERIES_TERMS = 20.0, 100
+"""The 100th term at z = 1 and c = 20 is below 1e-20."""
 
 
 def _large_sample(x: Values, r: FloatArray, df: FloatArray) -> YiVi:
@@ -25,7 +27,20 @@ def _large_sample(x: Values, r: FloatArray, df: FloatArray) -> YiVi:
 
 
 def _one_minus_rho2(x: Values) -> FloatArray:
-    return (1 - x.ri**2) * hyp2f1(1.0, 1.0, x.ni / 2, 1 - x.ri**2)
+    return (1 - x.ri**2) * _hypergeometric(1.0, x.ni / 2, 1 - x.ri**2)
+
+
+def _hypergeometric(a: float, c: FloatArray, z: FloatArray) -> FloatArray:
+    """F(a, a; c; z) for a of at most 1 and z up to 1.
+
+    scipy has no value near z = 1 where c is large; there the series needs few terms.
+    """
+    large = c >= SERIES_FROM
+    series, term = np.ones_like(z), np.ones_like(z)
+    for k in range(SERIES_TERMS):
+        term = term * (a + k) ** 2 / ((c + k) * (k + 1)) * z
+        series = series + term
+    return np.where(large, series, hyp2f1(a, a, np.where(large, 1.0, c), np.where(large, 0.0, z)))
 
 
 @measure("COR", layout="correlation", needs="ri ni", vtypes="LS AV H0")
@@ -46,7 +61,7 @@ def unbiased_correlation(x: Values) -> YiVi:
     at the size-weighted average of y (AV), or unbiased,
     y^2 - 1 + (n-3)/(n-2) (1-r^2) F(1, 1; n/2; 1-r^2) (UB; Hedges, 1989, exact).
     """
-    y = x.ri * hyp2f1(0.5, 0.5, (x.ni - 2) / 2, 1 - x.ri**2) if x.correct else x.ri
+    y = x.ri * _hypergeometric(0.5, (x.ni - 2) / 2, 1 - x.ri**2) if x.correct else x.ri
     return _large_sample(x, y, x.ni - 1)
 
 

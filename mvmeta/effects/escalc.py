@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta.effects.appended import appended, check_replace, included, wanting
 from mvmeta.effects.checks import Problems, find_problems
 from mvmeta.effects.inputs import as_frame, column, read_inputs
 from mvmeta.effects.layouts import LAYOUTS, Layout
@@ -44,10 +45,13 @@ def escalc(  # noqa: PLR0913
     add: float | None = None,
     to: str = "only0",
     drop00: bool = False,
-    flip: bool | Sequence[bool] | str = False,
+    flip: Any = False,
     append: bool = True,
     var_names: tuple[str, str] = ("yi", "vi"),
     slab: Any = None,
+    include: Any = None,
+    replace: str = "all",
+    cutoff: float | None = 2.0,
     **inputs: Any,
 ) -> pd.DataFrame:
     """Effect sizes and their sampling variances.
@@ -60,10 +64,11 @@ def escalc(  # noqa: PLR0913
     data : DataFrame, optional
         Where column names are looked up: pandas, or what narwhals can turn into it.
     vtype : str or sequence of str
-        Kind of sampling variance, one for all rows or one per row: "LS" large sample, "LS2" the
-        same before bias correction, "UB" unbiased, "HO" homoscedastic, "AV", "AVHO" at the
-        size-weighted average of the rows; "ST" (group sizes fixed) or "CS" (cross-sectional) for
-        PHI and RPB, where "LS" stands for "CS" and "ST". The reference page lists the choices.
+        Kind of sampling variance, one for all rows or one per row: "LS" large sample, "LS2"
+        another approximation, "UB" unbiased, "HO" homoscedastic, "H0" without an effect, "AV",
+        "AV2", "AVHO" at the size-weighted average of the rows; "ST" (group sizes fixed) or "CS"
+        (cross-sectional) for PHI and RPB, where "LS" stands for "CS" and "ST". The reference page
+        lists the choices and formulas.
     correct : bool
         Correct the measures that have a small-sample bias correction.
     add : float, optional
@@ -73,14 +78,22 @@ def escalc(  # noqa: PLR0913
         Rows it is added to: those with a zero cell, all, all if any has a zero cell, none.
     drop00 : bool
         Whether studies without events (or with nothing but events) in both groups become NaN.
-    flip : bool, sequence of bool or column name
-        Rows whose sign is reversed.
+    flip : bool, sequence or column name
+        Rows whose direction is reversed: their sign, or y to 1 - y for a probability of
+        superiority.  Numbers multiply the estimates instead, and the variances by their squares.
     append : bool
         Return the columns of `data` too.
     var_names : pair of str
-        Names of the new columns; existing ones are replaced.
+        Names of the new columns.
     slab : array-like or column name, optional
         Study labels.
+    include : array-like or column name, optional
+        Rows to compute: booleans or positions; all unless said.  The others keep what they have.
+    replace : {"all", "ifna"}
+        Where `data` has these columns: overwrite, or fill what is missing.
+    cutoff : float or None
+        Warn of standardized means, differences and changes beyond it: often a standard error was
+        taken for a standard deviation.  None: do not look.
     **inputs : column name, array-like (k,) or number
         What the measure is computed from: ai, bi, ci, di, n1i, n2i, x1i, x2i, t1i, t2i, m1i, m2i,
         sd1i, sd2i, xi, mi, ri, ti, fi, pi, sdi, r2i, ni; or ready-made yi with vi or sei.
@@ -102,6 +115,7 @@ def escalc(  # noqa: PLR0913
     -----
     MvmetaWarning
         Once, with their number and names, for rows that give NaN: missing or impossible numbers.
+        Once more for estimates beyond `cutoff`.
 
     Examples
     --------
@@ -113,41 +127,51 @@ def escalc(  # noqa: PLR0913
     chosen = find_measure(measure)
     found = find_measure("GEN") if READY & inputs.keys() else chosen
     layout = LAYOUTS[found.layout]
+    check_replace(replace)
     frame = as_frame(data)
     _check_names(found, layout, inputs)
     given = read_inputs(inputs, frame)
     rows = len(next(iter(given.values())))
-    labels = _labels(slab, frame, rows)
+    slabs = _labels(slab, frame, rows)
+    labels = slabs or list(_index(frame, rows))
+    use = wanting(frame, var_names, included(column("include", include, frame), rows), replace)
     arrays = dict(given)
     problems = find_problems(found, layout, given, arrays)
     _check_complete(found, layout, arrays)
     zero_rule = ZeroRule(found.add if add is None else float(add), to, drop00)
     options = (_vtypes(found, vtype, rows), correct)
-    yi, vi = _compute(found, layout, (arrays, problems), zero_rule, options)
-    problems.warn(chosen.code, labels or list(_index(frame, rows)))
-    yi = np.where(_flips(flip, frame, rows), 2 * chosen.centre - yi, yi)
-    result = _frame(frame if append else None, _index(frame, rows), var_names, (yi, vi))
+    problems.forget(~use)
+    yi, vi = _compute(found, layout, (arrays, problems, use), zero_rule, options)
+    problems.warn(chosen.code, labels)
+    if chosen.standardized and cutoff is not None:
+        _warn_large(chosen.code, yi, cutoff, labels)
+    factor = _factors(flip, frame, rows)
+    columns = (chosen.centre + factor * (yi - chosen.centre), factor**2 * vi)
+    result = appended(
+        frame, dict(zip(var_names, columns, strict=True)), use, append=append, replace=replace
+    )
     result.attrs["measure"] = chosen.code
     result.attrs["ni"] = RowValues(layout.size(arrays).tolist())
-    result.attrs["slab"] = None if labels is None else RowValues(labels)
+    result.attrs["slab"] = None if slabs is None else RowValues(slabs)
     return result
 
 
 def _compute(
     measure: Measure,
     layout: Layout,
-    checked: tuple[Arrays, Problems],
+    checked: tuple[Arrays, Problems, BoolArray],
     zero_rule: ZeroRule,
     options: tuple[np.ndarray[Any, np.dtype[np.str_]], bool],
 ) -> YiVi:
     """Apply the measure to the usable rows; add to the problems what it is not defined for."""
-    arrays, problems = checked
-    usable = {name: np.where(problems.mask, np.nan, values) for name, values in arrays.items()}
+    arrays, problems, use = checked
+    blank = problems.mask | ~use
+    usable = {name: np.where(blank, np.nan, values) for name, values in arrays.items()}
     with np.errstate(all="ignore"):
         adjusted, dropped = zero_rule.apply(usable, layout)
         yi, vi = measure.function(Values(adjusted, *options))
     defined = np.isfinite(yi) & np.isfinite(vi) & (vi >= 0)
-    problems.add(~defined & ~dropped, "the measure is not defined for these numbers")
+    problems.add(~defined & ~dropped & use, "the measure is not defined for these numbers")
     return np.where(defined, yi, np.nan), np.where(defined, vi, np.nan)
 
 
@@ -195,24 +219,29 @@ def _labels(slab: Any, frame: pd.DataFrame | None, rows: int) -> tuple[str, ...]
     return labels
 
 
-def _flips(flip: Any, frame: pd.DataFrame | None, rows: int) -> BoolArray:
-    flips = np.asarray(column("flip", flip, frame))
-    if flips.dtype != bool or flips.shape not in {(), (rows,)}:
-        raise DataError(f"flip must be True, False or {rows} of them")
-    return np.broadcast_to(flips, (rows,))
+def _factors(flip: Any, frame: pd.DataFrame | None, rows: int) -> FloatArray:
+    """What `flip` multiplies the estimates by, (k,)."""
+    given = np.asarray(column("flip", flip, frame))
+    if given.dtype == bool:
+        given = np.where(given, -1.0, 1.0)
+    if given.dtype.kind not in "iuf" or given.shape not in {(), (rows,)}:
+        raise DataError(f"flip must be True, False or {rows} of them, or as many numbers")
+    if not (np.isfinite(given) & (given != 0)).all():
+        raise DataError("flip has a number that is 0, infinite or missing; -1 reverses, 1 keeps")
+    return np.broadcast_to(given.astype(np.float64), (rows,))
+
+
+def _warn_large(code: str, yi: FloatArray, cutoff: float, labels: Sequence[Any]) -> None:
+    found = Problems(len(yi))
+    for row in np.flatnonzero(np.abs(yi) > cutoff):
+        found.note(int(row), f"{yi[row]:.4g}")
+    found.warn(
+        code,
+        labels,
+        f"are beyond {cutoff:g} standard deviations (were standard errors given as standard "
+        "deviations? cutoff=None leaves out this check)",
+    )
 
 
 def _index(frame: pd.DataFrame | None, rows: int) -> pd.Index:
     return pd.RangeIndex(rows) if frame is None else frame.index
-
-
-def _frame(
-    frame: pd.DataFrame | None,
-    index: pd.Index,
-    names: tuple[str, str],
-    columns: tuple[FloatArray, FloatArray],
-) -> pd.DataFrame:
-    result = pd.DataFrame(index=index) if frame is None else frame.copy()
-    for name, values in zip(names, columns, strict=True):
-        result[name] = values
-    return result

@@ -15,7 +15,8 @@ MeasureFunction = Callable[[Values], YiVi]
 class Measure:
     """A measure: its code, function, data layout, needed inputs and choices of variance.
 
-    `centre` is the value of no effect, about which `flip` turns an estimate.
+    `centre` is the value of no effect, about which `flip` turns an estimate; `standardized`
+    estimates are in standard deviations.
     """
 
     code: str
@@ -25,6 +26,7 @@ class Measure:
     vtypes: tuple[str, ...]
     add: float
     centre: float
+    standardized: bool
 
     @property
     def description(self) -> str:
@@ -42,6 +44,7 @@ def measure(
     vtypes: str = "LS",
     add: float = 0.5,
     centre: float = 0.0,
+    standardized: bool = False,
 ) -> Callable[[MeasureFunction], MeasureFunction]:
     """Register a function under its codes.
 
@@ -59,12 +62,21 @@ def measure(
         Default amount for zero cells, where the layout has cells.
     centre : float
         Value of no effect.
+    standardized : bool
+        Whether the estimates are in standard deviations.
     """
 
     def register(function: MeasureFunction) -> MeasureFunction:
         for code in codes:
             MEASURES[code] = Measure(
-                code, function, layout, tuple(needs.split()), tuple(vtypes.split()), add, centre
+                code,
+                function,
+                layout,
+                tuple(needs.split()),
+                tuple(vtypes.split()),
+                add,
+                centre,
+                standardized,
             )
         return function
 

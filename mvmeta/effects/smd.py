@@ -51,7 +51,7 @@ def _standardized(x: Values, d: FloatArray, df: FloatArray) -> YiVi:
     return g, variance
 
 
-@measure("SMD", layout="d", needs="di n1i n2i", vtypes="LS LS2 UB AV H0")
+@measure("SMD", layout="d", needs="di n1i n2i", vtypes="LS LS2 UB AV H0", standardized=True)
 def smd(x: Values) -> YiVi:
     """Standardized mean difference (Hedges' g), in pooled standard deviations.
 
@@ -63,7 +63,13 @@ def smd(x: Values) -> YiVi:
     return _standardized(x, x.di, x.n1i + x.n2i - 2)
 
 
-@measure("SMD1", layout="groups", needs="m1i m2i sd2i n1i n2i", vtypes="LS LS2 UB AV H0")
+@measure(
+    "SMD1",
+    layout="groups",
+    needs="m1i m2i sd2i n1i n2i",
+    vtypes="LS LS2 UB AV H0",
+    standardized=True,
+)
 def smd1(x: Values) -> YiVi:
     """Mean difference in standard deviations of the second group (Glass' delta).
 
@@ -85,7 +91,7 @@ def smd1(x: Values) -> YiVi:
     return g, variance
 
 
-@measure("SMD1H", layout="groups", needs=ALL)
+@measure("SMD1H", layout="groups", needs=ALL, standardized=True)
 def smd1h(x: Values) -> YiVi:
     """Mean difference in standard deviations of the second group, unequal variances.
 
@@ -97,7 +103,7 @@ def smd1h(x: Values) -> YiVi:
     return g, x.sd1i**2 / (x.sd2i**2 * x.n1i) + 1 / x.n2i + g**2 / (2 * x.n2i)
 
 
-@measure("SMDH", layout="groups", needs=ALL)
+@measure("SMDH", layout="groups", needs=ALL, standardized=True)
 def smdh(x: Values) -> YiVi:
     """Mean difference in units of the root of the average variance, unequal variances.
 

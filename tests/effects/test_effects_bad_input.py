@@ -19,7 +19,8 @@ GOOD = {"m1i": 5, "m2i": 4, "sd1i": 1, "sd2i": 2, "n1i": 10, "n2i": 12}
         ("SMD", GOOD, {"sd1i": 0}, "sd1i is not positive"),
         ("MD", GOOD, {"sd2i": -1}, "sd2i is not positive"),
         ("SMD", GOOD, {"n2i": 1}, "n2i is less than 2"),
-        ("SMD", GOOD, {"m1i": np.nan}, "di is missing"),
+        ("SMD", GOOD, {"m1i": np.nan}, "m1i is missing"),
+        ("SMD", GOOD, {"m1i": np.nan, "sd2i": np.nan}, "m1i, sd2i are missing"),
         ("MD", GOOD, {"m1i": np.nan}, "m1i is missing"),
         ("MD", GOOD, {"m1i": np.inf}, "m1i is infinite"),
         ("ROM", GOOD, {"m1i": -5}, "not defined"),
@@ -104,6 +105,10 @@ def test_dropped_studies_are_nan_without_a_warning():
         ({"measure": "COR", "ri": 0.1, "ni": 9, "to": "some"}, SpecificationError, "only0"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "add": -1}, SpecificationError, "non-negative"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "flip": [True, True]}, DataError, "flip"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "flip": 0}, DataError, "flip has a number that"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "flip": "x"}, SpecificationError, "no data"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "replace": "x"}, SpecificationError, "ifna"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "include": [4]}, SpecificationError, "include="),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "slab": ["a", "b"]}, DataError, "slab"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "vtype": ["LS", "AV"]}, DataError, "vtype"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "data": 3}, DataError, "data frame"),
@@ -157,3 +162,41 @@ def test_attributes_survive_subsets_concatenation_and_copies():
     one = escalc("COR", ri=[0.1, 0.4], ni=[9, 30], slab=["a", "b"])
     assert one[one["yi"] > 0.2].copy().attrs["ni"] == (9.0, 30.0)
     assert pd.concat([one, one]).attrs["slab"] == ("a", "b")
+
+
+def test_only_some_rows_are_computed():
+    frame = pd.DataFrame(
+        {"r": [0.1, 2.0, 0.4], "n": [9, 9, 30], "yi": 7.0, "vi": [1.0, 1.0, np.nan]}
+    )
+    found = escalc("COR", ri="r", ni="n", data=frame, include=[0])
+    assert found["yi"].tolist() == [0.1, 7.0, 7.0]
+    filled = escalc("COR", ri="r", ni="n", data=frame, replace="ifna")
+    assert filled["yi"].tolist() == [7.0, 7.0, 7.0]
+    assert filled["vi"].tolist()[:2] == [1.0, 1.0]
+    assert filled["vi"].iloc[2] == pytest.approx((1 - 0.16) ** 2 / 29)
+    new = escalc("COR", ri="r", ni="n", data=frame, include=frame["r"] < 1, append=False)
+    assert new["yi"].tolist() == [0.1, 7.0, 0.4]
+    # Rows left out do not count for averages.
+    some = escalc("COR", ri=[0.1, 0.9, 0.4], ni=[9, 9, 30], vtype="AV", include=[0, 2])
+    both = escalc("COR", ri=[0.1, 0.4], ni=[9, 30], vtype="AV")
+    np.testing.assert_array_equal(some["vi"].dropna(), both["vi"])
+
+
+def test_large_standardized_differences_are_doubted():
+    groups = {**GOOD, "sd1i": [1.0, 0.3], "sd2i": [2.0, 0.3]}
+    with pytest.warns(
+        MvmetaWarning, match="1 of 2 rows are beyond 2 standard .*row 1: 3.2"
+    ) as told:
+        found = escalc("SMD", **groups)
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(escalc("SMD", **groups, cutoff=None), found)
+        escalc("SMD", **groups, cutoff=4)
+        escalc("MD", **groups)
+
+
+def test_flip_by_numbers_changes_the_unit():
+    plain = escalc("MD", **GOOD)
+    inches = escalc("MD", **GOOD, flip=[-2.54])
+    np.testing.assert_allclose(inches, plain * [-2.54, 2.54**2])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import hyp2f1
 
 from mvmeta import escalc, transf
@@ -113,6 +114,27 @@ def test_unbiased_correlation_by_quadrature():
     estimate = escalc("UCOR", ri=r, ni=n, vtype="UB")
     mean = np.average(estimate["yi"].to_numpy(), weights=density)
     np.testing.assert_allclose(mean, rho, rtol=1e-8)
+
+
+@pytest.mark.parametrize("n", [100, 400, 5000])
+@pytest.mark.parametrize("r", [0.02, 0.3, 0.95])
+def test_unbiased_correlation_by_its_integral(r, n):
+    """F(a, a; c; z) is the mean of (1 - z t)^-a over beta(a, c - a); no NaN in large samples."""
+    half = stats.beta(0.5, (n - 3) / 2).expect(lambda t: (1 - (1 - r**2) * t) ** -0.5)
+    full = stats.beta(1, n / 2 - 1).expect(lambda t: 1 / (1 - (1 - r**2) * t))
+    found = escalc("UCOR", ri=r, ni=n, vtype="UB")
+    variance = (r * half) ** 2 - 1 + (n - 3) / (n - 2) * (1 - r**2) * full
+    np.testing.assert_allclose(found["yi"], r * half, rtol=1e-8)
+    np.testing.assert_allclose(found["vi"], variance, rtol=1e-5)
+
+
+def test_corrections_of_neighbouring_sizes():
+    """J(m) J(m+1) = (m-1) / sqrt(m (m+1)): the gammas of odd sums cancel."""
+    m = np.array([5.0, 150.0, 200.0, 201.0, 300.0, 1e4, 1e8])
+    one, next_ = (
+        escalc("SMD", di=1.0, n1i=df / 2 + 1, n2i=df / 2 + 1)["yi"].to_numpy() for df in (m, m + 1)
+    )
+    np.testing.assert_allclose(one * next_, (m - 1) / np.sqrt(m * (m + 1)), rtol=1e-13)
 
 
 def test_phi_variances_by_numerical_derivatives():
