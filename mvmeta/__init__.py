@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         to_long,
         to_wide,
     )
+    from mvmeta.metafor.translation import MetaforTranslation, from_metafor
     from mvmeta.model.mixed import MetaMixedLM
     from mvmeta.model.preparation.aggregate import aggregate
     from mvmeta.model.preparation.pairwise import pairwise
@@ -49,6 +50,7 @@ __all__ = [
     "ManyOutcomesResults",
     "MetaMixedLM",
     "MetaMixedLMResults",
+    "MetaforTranslation",
     "MvmetaError",
     "MvmetaWarning",
     "Random",
@@ -65,6 +67,7 @@ __all__ = [
     "conv_wald",
     "datasets",
     "escalc",
+    "from_metafor",
     "pairwise",
     "plots",
     "rcalc",
@@ -84,6 +87,7 @@ _HOMES = {
     "ManyOutcomesResults": "mvmeta.model.results.many",
     "MetaMixedLM": "mvmeta.model.mixed",
     "MetaMixedLMResults": "mvmeta.model.results.results",
+    "MetaforTranslation": "mvmeta.metafor.translation",
     "Random": "mvmeta.model.specification.random",
     "SamplingCovariance": "mvmeta.design.sampling",
     "aggregate": "mvmeta.model.preparation.aggregate",
@@ -94,6 +98,7 @@ _HOMES = {
     "conv_fivenum": "mvmeta.effects",
     "conv_wald": "mvmeta.effects",
     "escalc": "mvmeta.effects",
+    "from_metafor": "mvmeta.metafor.translation",
     "pairwise": "mvmeta.model.preparation.pairwise",
     "rcalc": "mvmeta.model.preparation.rcalc",
     "sce": "mvmeta.recipes.working_models",

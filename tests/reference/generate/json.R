@@ -6,6 +6,7 @@
 
 json_text <- function(x) {
   x <- gsub("\\", "\\\\", enc2utf8(x), fixed = TRUE)
+  x <- gsub("\n", "\\n", x, fixed = TRUE)
   paste0("\"", gsub("\"", "\\\"", x, fixed = TRUE), "\"")
 }
 

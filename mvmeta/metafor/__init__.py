@@ -1,0 +1,1 @@
+"""Calls written for R's metafor, read and translated: `from_metafor`."""

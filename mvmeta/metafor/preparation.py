@@ -1,0 +1,120 @@
+"""What comes before a model: `escalc` and `vcalc` within a call or a line above it."""
+
+from __future__ import annotations
+
+from mvmeta.metafor.arguments import CELLS, match_arguments
+from mvmeta.metafor.arithmetic import arithmetic
+from mvmeta.metafor.nodes import Call, Node, Symbol, bare, is_call, refusal
+from mvmeta.metafor.python import Apply, Expression, Literal, Name
+from mvmeta.metafor.scope import Scope, Session, column_name, frames_named, python_name
+from mvmeta.metafor.values import Scalar, is_null, number, scalars, truth
+
+COLUMNS = (
+    "vi", "cluster", "subgroup", "obs", "type", "time1", "time2", "grp1", "grp2", "w1", "w2",
+)  # fmt: skip
+VCALC = (*COLUMNS, "data", "rho", "phi", "rvars", "checkpd", "nearpd", "sparse")
+OPTIONS = ("add", "to", "drop00", "vtype", "append")
+ESCALC = (*CELLS, *OPTIONS, "measure", "yi", "vi", "sei", "data", "digits", "slab")
+
+
+def data_name(node: Node | None, others: list[Node], session: Session, where: Node) -> str:
+    """The Python name of the data of a call, found in `data` or before a ``$``.
+
+    Raises
+    ------
+    SpecificationError
+        For data that are no name, or columns of several data sets; says where.
+    """
+    named = [symbol for other in others for symbol in frames_named(other)]
+    if node is None or is_null(node):
+        if not named:
+            return session.frame("data", where)
+        node = named[0]
+    if is_call(node, "escalc"):
+        assert isinstance(node, Call)
+        session.assign("dat", escalc(node, session))
+        return "dat"
+    if not isinstance(node, Symbol):
+        raise refusal(node, "data must be the name of a data set; prepare it before the call")
+    for symbol in named:
+        if symbol.name != node.name:
+            raise refusal(symbol, f"this column is not from the data, {node.name!r}")
+    return session.frame(node.name, node)
+
+
+def vcalc(call: Call, session: Session, around: Scope | None = None) -> Apply:
+    """`vcalc(...)` of metafor as ours, alone or in a call whose data are those of `around`.
+
+    Raises
+    ------
+    SpecificationError
+        For an argument that is not translated; says where.
+    """
+    given = match_arguments(call, VCALC, ("vi", "cluster"))
+    data, others = given.pop("data", None), list(given.values())
+    scope = around
+    if scope is None or data is not None or any(frames_named(node) for node in others):
+        scope = Scope(session, data_name(data, others, session, call))
+    keywords: list[tuple[str, Expression]] = []
+    for name, node in given.items():
+        if name in COLUMNS:
+            keywords.append((name, column_or_name(node, scope)))
+        elif name in {"rho", "phi"}:
+            keywords.append((name, _correlation(node, name)))
+        elif name in {"checkpd", "nearpd"}:
+            keywords.append((name, Literal(truth(node, name))))
+        elif name == "rvars":
+            raise refusal(node, "rvars= is not translated; write vcalc(..., rvars=[...]) yourself")
+    keywords.append(("data", Name(scope.frame)))
+    return Apply("vcalc", (), tuple(keywords))
+
+
+def escalc(call: Call, session: Session) -> Apply:
+    """`escalc(...)` of metafor as ours.
+
+    Raises
+    ------
+    SpecificationError
+        For an argument that is not translated; says where.
+    """
+    given = match_arguments(call, ESCALC, ("measure",))
+    if "measure" not in given:
+        raise refusal(call, "escalc() needs its measure")
+    data = given.pop("data", None)
+    return effect_sizes(given, Scope(session, data_name(data, list(given.values()), session, call)))
+
+
+def effect_sizes(given: dict[str, Node], scope: Scope) -> Apply:
+    """Our call of `escalc` for these arguments, `measure` among them."""
+    measure = scalars(given["measure"], "measure")[0]
+    keywords: list[tuple[str, Expression]] = []
+    for name, node in given.items():
+        if name in (*CELLS, "yi", "vi", "sei"):
+            keywords.append((name, column_or_name(node, scope)))
+        elif name in OPTIONS:
+            keywords.append((name, Literal(_setting(node, name))))
+    keywords.append(("data", Name(scope.frame)))
+    return Apply("escalc", (Literal(measure),), tuple(keywords))
+
+
+def column_or_name(node: Node, scope: Scope) -> Expression:
+    """A column by its name, an object, or an expression over columns."""
+    name = column_name(bare(node))
+    if name is not None and scope.is_column(name):
+        return Literal(name.name)
+    return arithmetic(node, scope.column)
+
+
+def _correlation(node: Node, name: str) -> Expression:
+    if isinstance(node, Symbol):
+        return Name(python_name(node.name))
+    parts = node.values if isinstance(node, Call) and node.name == "c" else (node,)
+    values = [Literal(number(part, name)) for part in parts]
+    return values[0] if len(values) == 1 else Literal(values)
+
+
+def _setting(node: Node, name: str) -> Scalar:
+    found = scalars(node, name)
+    if len(found) != 1:
+        raise refusal(node, f"{name} must be one value")
+    return found[0]

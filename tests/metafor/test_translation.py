@@ -1,0 +1,262 @@
+"""What calls become, and what they are told they cannot."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mvmeta import DataError, MetaforTranslation, SpecificationError, datasets, from_metafor
+
+
+def code(call, **objects):
+    return from_metafor(call, **objects).code
+
+
+def formula(mods):
+    text = code(f"rma.mv(yi, vi, mods = {mods}, random = ~ 1 | study, data = dat)")
+    return text.split('from_formula(\n    "yi ~ ')[1].split('",\n')[0]
+
+
+def argument(text, name):
+    return text.split(f"    {name}=")[1].split(",\n)")[0].split(",\n    ")[0]
+
+
+@pytest.mark.parametrize(
+    ("mods", "expected"),
+    [
+        ("~ x", "x"),
+        ("~ x - 1", "x - 1"),
+        ("~ 0 + x", "0 + x"),
+        ("~ -1 + x", "-1 + x"),
+        ("~ factor(x)", "C(x)"),
+        ("~ as.factor(x) * z", "C(x) * z"),
+        ("~ (a + b)^2", "(a + b)**2"),
+        ("~ a:b + a/b", "a:b + a / b"),
+        ("~ I(x^2) + I((x - 3) / 2)", "I(x**2) + I((x - 3) / 2)"),
+        ("~ x + I(-x^2)", "x + I(-(x**2))"),
+        ("~ log(n) + sqrt(n)", "np.log(n) + np.sqrt(n)"),
+        ("~ poly(x, 3, raw = TRUE)", "x + I(x**2) + I(x**3)"),
+        ("~ poly(x, 2):g", "(x + I(x**2)):g"),
+        ("~ relevel(factor(g), ref = 'b')", 'C(g, Treatment(\\"b\\"))'),
+        ("~ factor(g, levels = c('b', 'a'))", 'C(g, levels=[\\"b\\", \\"a\\"])'),
+        ("~ year.pub + `a b` + class", 'Q(\\"year.pub\\") + Q(\\"a b\\") + Q(\\"class\\")'),
+        ("~ dat$x + dat[['z']]", "x + z"),
+        ("~ scale(x)", "standardize(x, ddof=1)"),
+        ("~ scale(x, scale = FALSE)", "center(x)"),
+        ("~ I(x - mean(x, na.rm = TRUE))", "I(x - np.mean(x))"),
+        ("~ I(g == 'a')", 'I(g == \\"a\\")'),
+        ("cbind(x, z)", "x + z"),
+        ("x", "x"),
+        ("NULL", "1"),
+    ],
+)
+def test_formulas(mods, expected):
+    assert formula(mods) == expected
+
+
+@pytest.mark.parametrize(
+    ("random", "name", "expected"),
+    [
+        ("~ 1 | study", "groups", '"study"'),
+        ("~ 1 | study/id", "groups", '"study/id"'),
+        ("list(~ 1 | study/id)", "groups", '"study/id"'),
+        ("list(~ 1 | study, ~ 1 | lab)", "random", '["1 | study", "1 | lab"]'),
+        ("~ outcome | study", "random", '"outcome | study"'),
+        ("~ outcome | study, struct = 'un'", "random", 'Random("outcome | study", struct="UN")'),
+        (
+            "list(~ a | g, ~ b | h), struct = c('AR', 'CS')",
+            "random",
+            '[Random("a | g", struct="AR"), "b | h"]',
+        ),
+        ("~ dose | study, struct = 'GEN'", "random", 'Random("1 + dose | study", struct="GEN")'),
+        ("~ dose || study, struct = 'GEN'", "random", 'Random("1 + dose | study", struct="GDIAG")'),
+        (
+            "~ x + y | const, struct = 'SPEXP', dist = 'gcd'",
+            "random",
+            'Random("x + y | const", struct="SPEXP", distance="gcd")',
+        ),
+        (
+            "~ site | const, struct = 'SPEXP', dist = list(D)",
+            "random",
+            'Random("site | const", struct="SPEXP", distance=D)',
+        ),
+        (
+            "~ 1 | species, R = list(species = A), Rscale = 'cor0'",
+            "random",
+            'Random("1 | species", corr=A, corr_scale="cor0")',
+        ),
+        (
+            "~ 1 | a/b, sigma2 = c(NA, 0)",
+            "random",
+            'Random("1 | a/b", fixed={"sigma2": [None, 0]})',
+        ),
+        (
+            "list(~ a | g, ~ b | h), tau2 = 0.1, rho = NA, gamma2 = NA, phi = 1/2",
+            "random",
+            '[Random("a | g", fixed={"tau2": 0.1}), Random("b | h", fixed={"rho": 0.5})]',
+        ),
+    ],
+)
+def test_random_effects(random, name, expected):
+    text = " ".join(argument(code(f"rma.mv(yi, vi, random = {random}, data = d)"), name).split())
+    assert text.replace("[ ", "[").replace(", ]", "]") == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("method = 'REML'", ""),
+        ('method = "ML"', "reml=False"),
+        ("test = 't'", "use_t=True"),
+        ("test = 'z', dfs = 'contain'", 'df="contain"'),
+        ("dfs = 4", "df=4"),
+        ("dfs = c(3, 4)", "df=[3, 4]"),
+        ("test = 'knha'", 'cov_type="knha", use_t=True'),
+        ("tdist = TRUE, method = 'ML'", "reml=False, use_t=True"),
+    ],
+)
+def test_methods_and_tests(options, expected):
+    text = code(f"rma.mv(yi, vi, random = ~ 1 | study, data = dat, {options})")
+    assert f"res = model.fit({expected})" in text
+
+
+def test_a_common_effect_model_has_no_random_effects():
+    text = code("rma.mv(yi, vi, random = ~ 1 | study, method = 'EE', data = dat)")
+    assert "groups" not in text
+    assert "model.fit(reml=False)" in text
+
+
+def test_what_stands_around_the_call_does_not_matter():
+    plain = code("rma.mv(yi, vi, random = ~ 1 | study, data = dat)")
+    around = """
+    library(metafor)   # the package
+
+    res <- metafor::rma.mv(
+        yi,
+        vi,            # variances
+        random = ~ 1 |
+                   study,
+        data = dat
+    )
+    summary(res)
+    """
+    assert code(around) == plain
+    assert code("summary(rma.mv(yi, vi, random = ~ 1 | study, dat = dat))") == plain
+
+
+def test_notes_say_what_was_left_out():
+    found = from_metafor(
+        "rma.mv(yi, V, random = ~ 1 | study, data = dat, btt = 2:3, level = 90, sparse = TRUE, "
+        "cvvc = TRUE, digits = 3, verbose = TRUE, control = list(optimizer = 'optim'), slab = id)"
+    )
+    for word in ("btt", "level", "sparse", "cvvc", "digits", "verbose", "control", "slab", "V"):
+        assert sum(f"`{word}" in note for note in found.notes) == 1, word
+    assert "print(res.summary(alpha=0.1))" in found.code
+    assert all(f"# - {note.split()[0]}" in str(found) for note in found.notes)
+
+
+def test_missing_values_do_not_slip_through_a_condition():
+    frame = pd.DataFrame(
+        {"yi": [0.0, 1, 2, 3, 4], "vi": 1.0, "g": ["a", None, "b", "b", "a"], "s": [1, 1, 2, 2, 3]}
+    )
+    call = "rma.mv(yi, vi, random = ~ 1 | s, subset = {}, data = frame)"
+    for condition, rows in (
+        ("g != 'a'", [2, 3]),
+        ("!(g == 'a')", [2, 3]),
+        ("!(g == 'a' & yi > 3)", [0, 1, 2, 3]),
+        ("!is.na(g)", [0, 2, 3, 4]),
+        ("!(g %in% 'a')", [1, 2, 3]),
+        ("c(1, 5)", [0, 4]),
+    ):
+        model = from_metafor(call.format(condition), frame).model
+        assert model.prepared.rows.tolist() == rows, condition
+
+
+def test_objects_are_found_by_name():
+    bcg = datasets.load("bcg")
+    v = np.diag(bcg["vi"])
+    call = "rma.mv(yi, my.V, random = ~ 1 | trial, data = bcg)"
+    found = from_metafor(call, bcg, my_V=v)
+    assert "variance=my_V" in found.code
+    plain = from_metafor("rma.mv(yi, vi, random = ~ 1 | trial, data = bcg)", bcg)
+    np.testing.assert_allclose(found.fit().params, plain.fit().params, rtol=1e-12)
+
+
+def test_fit_takes_further_options():
+    bcg = datasets.load("bcg")
+    found = from_metafor("rma.mv(yi, vi, random = ~ 1 | trial, test = 't', data = bcg)", bcg)
+    assert found.fit(reml=False).reml is False
+    assert found.fit(df="satterthwaite").df_inference != found.fit().df_inference
+
+
+def test_without_data_there_is_code_and_no_model():
+    found = from_metafor("rma.mv(yi, vi, random = ~ 1 | study, data = dat)")
+    assert isinstance(found, MetaforTranslation)
+    assert "data=dat" in repr(found)
+    with pytest.raises(DataError, match="'dat' was not given"):
+        found.fit()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            "rma.mv(yi, vi, mods = ~ cut(x, 3), data = dat)",
+            r"cut\(\) has no counterpart.*column 25",
+        ),
+        ("rma.mv(yi, vi, mods = ~ f(x), data = dat)", "'f' is not translated; compute the column"),
+        ("rma(yi, vi, method = 'DL', data = dat)", "method 'DL' is not translated"),
+        ("rma.glmm(ai = a, data = dat)", "normal models of effect sizes"),
+        ("rma.mv(yi, vi, randm = ~ 1 | s)", "randm= is no argument"),
+        ("rma.mv(yi, vi, s = 1)", "s= could be"),
+        ("rma.mv(yi, vi, W, ~ x)", "arguments need their names"),
+        ("rma.mv(yi, yi = y, V = v, w)", "yi is no|after yi and V"),
+        ("rma.mv(yi, data = dat)", "no sampling variances"),
+        ("rma.mv(V = vi, data = dat)", "no effect sizes"),
+        ("rma.mv(yi, vi, random = ~ study, data = dat)", r"has a '\|'"),
+        ("rma.mv(yi, vi, random = 1 | study)", "is written ~ 1"),
+        ("rma.mv(yi, vi, random = ~ x | s, struct = 'PHYPL')", "struct 'PHYPL' is not translated"),
+        ("rma.mv(yi, vi, random = list(~ a|s, ~ b|s, ~ c|s))", "at most two terms"),
+        ("rma.mv(yi, vi, random = ~ a | s/t)", "no nested groups"),
+        ("rma.mv(yi, vi, random = ~ 1 | s, sigma2 = c(1, 2))", "2 entries for 1 variances"),
+        ("rma.mv(yi, vi, random = ~ 1 | s, R = list(t = A))", "R names 't'"),
+        (
+            "rma.mv(yi, vi, random = ~ 1 | s, R = list(s = vcv(tree)))",
+            "the name of a matrix",
+        ),
+        ("rma.mv(yi, list(v1, v2), data = dat)", "give V by its name"),
+        (
+            "rma.mv(yi, vi, vccon = list(sigma2 = c(1, 1)))",
+            "vccon= is not translated",
+        ),
+        ("rma.mv(yi, vi, data = read.csv('x.csv'))", "must be the name of a data set"),
+        ("rma.mv(dat$yi, other$vi, data = dat)", "not from the data, 'dat'"),
+        ("x <- 3", "this line is not translated"),
+        ("", "no call of rma.mv"),
+        ("rma.mv(yi, vi", r"opened here and not closed \(line 1, column 7\)"),
+        ("rma.mv(yi, vi, data = 'dat)", "quotation mark is opened here"),
+        ("rma.mv(yi, vi, method = if (x) 'ML')", "'if' cannot be translated"),
+        ("rma.mv(yi, vi); rma.mv(yi, vi)", "more than one model"),
+        ("rma.mv(yi, vi, subset = -3, data = dat)", "positive positions"),
+        ("rma.mv(yi, vi, dfs = 'kenward', data = dat)", "dfs must be"),
+        ("rma.mv(yi, vi, test = 'F', data = dat)", "test must be one of"),
+    ],
+)
+def test_refusals_say_what_and_where(call, message):
+    with pytest.raises(SpecificationError, match=f"(?s){message}") as caught:
+        from_metafor(call)
+    if call:
+        text = str(caught.value)
+        assert "line 1, column" in text
+        quoted, carets = text.splitlines()[-2:]
+        assert quoted.strip() in call
+        assert set(carets.strip()) == {"^"}
+
+
+def test_names_that_do_not_exist_are_refused_with_a_hint():
+    bcg = datasets.load("bcg")
+    with pytest.raises(SpecificationError, match=r"'ablatt' is no column.*did you mean 'ablat'"):
+        from_metafor("rma.mv(yi, vi, mods = ~ ablatt, data = bcg)", bcg)
+    with pytest.raises(SpecificationError, match=r"from_metafor\(\.\.\., my_V=\.\.\.\)"):
+        from_metafor("rma.mv(yi, my.V, data = bcg)", bcg)
+    with pytest.raises(SpecificationError, match="must be a text in R, got int"):
+        from_metafor(3)
