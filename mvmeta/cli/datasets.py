@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="write the published covariances of its sampling errors, for --variance-matrix",
     )
+    parser.add_argument("--distance", metavar="FILE", help="write the distances that belong to it")
     parser.set_defaults(run=run, usage=parser.error)
 
 
@@ -53,11 +54,12 @@ def run(args: argparse.Namespace) -> int:
         (args.csv, lambda name: datasets.load(name).to_csv(index=False)),
         (args.correlation, lambda name: datasets.correlation(name).to_csv()),
         (args.covariance, _covariance),
+        (args.distance, lambda name: datasets.distance(name).to_csv()),
     ]
     wanted = [(path, render) for path, render in exports if path is not None]
     if args.name is None:
         if wanted:
-            args.usage("--csv, --correlation and --covariance need the name of a data set")
+            args.usage("the options that write a file need the name of a data set")
         _list(datasets.describe())
     elif not wanted:
         _describe(datasets.load(args.name))
@@ -93,5 +95,6 @@ def _describe(frame: pd.DataFrame) -> None:
     for name, meaning in about["variables"].items():
         print(entry(f"  {name:<{wide}}  ", meaning))
     print()
-    for key in ("structure", "source", "licence"):
-        print(entry(f"{key.capitalize() + ':':<11}", about[key]))
+    for key in ("structure", "measures", "source", "licence"):
+        text = about[key] if isinstance(about[key], str) else ", ".join(about[key])
+        print(entry(f"{key.capitalize() + ':':<11}", text))

@@ -14,4 +14,7 @@ def filled(text: str) -> str:
 def entry(head: str, text: str) -> str:
     """The text in lines beside a head, like the entry of a list."""
     text = " ".join(text.split())
-    return textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+    rest = " " * len(head)
+    return textwrap.fill(
+        text, WIDTH, initial_indent=head, subsequent_indent=rest, break_on_hyphens=False
+    )

@@ -181,6 +181,22 @@ def test_known_correlations_as_the_package_exports_them(capsys, tmp_path):
     assert found == expected(model.fit())
 
 
+def test_distances_as_the_package_exports_them(capsys, tmp_path):
+    data, ways = str(tmp_path / "fish.csv"), str(tmp_path / "rivers.csv")
+    assert main(["datasets", "maire2019", "--csv", data, "--distance", ways]) == 0
+    found, _ = fit_json(
+        capsys,
+        data,
+        *("-f", "yi ~ 1", "--variance", "vi"),
+        *("--random", f"site_station | const; SPGAU; distance={ways}"),
+    )
+    between = datasets.distance("maire2019")
+    term = Random("site_station | const", "SPGAU", distance=between)
+    frame = datasets.load("maire2019")
+    model = MetaMixedLM.from_formula("yi ~ 1", frame, variance="vi", random=term)
+    assert found == expected(model.fit())
+
+
 def test_fixed_components(capsys, toy_csv, tmp_path):
     toy = datasets.load("toy")
     found, _ = fit_json(
