@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mvmeta.model.preparation.aggregate import aggregate
     from mvmeta.model.preparation.pairwise import pairwise
     from mvmeta.model.preparation.rcalc import rcalc
+    from mvmeta.model.preparation.stack_outcomes import stack_outcomes
     from mvmeta.model.preparation.study_weights import study_weights
     from mvmeta.model.preparation.varms import varms
     from mvmeta.model.preparation.vcalc import vcalc
@@ -72,6 +73,7 @@ __all__ = [
     "plots",
     "rcalc",
     "sce",
+    "stack_outcomes",
     "study_weights",
     "to_long",
     "to_wide",
@@ -102,6 +104,7 @@ _HOMES = {
     "pairwise": "mvmeta.model.preparation.pairwise",
     "rcalc": "mvmeta.model.preparation.rcalc",
     "sce": "mvmeta.recipes.working_models",
+    "stack_outcomes": "mvmeta.model.preparation.stack_outcomes",
     "study_weights": "mvmeta.model.preparation.study_weights",
     "to_long": "mvmeta.effects",
     "to_wide": "mvmeta.effects",

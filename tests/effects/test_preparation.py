@@ -64,6 +64,50 @@ def test_correlations_of_mixed_rows_come_together_by_study():
     assert dat["study"].ne(dat["study"].shift()).sum() == dat["study"].nunique()
 
 
+def as_matrices(frame):
+    """A matrix for each study, one of its triangles missing."""
+    out = {}
+    for study, rows in frame.groupby("study", sort=False):
+        names = sorted({*rows["var1"], *rows["var2"]})
+        matrix = pd.DataFrame(np.nan, index=names, columns=names)
+        for _, row in rows.iterrows():
+            matrix.loc[row["var2"], row["var1"]] = row["ri"]
+        out[study] = matrix
+    return out
+
+
+def test_correlations_of_matrices_are_those_of_rows():
+    frame = craft()
+    sizes = frame.groupby("study")["ni"].min()
+    dat, v = rcalc(as_matrices(frame), sizes, rtoz=True)
+    plain, w = rcalc("ri ~ var1 + var2 | study", "ni", frame, rtoz=True)
+    keys = ["study", "var1", "var2"]
+    order = pd.MultiIndex.from_frame(plain[keys]).get_indexer(pd.MultiIndex.from_frame(dat[keys]))
+    assert sorted(order) == list(range(len(plain)))
+    np.testing.assert_allclose(v.toarray(), w.toarray()[np.ix_(order, order)], rtol=ALGEBRA)
+    np.testing.assert_allclose(dat["yi"], plain["yi"].to_numpy()[order], rtol=ALGEBRA)
+    one = as_matrices(frame)[1]
+    np.testing.assert_allclose(
+        rcalc(one, 140).V.toarray(), rcalc({1: one}, {1: 140}).V.toarray(), rtol=ALGEBRA
+    )
+
+
+def test_bad_matrices_of_correlations():
+    r = pd.DataFrame([[1, 0.5], [0.4, 1]], index=["a", "b"], columns=["a", "b"])
+    with pytest.raises(DataError, match=r"'Lee' is not symmetric: 0\.5 and 0.4 for 'a' and 'b'"):
+        rcalc({"Lee": r}, 50)
+    with pytest.raises(DataError, match="the same variables on index and columns"):
+        rcalc({"Lee": r.set_axis(["b", "a"])}, 50)
+    with pytest.raises(DataError, match="no sample size for study 'Lee'"):
+        rcalc({"Lee": r * 0.0}, {"Ito": 50})
+    with pytest.raises(SpecificationError, match="ni= is a number, or a mapping"):
+        rcalc({"Lee": r * 0.0}, "n")
+    with pytest.raises(SpecificationError, match="a formula and data=, or correlation matrices"):
+        rcalc(r, 50, r)
+    with pytest.raises(SpecificationError, match="got ndarray"):
+        rcalc(r.to_numpy(), 50)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

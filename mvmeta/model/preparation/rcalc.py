@@ -1,6 +1,7 @@
 """Covariances of correlation coefficients of one sample."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,9 +40,9 @@ class Correlations(NamedTuple):
 
 
 def rcalc(
-    formula: str,
+    correlations: str | pd.DataFrame | Mapping[Any, pd.DataFrame],
     ni: Any,
-    data: Any,
+    data: Any = None,
     *,
     rtoz: bool = False,
     nfun: str | Callable[[Floats], float] = "min",
@@ -50,12 +51,15 @@ def rcalc(
 
     Parameters
     ----------
-    formula : str
-        "ri ~ var1 + var2 | study": the column of correlations, the two columns with the names of
-        the variables they are of, and the study; without "| study" all rows are of one study.
-    ni : str or array_like (n,)
-        Sample sizes, a column of `data` or one value per row.
+    correlations : str, DataFrame or mapping of study to DataFrame
+        A formula, "ri ~ var1 + var2 | study": the column of correlations, the two columns with the
+        names of the variables they are of, and the study; without "| study" all rows are of one
+        study.  Or the correlation matrix of one study, or of several by their names, labelled by
+        variables; correlations that are missing in both triangles are left out.
+    ni : str, array_like (n,), number or mapping of study to number
+        Sample sizes: a column of `data` or one value per row; with matrices, of each study.
     data : DataFrame or any eager frame narwhals knows
+        With a formula.
     rtoz : bool
         Transform the correlations by Fisher's z.
     nfun : {"min", "harmonic", "mean"} or callable
@@ -64,12 +68,13 @@ def rcalc(
     Returns
     -------
     Correlations
-        A pair `(dat, V)`; rows are those of `data`, studies brought together.
+        A pair `(dat, V)`; rows are those of `data`, studies brought together, or the lower
+        triangles of the matrices, column by column.
 
     Raises
     ------
     SpecificationError
-        For a formula of another form, or an unknown `nfun`.
+        For a formula of another form, matrices beside data, or an unknown `nfun`.
     DataError
         For unknown columns, missing numbers, correlations that are not between -1 and 1, a pair
         of variables given twice, fewer than 5 subjects, or a study in which a correlation that a
@@ -98,8 +103,13 @@ def rcalc(
            [0.00127, 0.00706, 0.00345],
            [0.00227, 0.00345, 0.00828]])
     """
+    if not isinstance(correlations, str):
+        if data is not None:
+            raise SpecificationError("rcalc takes a formula and data=, or correlation matrices")
+        long = _from_matrices(correlations, ni)
+        return rcalc("r ~ var1 + var2 | study", "n", long, rtoz=rtoz, nfun=nfun)
     source = Source(data)
-    r_name, names, study_name = _parse(formula)
+    r_name, names, study_name = _parse(correlations)
     r = numeric(source.column(r_name), f"the correlations {r_name!r}")
     sizes = numeric(source.column(ni) if isinstance(ni, str) else _beside(ni, source), "ni")
     pairs = [source.column(name).astype(str).to_numpy() for name in names]
@@ -135,6 +145,61 @@ def rcalc(
         index=source.index,
     ).iloc[order]
     return Correlations(dat, SamplingCovariance.from_blocks(blocks, list(dat.index)))
+
+
+def _from_matrices(matrices: Any, ni: Any) -> pd.DataFrame:
+    """One row per correlation of each study: study, var1, var2, r, n."""
+    by_study = {"1": matrices} if isinstance(matrices, pd.DataFrame) else matrices
+    if not isinstance(by_study, Mapping) or not by_study:
+        raise SpecificationError(
+            "rcalc takes a formula, a correlation matrix (DataFrame) or a mapping from study to "
+            f"matrix, got {type(matrices).__name__}"
+        )
+    parts = []
+    for study, matrix in by_study.items():
+        variables = [str(c) for c in matrix.columns]
+        values = _symmetric(matrix, variables, study)
+        low, high = np.triu_indices(len(variables), 1)
+        part = pd.DataFrame(
+            {
+                "study": study,
+                "var1": [variables[j] for j in low],
+                "var2": [variables[k] for k in high],
+                "r": values[low, high],
+                "n": _size(ni, study),
+            }
+        )
+        parts.append(part[part["r"].notna()])
+    return pd.concat(parts, ignore_index=True)
+
+
+def _symmetric(matrix: Any, variables: list[str], study: object) -> Floats:
+    """Correlations (q, q); one that is missing in one triangle is taken from the other."""
+    if not isinstance(matrix, pd.DataFrame) or [str(i) for i in matrix.index] != variables:
+        raise DataError(
+            f"rcalc: the matrix of study {study!r} must be a DataFrame with the same variables on "
+            "index and columns, in the same order"
+        )
+    values = np.column_stack([numeric(matrix[c], f"column {c!r}") for c in matrix.columns])
+    gap = np.nan_to_num(np.abs(values - values.T))
+    if gap.max(initial=0.0) > 0:
+        j, k = np.unravel_index(int(np.argmax(gap)), gap.shape)
+        raise DataError(
+            f"rcalc: the matrix of study {study!r} is not symmetric: {values[j, k]:g} and "
+            f"{values[k, j]:g} for {variables[j]!r} and {variables[k]!r}"
+        )
+    return np.where(np.isnan(values), values.T, values)
+
+
+def _size(ni: Any, study: object) -> float:
+    if isinstance(ni, (Mapping, pd.Series)):
+        sizes = dict(ni)
+        if study not in sizes:
+            raise DataError(f"rcalc: ni has no sample size for study {study!r}")
+        return float(sizes[study])
+    if isinstance(ni, Real):
+        return float(ni)
+    raise SpecificationError("with matrices, ni= is a number, or a mapping from study to number")
 
 
 def _parse(formula: str) -> tuple[str, tuple[str, str], str | None]:
