@@ -1,5 +1,6 @@
 """Effect sizes and their sampling variances from what studies report."""
 
+from mvmeta.effects.deviations import conv_sd
 from mvmeta.effects.escalc import escalc
 from mvmeta.effects.five_numbers import conv_fivenum
 from mvmeta.effects.registry import MEASURES
@@ -12,6 +13,7 @@ __all__ = [
     "contrmat",
     "conv_2x2",
     "conv_fivenum",
+    "conv_sd",
     "conv_wald",
     "escalc",
     "to_long",

@@ -109,7 +109,7 @@ def conv_fivenum(  # noqa: PLR0913
     with np.errstate(all="ignore"):
         if dist == "lnorm":
             usable |= {k: np.log(usable[k]) for k in ORDER}
-        mean, sd = _mean(usable), _sd(usable)
+        mean, sd = _mean(usable), deviation(usable)
         skewed = _skewed(usable) if dist == "norm" else np.zeros(rows, dtype=bool)
         if dist == "lnorm" and transf:
             mean, sd = np.exp(mean + sd**2 / 2), np.sqrt(np.expm1(sd**2) * np.exp(2 * mean + sd**2))
@@ -161,7 +161,11 @@ def _mean(x: Arrays) -> FloatArray:
     return _first(from_all, from_quartiles, from_range)
 
 
-def _sd(x: Arrays) -> FloatArray:
+def deviation(x: Arrays) -> FloatArray:
+    """Standard deviation (k,) from all of min, q1, q3 and max, else from quartiles, else the range.
+
+    Wan et al. (2014), eqs 9 and 16, and Shi et al. (2020).
+    """
     n = x["n"]
     xi = 2.0 * stats.norm.ppf((n - 0.375) / (n + 0.25))
     eta = 2.0 * stats.norm.ppf((0.75 * n - 0.125) / (n + 0.25))

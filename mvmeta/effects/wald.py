@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from mvmeta.effects.appended import appended, check_replace, included, wanting
 from mvmeta.effects.checks import Problems
 from mvmeta.effects.inputs import as_frame, read_inputs
+from mvmeta.effects.levels import critical, proportion
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray
 from mvmeta.errors import SpecificationError
 
@@ -136,30 +136,17 @@ def _convert(
     problems.add(use & (low >= high), "ci_lb is not below ci_ub")
     z, p = x.get("zval", none), x.get("pval", none)
     problems.add(use & ((p <= 0) | (p > 1)), "pval is not between 0 and 1")
-    half = _critical(1.0 - _proportion(x["level"]), df)
+    half = critical(1.0 - proportion(x["level"]), df)
     candidates = (
         ((high - low) / (2.0 * half)) ** 2,
         (yi / z) ** 2,
-        (yi / _critical(p, df)) ** 2,
+        (yi / critical(p, df)) ** 2,
     )
     vi = none
     for values in candidates:
         vi = np.where(np.isfinite(vi), vi, np.where(np.isfinite(values), values, np.nan))
     bad = problems.mask
     return np.where(bad, np.nan, yi), np.where(bad, np.nan, vi)
-
-
-def _proportion(level: FloatArray) -> FloatArray:
-    share = np.where(level >= 1.0, level / 100.0, level)
-    if not ((share > 0.5) & (share < 1.0)).all():
-        raise SpecificationError("level= is in percent, above 50 and below 100 (or a proportion)")
-    return share
-
-
-def _critical(p: FloatArray, df: FloatArray) -> FloatArray:
-    """What a statistic exceeds in size with probability p (k,)."""
-    usable = np.where(df >= 1.0, df, np.nan)
-    return np.where(np.isinf(df), stats.norm.isf(p / 2.0), stats.t.isf(p / 2.0, usable))
 
 
 def _check_centre(

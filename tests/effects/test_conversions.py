@@ -10,6 +10,7 @@ from mvmeta import (
     SpecificationError,
     conv_2x2,
     conv_fivenum,
+    conv_sd,
     conv_wald,
     escalc,
 )
@@ -189,3 +190,73 @@ def test_doubtful_and_impossible_numbers_are_said():
         conv_fivenum(q1=[1.0], q3=[2.0], n=[50])
     with pytest.raises(SpecificationError, match="dist="):
         conv_fivenum(q1=[1.0], median=[1.5], q3=[2.0], n=[50], dist="gamma")
+
+
+SDS = np.array([2.5, 11.0, 0.4])
+
+
+@pytest.mark.parametrize("second", [None, np.array([20.0, 9.0, np.nan])])
+@pytest.mark.parametrize("dist", ["t", "norm"])
+def test_standard_deviations_come_back(second, dist):
+    """From the error, interval and tests of one mean, and of a difference where there are two."""
+    n, mean = np.array([25.0, 8.0, 140.0]), np.array([1.2, -7.0, 0.1])
+    two = np.zeros(3, bool) if second is None else ~np.isnan(second)
+    other = np.where(two, 0.0 if second is None else np.nan_to_num(second), 0.0)
+    se = SDS * np.sqrt(1 / n + np.divide(1, other, out=np.zeros(3), where=two))
+    df = n - 1 + np.where(two, other - 1, 0)
+    t = stats.t(df) if dist == "t" else stats.norm()
+    half = t.ppf(0.95) * se
+    sizes = {"n": n} if second is None else {"n": n, "n2": second}
+    for given in (
+        {"sei": se},
+        {"ci_lb": mean - half, "ci_ub": mean + half, "level": 90},
+        {"out": mean, "tval": mean / se},
+        {"out": mean, "pval": 2 * t.sf(np.abs(mean) / se)},
+    ):
+        found = conv_sd(**sizes, **given, dist=dist)
+        np.testing.assert_allclose(found["sd"], SDS, rtol=1e-8)
+
+
+@pytest.mark.parametrize("which", [("min", "max"), ("q1", "q3"), ("min", "q1", "q3", "max")])
+def test_standard_deviations_from_quartiles_and_ranges(which):
+    values = dict(zip(("min", "q1", "median", "q3", "max"), 10 + 2 * quantiles(60), strict=True))
+    found = conv_sd(n=60, **{k: [values[k]] for k in which})
+    assert found["sd"].iloc[0] == pytest.approx(2.0)
+    whole = conv_fivenum(n=60, median=[values["median"]], **{k: [values[k]] for k in which})
+    assert found["sd"].iloc[0] == whole["sd"].iloc[0]
+
+
+def test_each_row_uses_what_it_has_for_its_standard_deviation():
+    frame = pd.DataFrame(
+        {
+            "n": [16, 16, 16, 16, 16, 1],
+            "se": [0.5, np.nan, np.nan, np.nan, np.nan, 0.5],
+            "m": [np.nan, 3.0, 3.0, np.nan, np.nan, np.nan],
+            "t": [np.nan, 6.0, np.nan, np.nan, np.nan, np.nan],
+            "lo": [1.0, np.nan, np.nan, 2.0, np.nan, np.nan],
+            "hi": [9.0, np.nan, np.nan, 1.0, np.nan, np.nan],
+            "sd": [np.nan, np.nan, np.nan, np.nan, 7.0, np.nan],
+        },
+        index=list("abcdef"),
+    )
+    told = "row c: lacks what .*; row d: ci_lb is not below ci_ub; row f: n is less than 2"
+    with pytest.warns(MvmetaWarning, match=f"conv_sd: 3 of 6 rows have no .*{told}"):
+        found = conv_sd(
+            n="n", sei="se", out="m", tval="t", ci_lb="lo", ci_ub="hi", data=frame, level=95
+        )
+    np.testing.assert_allclose(found["sd"], [2.0, 2.0, np.nan, np.nan, 7.0, np.nan])
+
+
+def test_impossible_standard_deviations():
+    with pytest.warns(MvmetaWarning, match="row 0: sei is not positive"):
+        conv_sd(n=[9], sei=[0.0])
+    with pytest.warns(MvmetaWarning, match=r"pval is not in \(0, 1\]"):
+        conv_sd(n=[9], out=[1.0], pval=[0.0])
+    with pytest.warns(MvmetaWarning, match="row 0: q1 is above q3; row 1: lacks"):
+        conv_sd(n=[9, 4], q1=[3.0, 1.0], q3=[2.0, 2.0])
+    with pytest.warns(MvmetaWarning, match="lacks what"):  # p = 1: the difference is 0
+        conv_sd(n=[9], out=[0.0], pval=[1.0])
+    with pytest.raises(SpecificationError, match="conv_sd needs n, and sei"):
+        conv_sd(n=[9], q1=[1.0])
+    with pytest.raises(SpecificationError, match="dist="):
+        conv_sd(n=[9], sei=[1.0], dist="z")
