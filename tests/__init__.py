@@ -1,0 +1,1 @@
+"""Tests; a package, since other distributions leave a `tests` of their own in site-packages."""
