@@ -59,6 +59,23 @@ def parquet(
     DataError
         If there is no such file; when it is read, if it is no Parquet file, a column is not
         there, or pyarrow is not installed.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from mvmeta import MetaMixedLM, batches, datasets
+    >>> folder = TemporaryDirectory()
+    >>> path = Path(folder.name) / "schools.parquet"
+    >>> datasets.load("konstantopoulos2011").to_parquet(path, row_group_size=20)
+    >>> rows = batches.parquet(path, whole="district")
+    >>> [len(frame) for frame in rows()]
+    [4, 15, 11, 3, 8, 11, 4]
+    >>> model = MetaMixedLM.from_batches("yi ~ 1", rows, variance="vi", groups="district/school")
+    >>> model.fit().params.round(4)
+    Intercept    0.1847
+    Name: estimate, dtype: float64
+    >>> folder.cleanup()
     """
     return ParquetBatches(_files(path), None if columns is None else tuple(columns), whole, rows)
 
@@ -93,6 +110,23 @@ def csv(
     ------
     DataError
         If there is no such file; when it is read, if it cannot be.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from mvmeta import MetaMixedLM, batches, datasets
+    >>> folder = TemporaryDirectory()
+    >>> path = Path(folder.name) / "schools.csv"
+    >>> datasets.load("konstantopoulos2011").to_csv(path, index=False)
+    >>> rows = batches.csv(path, chunksize=20, whole="district")
+    >>> [len(frame) for frame in rows()]
+    [4, 15, 11, 3, 8, 11, 4]
+    >>> model = MetaMixedLM.from_batches("yi ~ 1", rows, variance="vi", groups="district/school")
+    >>> model.fit().params.round(4)
+    Intercept    0.1847
+    Name: estimate, dtype: float64
+    >>> folder.cleanup()
     """
     if chunksize < 1:
         raise DataError(f"chunksize must be at least 1, got {chunksize}")
@@ -101,7 +135,32 @@ def csv(
 
 @dataclass(frozen=True)
 class ParquetBatches:
-    """What `parquet` returns; calling it starts a pass."""
+    """What `parquet` returns; calling it starts a pass.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Read in this order.
+    columns : tuple of str or None
+        Columns to read, all unless given.
+    rows : int or None
+        Largest number of rows of a batch.
+    whole : str or None
+        Column whose levels are kept in one batch.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from mvmeta import MetaMixedLM, batches, datasets
+    >>> folder = TemporaryDirectory()
+    >>> path = Path(folder.name) / "schools.parquet"
+    >>> datasets.load("konstantopoulos2011").to_parquet(path, row_group_size=20)
+    >>> rows = batches.parquet(path, columns=["district", "yi", "vi"])
+    >>> next(iter(rows())).columns.tolist()
+    ['district', 'yi', 'vi']
+    >>> folder.cleanup()
+    """
 
     files: tuple[str, ...]
     columns: tuple[str, ...] | None = None
@@ -144,7 +203,32 @@ class ParquetBatches:
 
 @dataclass(frozen=True)
 class CsvBatches:
-    """What `csv` returns; calling it starts a pass."""
+    """What `csv` returns; calling it starts a pass.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Read in this order.
+    chunksize : int
+        Lines read at a time.
+    whole : str or None
+        Column whose levels are kept in one batch.
+    options : Mapping
+        Passed to `pandas.read_csv`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from mvmeta import MetaMixedLM, batches, datasets
+    >>> folder = TemporaryDirectory()
+    >>> path = Path(folder.name) / "schools.csv"
+    >>> datasets.load("konstantopoulos2011").to_csv(path, index=False)
+    >>> rows = batches.csv(path, chunksize=20)
+    >>> type(rows).__name__, sum(len(frame) for frame in rows())
+    ('CsvBatches', 56)
+    >>> folder.cleanup()
+    """
 
     files: tuple[str, ...]
     chunksize: int = CHUNK_ROWS

@@ -102,7 +102,8 @@ class TestReadme:
         commands = [line for line in done.stdout.splitlines() if line.startswith("+ ")]
         assert commands[-1] == f"+ bash -euo pipefail -c {shell_blocks(README)[1]}"
         stages = [line for line in done.stdout.splitlines() if line.startswith("== ")]
-        assert stages[:-1] == ["== lint", "== types", "== layers", "== docs", "== test"]
+        expected = ["lint", "types", "layers", "docstrings", "docs", "test"]
+        assert stages[:-1] == [f"== {stage}" for stage in expected]
 
     @needs_bash
     def test_a_failing_test_command_fails_the_checks(self, tmp_path):

@@ -165,6 +165,13 @@ def correlation(name: str) -> pd.DataFrame:
     ------
     DataError
         If there is no data set of this name, or it has no correlation matrix.
+
+    Examples
+    --------
+    >>> from mvmeta import datasets
+    >>> tree = datasets.correlation("lim2014")
+    >>> tree.shape, float(tree.iloc[0, 0])
+    ((98, 98), 1.0)
     """
     import pandas as pd
 
@@ -195,6 +202,13 @@ def distance(name: str) -> pd.DataFrame:
     ------
     DataError
         If there is no data set of this name, or it has no distances.
+
+    Examples
+    --------
+    >>> from mvmeta import datasets
+    >>> rivers = datasets.distance("maire2019")
+    >>> rivers.shape, float(rivers.loc["site2_sta1", "site2_sta4"])
+    ((35, 35), 6.0)
     """
     column = _part(name, "distance", "distances")
     lower = _read_csv(f"{name}_distance.csv").set_index("level")
@@ -219,6 +233,13 @@ def covariance_blocks(name: str) -> list[np.ndarray]:
     ------
     DataError
         If there is no data set of this name, or its source gives variances only.
+
+    Examples
+    --------
+    >>> from mvmeta import datasets
+    >>> datasets.covariance_blocks("berkey1998")[0]
+    array([[0.0075, 0.003 ],
+           [0.003 , 0.0077]])
     """
     part = _part(name, "covariance", "published sampling covariances")
     frame = load(name)

@@ -43,6 +43,16 @@ class SamplingCovariance:
     provenance : Provenance or None
         The call that made it, the study of each row, and what was repaired; None where it was
         built from numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mvmeta import SamplingCovariance
+    >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+    >>> v.toarray()
+    array([[0.2, 0.1, 0. ],
+           [0.1, 0.3, 0. ],
+           [0. , 0. , 0.4]])
     """
 
     variances: Floats
@@ -72,6 +82,13 @@ class SamplingCovariance:
         ------
         CovarianceError
             For a negative or non-finite variance; names the rows.
+
+        Examples
+        --------
+        >>> from mvmeta import SamplingCovariance
+        >>> SamplingCovariance.from_variances([0.2, 0.3]).toarray()
+        array([[0.2, 0. ],
+               [0. , 0.3]])
         """
         v = np.array(variances, dtype=float, copy=copy or None)
         _check_variances(v, rows)
@@ -96,6 +113,14 @@ class SamplingCovariance:
         ------
         CovarianceError
             If it is not square, finite, symmetric or positive semi-definite; says where.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_matrix(np.array([[0.2, 0.1], [0.1, 0.3]]))
+        >>> v.cluster
+        array([0, 0])
         """
         if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
             raise CovarianceError(
@@ -147,6 +172,14 @@ class SamplingCovariance:
         ------
         CovarianceError
             If a block is not square; else as `from_matrix`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.n, v.is_diagonal
+        (3, False)
         """
         square = [np.atleast_2d(np.asarray(b, dtype=float)) for b in blocks]
         for i, b in enumerate(square):
@@ -173,6 +206,17 @@ class SamplingCovariance:
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> print(v.summary())
+        Covariance of the sampling errors of 3 effects
+          variances     0.2 to 0.4
+          correlations  0.4082, of 1 pair of effects
+          blocks        2, the largest of 2 effects
         """
         return describe(self)
 
@@ -202,6 +246,15 @@ class SamplingCovariance:
             If V does not know its studies (it was not made by `vcalc` or its kin).
         DataError
             If there is no such study.
+
+        Examples
+        --------
+        >>> from mvmeta import datasets, vcalc
+        >>> data = datasets.load("berkey1998")
+        >>> v = vcalc("vi", "trial", obs="outcome", rho=0.4, data=data)
+        >>> v.block(1).round(4)
+        array([[0.0075, 0.003 ],
+               [0.003 , 0.0077]])
         """
         if self.provenance is None:
             raise SpecificationError(
@@ -232,7 +285,27 @@ class SamplingCovariance:
         return connected_components(self.covariances, directed=False)[1].astype(np.intp)
 
     def take(self, rows: Ints) -> "SamplingCovariance":
-        """V of the given rows (integer positions), in the given order."""
+        """V of the given rows (integer positions), in the given order.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (m,)
+            Positions, each at most once.
+
+        Returns
+        -------
+        SamplingCovariance
+            Of the m rows, in the order given.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.take(np.array([2, 0])).toarray()
+        array([[0.4, 0. ],
+               [0. , 0.2]])
+        """
         if len(rows) == self.n and (rows == np.arange(self.n)).all():
             return self
         v = self.variances[rows]
@@ -243,22 +316,77 @@ class SamplingCovariance:
         return SamplingCovariance(v, off if off.nnz else None, made)
 
     def scaled(self, factor: float) -> "SamplingCovariance":
-        """``factor * V``."""
+        """``factor * V``.
+
+        Parameters
+        ----------
+        factor : float
+            Positive; the square of a change of unit of y.
+
+        Returns
+        -------
+        SamplingCovariance
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.scaled(10.0).toarray()
+        array([[2., 1., 0.],
+               [1., 3., 0.],
+               [0., 0., 4.]])
+        """
         off = None if self.covariances is None else self.covariances * factor
         return SamplingCovariance(self.variances * factor, off, self.provenance)
 
     def multiply(self, b: Floats) -> Floats:
-        """``V @ b`` for b (n, k)."""
+        """``V @ b`` for b (n, k).
+
+        Parameters
+        ----------
+        b : ndarray, shape (n, k)
+            Columns to multiply.
+
+        Returns
+        -------
+        ndarray, shape (n, k)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.multiply(np.ones((3, 1))).ravel()
+        array([0.3, 0.4, 0.4])
+        """
         out = self.variances[:, None] * b
         return out if self.covariances is None else out + self.covariances @ b
 
     def solve(self, b: Floats) -> Floats:
         """``inv(V) @ b`` for b (n, k).
 
+        Parameters
+        ----------
+        b : ndarray, shape (n, k)
+            Right-hand sides.
+
+        Returns
+        -------
+        ndarray, shape (n, k)
+
         Raises
         ------
         CovarianceError
             If V is singular.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.solve(np.ones((3, 1))).ravel().round(3)
+        array([4. , 2. , 2.5])
         """
         self._refuse_singular()
         out = b / self.variances[:, None]
@@ -267,7 +395,20 @@ class SamplingCovariance:
         return np.asarray(out)
 
     def logdet(self) -> float:
-        """log|V|; raises CovarianceError if V is singular."""
+        """log|V|; raises CovarianceError if V is singular.
+
+        Returns
+        -------
+        float
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> round(v.logdet(), 4)
+        -3.912
+        """
         self._refuse_singular()
         return float(self._pivots[0].sum())
 
@@ -289,11 +430,37 @@ class SamplingCovariance:
         Returns
         -------
         ndarray, shape (b, m, m)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.stack(np.array([[0, 1]])).shape
+        (1, 2, 2)
         """
         return self.stacks([rows])[0]
 
     def stacks(self, groups: Sequence[Ints]) -> list[Floats]:
-        """`stack` for several classes of disjoint groups, in one sweep over V."""
+        """`stack` for several classes of disjoint groups, in one sweep over V.
+
+        Parameters
+        ----------
+        groups : sequence of ndarray of int, each of shape (b, m)
+            One array for each class of groups of equal size.
+
+        Returns
+        -------
+        list of ndarray, each of shape (b, m, m)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> [block.shape for block in v.stacks([np.array([[0, 1]]), np.array([[2]])])]
+        [(1, 2, 2), (1, 1, 1)]
+        """
         out = []
         group = np.full(self.n, -1)
         position = np.zeros(self.n, dtype=np.intp)
@@ -311,12 +478,40 @@ class SamplingCovariance:
         return out
 
     def tosparse(self) -> sparse.csr_array:
-        """V as a scipy sparse matrix, shape (n, n)."""
+        """V as a scipy sparse matrix, shape (n, n).
+
+        Returns
+        -------
+        scipy.sparse.csr_array, shape (n, n)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.tosparse().nnz
+        5
+        """
         diagonal = sparse.diags_array(self.variances).tocsr()
         return diagonal if self.covariances is None else (diagonal + self.covariances).tocsr()
 
     def toarray(self) -> Floats:
-        """V as a dense matrix, shape (n, n): for small n and for looking at."""
+        """V as a dense matrix, shape (n, n): for small n and for looking at.
+
+        Returns
+        -------
+        ndarray, shape (n, n)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.toarray()
+        array([[0.2, 0.1, 0. ],
+               [0.1, 0.3, 0. ],
+               [0. , 0. , 0.4]])
+        """
         return np.asarray(self.tosparse().toarray())
 
     def _blocks(self) -> Iterator[tuple[Ints, Floats]]:
@@ -373,7 +568,29 @@ class SamplingCovariance:
         return len(self.singular_rows) > 0
 
     def lifted(self, rows: Ints, size: float) -> "SamplingCovariance":
-        """V with `size` added to the variances of some rows."""
+        """V with `size` added to the variances of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Positions.
+        size : float
+            What is added to their variances.
+
+        Returns
+        -------
+        SamplingCovariance
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import SamplingCovariance
+        >>> v = SamplingCovariance.from_blocks([[[0.2, 0.1], [0.1, 0.3]], [[0.4]]])
+        >>> v.lifted(np.array([0, 2]), 1.0).toarray()
+        array([[1.2, 0.1, 0. ],
+               [0.1, 0.3, 0. ],
+               [0. , 0. , 1.4]])
+        """
         variances = self.variances.copy()
         variances[rows] += size
         return SamplingCovariance(variances, self.covariances, self.provenance)

@@ -208,6 +208,18 @@ def to_wide(
         twice.
     SpecificationError
         If `ref` is no group of the data.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mvmeta import to_wide
+    >>> arms = pd.DataFrame(
+    ...     {"study": ["a", "a", "b", "b"], "arm": ["x", "y", "x", "y"], "events": [3, 5, 2, 8]}
+    ... )
+    >>> to_wide(arms, study="study", grp="arm", ref="y", grpvars=["events"])
+      study arm.1  events.1 arm.2  events.2  id comp design
+    0     a     x         3     y         5   1  x-y    x-y
+    1     b     x         2     y         8   2  x-y    x-y
     """
     frame = as_frame(data)
     if frame is None:

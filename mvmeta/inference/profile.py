@@ -97,6 +97,11 @@ class Profile:
         start : ndarray, shape (n_components,), optional
             Components to start from; those of the fit unless given.
 
+        Returns
+        -------
+        ProfilePoint
+            `value`, `loglik`, its `slope`, and the components `theta` there.
+
         Raises
         ------
         ConvergenceError
@@ -106,6 +111,17 @@ class Profile:
         -----
         MvmetaWarning
             If it is higher there than at the fit.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> round(float(profile.at(0.05).loglik), 4)
+        -8.0773
         """
         problem = pin(self._fit.problem, self._component, value)
         theta = (self._fit.theta if start is None else start).copy()
@@ -135,7 +151,29 @@ class Profile:
             )
 
     def drop(self, point: ProfilePoint) -> float:
-        """Signed root of the deviance drop: nearly linear in the value, 0 at the estimate."""
+        """Signed root of the deviance drop: nearly linear in the value, 0 at the estimate.
+
+        Parameters
+        ----------
+        point : ProfilePoint
+            What `at` returned.
+
+        Returns
+        -------
+        float
+            In log-likelihood, 0 at the estimate.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> round(float(profile.drop(profile.at(0.05))), 4)
+        -0.4871
+        """
         size = np.sqrt(max(2.0 * (self._loglik - point.loglik), 0.0))
         return float(size if point.value >= self.estimate else -size)
 
@@ -147,12 +185,29 @@ class Profile:
         alpha : float
             1 - coverage.
 
+        Returns
+        -------
+        ProfileInterval
+            `lower`, `upper` and whether they are edges of the range.
+
         Raises
         ------
         SpecificationError
             If `alpha` is not between 0 and 1.
         ConvergenceError
             If the profile cannot be followed to a limit.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> interval = profile.interval()
+        >>> round(interval.lower, 4), round(interval.upper, 4)
+        (0.0222, 0.2072)
         """
         check_alpha(alpha)
         target = float(np.sqrt(stats.chi2.isf(alpha, 1)))

@@ -58,6 +58,23 @@ class MetaforTranslation:
         The call as it was given.
     notes : list of str
         What differs between the two programs, in sentences.
+
+    Examples
+    --------
+    >>> from mvmeta import datasets, from_metafor
+    >>> call = "rma.mv(yi, vi, random = ~ 1 | district/school, data = dat)"
+    >>> translation = from_metafor(call)
+    >>> print(translation.code)
+    from mvmeta import MetaMixedLM
+    <BLANKLINE>
+    model = MetaMixedLM.from_formula(
+        "yi ~ 1",
+        data=dat,
+        variance="vi",
+        groups="district/school",
+    )
+    res = model.fit()
+    print(res.summary())
     """
 
     def __init__(self, call: str, reading: Reading, session: Session) -> None:
@@ -113,6 +130,15 @@ class MetaforTranslation:
         ------
         MvmetaError
             As `model`, and whatever `MetaMixedLM.fit` raises.
+
+        Examples
+        --------
+        >>> from mvmeta import datasets, from_metafor
+        >>> call = "rma.mv(yi, vi, random = ~ 1 | district/school, data = dat)"
+        >>> translation = from_metafor(call, datasets.load("konstantopoulos2011"))
+        >>> translation.fit().params.round(4)
+        Intercept    0.1847
+        Name: estimate, dtype: float64
         """
         chosen = {name: value.value(self._session.names) for name, value in self._reading.fit}
         return self.model.fit(**(chosen | options))

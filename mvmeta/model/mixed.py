@@ -184,6 +184,15 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         ------
         DataError, CovarianceError, SpecificationError
             For data, V or a specification that cannot be used; the message says what and where.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> model.exog_names, len(model.endog)
+        (['Intercept'], 56)
         """
         prepared = prepare_formula(
             formula,
@@ -494,6 +503,19 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             If no maximum was reached.
         MvmetaWarning
             If the likelihood does not depend on a component there; names it.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit(df="kenward-roger")
+        >>> res.params.round(4)
+        Intercept    0.2515
+        ablat       -0.0291
+        Name: estimate, dtype: float64
+        >>> res.df_inference.round(1)
+        array([5.9, 6.5])
         """
         self._check_rows()
         check_search(reml, maxiter, tol)
@@ -574,6 +596,18 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             If M is not positive definite there.
         DataError
             After `remove_data`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> round(model.loglike(res.vcomp["estimate"]), 4) == round(res.llf, 4)
+        True
+        >>> round(model.loglike([0.1, 0.1]), 4)
+        -14.2566
         """
         return self._evaluate(params, reml).loglik
 
@@ -591,6 +625,15 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         -------
         ndarray, shape (n_components,)
             Pinned components have their derivative, too.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> model.score([0.1, 0.1]).round(2)
+        array([ -16.54, -104.75])
         """
         return self._evaluate(params, reml).gradient
 
@@ -607,6 +650,16 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         ndarray, shape (n_components, n_components)
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> model.hessian([0.1, 0.1]).round(1)
+        array([[-35.6, -25.5],
+               [-25.5, 193.8]])
         """
         return -self._evaluate(params, reml).observed
 
@@ -631,6 +684,16 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         ------
         SpecificationError
             For another kind, or as in `loglike`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> model.information([0.1, 0.1]).round(1)
+        array([[ 303.8,   65.9],
+               [  65.9, 1654.8]])
         """
         if kind not in INFORMATION:
             raise SpecificationError(f"kind= takes one of {', '.join(INFORMATION)}, got {kind!r}")
@@ -687,6 +750,15 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         ndarray, shape (m,)
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> model.predict(res.params, model.exog[:2]).round(3)
+        array([-1.029, -1.349])
         """
         x = self.exog if exog is None else np.asarray(exog, dtype=float)
         return np.asarray(x @ np.asarray(params, dtype=float))
@@ -717,6 +789,16 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         -----
         MvmetaWarning
             If the data do not determine the mean of some rows; names them.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> import pandas as pd
+        >>> model.new_design(pd.DataFrame({"ablat": [13, 55]}))
+        (array([[ 1., 13.],
+               [ 1., 55.]]), RangeIndex(start=0, stop=2, step=1))
         """
         prepared = self.prepared
         if newdata is None:
@@ -746,6 +828,15 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         dict of str to list of int
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> model.term_columns()
+        {'C(Category)': [0, 1, 2]}
         """
         return self.prepared.term_columns
 
@@ -765,6 +856,15 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         ------
         SpecificationError
             If there is neither; lists what there is.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> model.columns_of("C(Category)")
+        [0, 1, 2]
         """
         terms = self.term_columns()
         if name in terms:
@@ -795,6 +895,17 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         ------
         SpecificationError
             If there is no such factor, or the model was built from arrays.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> model.factor_levels("C(Category)")
+        (array([[1., 0., 0.],
+               [0., 1., 0.],
+               [0., 0., 1.]]), ['A', 'B', 'C'])
         """
         prepared = self.prepared
         if prepared.spec is None:
@@ -805,7 +916,20 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     # -- size and copies -----------------------------------------------------------------
 
     def remove_data(self) -> None:
-        """Forget everything with one entry per row; new data can still be predicted."""
+        """Forget everything with one entry per row; new data can still be predicted.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> model.remove_data()
+        >>> res.params.round(4)
+        Intercept    0.2515
+        ablat       -0.0291
+        Name: estimate, dtype: float64
+        """
         self.__dict__.pop("_backend", None)
         self.prepared = _without_rows(self.prepared)
         self._forget_rows()

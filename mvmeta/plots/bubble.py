@@ -89,6 +89,15 @@ def bubble(
     proportion to precision, 1 / SE.  With several moderators the line need not go through the
     middle of the estimates.  The prediction interval is that of a new true effect; it is left
     out where the variance of that effect is not one number.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+    >>> res = model.fit()
+    >>> figure = plots.bubble(res, "ablat")
+    >>> figure.savefig("bubble.svg")  # doctest: +SKIP
     """
     names = _moderators(res)
     name = names[0] if moderator is None else moderator

@@ -53,6 +53,16 @@ def caterpillar(
         If there is no such term.
     MvmetaError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> figure = plots.caterpillar(res)
+    >>> figure.savefig("caterpillar.svg")  # doctest: +SKIP
     """
     name, frame = _effects(res, term, alpha)
     frame = frame.sort_values("estimate", ascending=False, kind="stable")

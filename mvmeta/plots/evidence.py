@@ -57,6 +57,16 @@ def evidence(
     Filled: from all rows.  Hollow: from the rows of that level alone, under the same variance
     components; there is none where these do not determine it, as for a slope.  Standard errors
     are those of the model, with the degrees of freedom of the fit.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> toy = datasets.load("toy")
+    >>> formula = "d ~ C(Category) - 1"
+    >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+    >>> res = model.fit()
+    >>> figure = plots.evidence(res)
+    >>> figure.savefig("evidence.svg")  # doctest: +SKIP
     """
     found = res.get_evidence(contrasts, groups)
     frame = found.frame

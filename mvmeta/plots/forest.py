@@ -119,6 +119,16 @@ def forest(
     mean, the mean of every level of the factors (over the levels of other factors in equal
     parts, at the average of numeric moderators), or the mean at average moderators.  The bar
     behind each is the prediction interval of a new true effect, where the model has one.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> figure = plots.forest(res)
+    >>> figure.savefig("forest.svg")  # doctest: +SKIP
     """
     at, found = studies(res, groups), summaries(res, alpha)
     names = row_labels(res, labels)

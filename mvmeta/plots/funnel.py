@@ -63,6 +63,16 @@ def funnel(
     estimates if sampling error is all there is; with heterogeneity more are outside.  Estimates
     of one study depend on each other: a cluster of points outside may be a single study, which
     `by_study` shows as the one point it is.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> figure = plots.funnel(res)
+    >>> figure.savefig("funnel.svg")  # doctest: +SKIP
     """
     if groups is not None and not by_study:
         raise SpecificationError("groups= says what a study is; ask for them with by_study=True")

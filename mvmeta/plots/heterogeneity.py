@@ -57,6 +57,16 @@ def heterogeneity(res: Any, ax: Axes | None = None, *, alpha: float | None = 0.0
     variance of a typical estimate, put together from the terms and the sampling error, which
     is hollow; below it each part by itself, with its interval.  Intervals of parts overlap
     more than the parts are uncertain together: the data often tell a sum better than its parts.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> figure = plots.heterogeneity(res)
+    >>> figure.savefig("heterogeneity.svg")  # doctest: +SKIP
     """
     found = _decomposition(res, alpha)
     figure, axes = _axes.figure_and_axes(ax, _axes.height_of(LINES * len(found.names)))

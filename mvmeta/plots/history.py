@@ -36,6 +36,16 @@ def history(res: Any, ax: Axes | None = None) -> Figure:
     The scale is logarithmic: quadratic convergence is a curve that bends down.  One line is the
     distance to the best log-likelihood of the ascent (left out where it is zero), the other
     half the Newton decrement, what a quadratic model expects still to gain.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> figure = plots.history(res)
+    >>> figure.savefig("history.svg")  # doctest: +SKIP
     """
     table = res.history
     figure, axes = _axes.figure_and_axes(ax, 4.0)

@@ -99,6 +99,16 @@ def influence(
     Synth Methods 1:112).  A covariance ratio below 1 says that the estimates are more precise
     without the study.  Where the other studies do not determine the coefficients the first panel
     says so, and there is a gap in the next two.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> figure = plots.influence(res)
+    >>> figure.savefig("influence.svg")  # doctest: +SKIP
     """
     chosen = _panels(panels, ax)
     found = _influence(res, groups, reestimate)

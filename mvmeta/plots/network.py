@@ -68,6 +68,16 @@ def network(res: Any, factor: Any = None, ax: Axes | None = None, *, groups: Any
     width of a line the number of studies that observe both levels (or compare them).  Levels
     without a line between them are compared through others only; parts of the graph that no
     line joins are said in the title, as nothing within studies compares them.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> toy = datasets.load("toy")
+    >>> formula = "d ~ C(Category) - 1"
+    >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+    >>> res = model.fit()
+    >>> figure = plots.network(res)
+    >>> figure.savefig("network.svg")  # doctest: +SKIP
     """
     graph = _graph(res, _values(res, factor), studies(res, groups).code)
     figure, axes = _axes.figure_and_axes(ax, 6.0)

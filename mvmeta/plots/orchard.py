@@ -70,6 +70,15 @@ def orchard(
     of a new true effect; it is left out where the variance of that effect is not one number.
     Estimates are drawn as observed, their area in proportion to precision, 1 / SE; offsets
     across the row only let each be seen.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+    >>> res = model.fit()
+    >>> figure = plots.orchard(res)
+    >>> figure.savefig("orchard.svg")  # doctest: +SKIP
     """
     y = observed(res)
     found, at = category_means(res, by, alpha), studies(res, groups)

@@ -64,6 +64,16 @@ def profile(
     -----
     A limit that is an edge of the parameter space, reached before the curve falls to the cut
     line, is hollow.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> figure = plots.profile(res, "district: sigma2")
+    >>> figure.savefig("profile.svg")  # doctest: +SKIP
     """
     if n < LEAST_POINTS:
         raise SpecificationError(f"n={n}: a curve needs at least {LEAST_POINTS} points")

@@ -60,6 +60,16 @@ def sensitivity(
     Blue: as the fit has it, and settings with the same conclusions.  Orange and hollow: the sign,
     whether the interval includes 0, or whether the estimate lies beyond the threshold has
     changed.  The band is the interval of the fit.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets, plots
+    >>> toy = datasets.load("toy")
+    >>> formula = "d ~ C(Category) - 1"
+    >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+    >>> res = model.fit()
+    >>> figure = plots.sensitivity(res)
+    >>> figure.savefig("sensitivity.svg")  # doctest: +SKIP
     """
     ready = hasattr(res, "frame")
     if ready and kwargs:

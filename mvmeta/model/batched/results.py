@@ -33,6 +33,25 @@ class BatchedResults(MetaMixedLMResults):
     Everything that `MetaMixedLMResults` has but what needs all rows at once: `fittedvalues`,
     `resid`, `ranef()`, influence, evidence and their plots raise a `DataError` that says so.
     `iter_rows` and `iter_ranef` go through the batches instead.
+
+    Attributes
+    ----------
+    model : MetaMixedLM
+        What was fitted; its `from_batches` or `from_dask` made it.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> def halves():
+    ...     yield data[data["district"] <= 70]
+    ...     yield data[data["district"] > 70]
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_batches("yi ~ 1", halves, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> res.params.round(4)
+    Intercept    0.1847
+    Name: estimate, dtype: float64
     """
 
     model: BatchedMetaMixedLM
@@ -60,6 +79,19 @@ class BatchedResults(MetaMixedLMResults):
             The rows of a batch that were fitted, under their labels: observed, fittedvalues,
             resid, resid_pearson, and the best prediction of the true effect, estimate, se,
             pi_lower, pi_upper (as `blup()` has it).
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> def halves():
+        ...     yield data[data["district"] <= 70]
+        ...     yield data[data["district"] > 70]
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_batches("yi ~ 1", halves, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> [len(rows) for rows in res.iter_rows()]
+        [30, 26]
         """
         df = float(np.min(self._table.df)) if self.use_t else np.inf
         half = critical_value(df, alpha)
@@ -80,6 +112,25 @@ class BatchedResults(MetaMixedLMResults):
         dict
             Term name -> DataFrame with columns estimate, se, pi_lower, pi_upper; the levels
             that lie in the batch.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> def halves():
+        ...     yield data[data["district"] <= 70]
+        ...     yield data[data["district"] > 70]
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_batches("yi ~ 1", halves, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> for effects in res.iter_ranef():
+        ...     print(effects["district"].head(1).round(3))
+                  estimate     se  pi_lower  pi_upper
+        district
+        11           -0.19  0.167    -0.516     0.136
+                  estimate    se  pi_lower  pi_upper
+        district
+        71           0.534  0.13      0.28     0.789
         """
         df = self._effect_df()
         for found in self.fit_.plan.source.map(EffectsOf(self.fit_.estimates)):
@@ -122,6 +173,20 @@ class BatchedResults(MetaMixedLMResults):
         ------
         SpecificationError, DataError
             As `MetaMixedLMResults.get_robustcov_results`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> def halves():
+        ...     yield data[data["district"] <= 70]
+        ...     yield data[data["district"] > 70]
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_batches("yi ~ 1", halves, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.get_robustcov_results("CR2").bse.round(4)
+        Intercept    0.0845
+        Name: se, dtype: float64
         """
         check_options(cov_type, {"groups": groups, "df": df, "repair": repair})
         inference = robust_inference(self.model, self.fit_, cov_type, groups, df)
@@ -139,6 +204,22 @@ class BatchedResults(MetaMixedLMResults):
         Returns
         -------
         DataFrame
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> def halves():
+        ...     yield data[data["district"] <= 70]
+        ...     yield data[data["district"] > 70]
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_batches("yi ~ 1", halves, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.heterogeneity()[["variance", "i2"]].round(3)
+                         variance     i2
+        district            0.065  0.633
+        district/school     0.033  0.319
+        total               0.098  0.952
         """
         return super().heterogeneity(alpha)
 
@@ -174,7 +255,23 @@ class BatchedResults(MetaMixedLMResults):
         return self.__dict__
 
     def remove_data(self) -> None:
-        """Forget where the batches are; coefficients, tests, summary and predictions stay."""
+        """Forget where the batches are; coefficients, tests, summary and predictions stay.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> def halves():
+        ...     yield data[data["district"] <= 70]
+        ...     yield data[data["district"] > 70]
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_batches("yi ~ 1", halves, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.remove_data()
+        >>> res.params.round(4)
+        Intercept    0.1847
+        Name: estimate, dtype: float64
+        """
         self._look_once()
         self._fit = None
         self.model = copy.copy(self.model)

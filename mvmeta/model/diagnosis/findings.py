@@ -42,6 +42,17 @@ class Finding:
         Why it matters.
     advice : str
         What to try.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> toy = datasets.load("toy")
+    >>> formula = "d ~ C(Category) - 1"
+    >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+    >>> res = model.fit()
+    >>> finding = res.diagnose().findings[0]
+    >>> finding.code, finding.severity
+    ('level-in-one-study', 'caution')
     """
 
     code: str
@@ -88,6 +99,17 @@ class Diagnosis:
         Check -> sentence, for what was looked at and found in order.
     skipped : dict
         Check -> reason, for what was not looked at.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> toy = datasets.load("toy")
+    >>> formula = "d ~ C(Category) - 1"
+    >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+    >>> res = model.fit()
+    >>> found = res.diagnose()
+    >>> len(found.findings), found.codes
+    (2, ['level-in-one-study', 'few-studies'])
     """
 
     findings: tuple[Finding, ...]
@@ -107,6 +129,12 @@ class Diagnosis:
         -------
         Diagnosis
             Findings sorted by severity, in the order of the checks where it is the same.
+
+        Examples
+        --------
+        >>> from mvmeta.model.diagnosis.findings import Diagnosis
+        >>> len(Diagnosis.of({}))
+        0
         """
         found = [f for o in outcomes.values() for f in o.findings]
         return cls(
@@ -142,13 +170,38 @@ class Diagnosis:
         -------
         DataFrame
             Index `code`; columns severity, what, evidence (a dict), why, advice.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> res.diagnose().to_frame().columns.tolist()
+        ['severity', 'what', 'evidence', 'why', 'advice']
         """
         columns = ["code", "severity", "what", "evidence", "why", "advice"]
         rows = [[getattr(f, c) for c in columns] for f in self.findings]
         return pd.DataFrame(rows, columns=columns).set_index("code")
 
     def summary(self) -> str:
-        """Findings, what was in order, and what was not looked at, as text."""
+        """Findings, what was in order, and what was not looked at, as text.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> print(res.diagnose().summary().splitlines()[0].strip())
+        Diagnosis
+        """
         count = len(self.findings)
         title = f"{count} finding{'s' * (count != 1)}" if count else "Nothing found"
         parts = ["Diagnosis".center(WIDTH).rstrip(), "=" * WIDTH, title]

@@ -102,6 +102,20 @@ class Evidence:
     of a comparison of levels are those of its levels in the studies that observe all of them.
     A slope has none, as every row informs it, and neither has a combination of coefficients
     that is not one of level means of a single factor or interaction.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> toy = datasets.load("toy")
+    >>> formula = "d ~ C(Category) - 1"
+    >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+    >>> res = model.fit()
+    >>> evidence = res.get_evidence()
+    >>> evidence.frame["joint"].round(2)
+    Category[A]    10.0
+    Category[B]    15.0
+    Category[C]    20.0
+    Name: joint, dtype: float64
     """
 
     def __init__(
@@ -157,6 +171,20 @@ class Evidence:
         ------
         SpecificationError
             For another `by`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> evidence = res.get_evidence()
+        >>> evidence.contributions().round(2)
+                        0     1    2     3     4
+        Category[A]  0.50 -0.00  0.0  0.50 -0.00
+        Category[B]  0.00  0.50  0.0  0.00  0.50
+        Category[C] -0.25 -0.25  1.0  0.25  0.25
         """
         return labelled_contributions(self._h, self.frame.index, self._index, self._studies, by)
 
@@ -169,6 +197,20 @@ class Evidence:
             Index (estimate, study); `share`, the study's share of the variance of the estimate,
             which for independent studies is its share of the information: they sum to 1;
             `contribution`, the signed weight of its rows together, as in `contributions`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> evidence = res.get_evidence()
+        >>> evidence.carriers().loc["Category[C]"].round(2)
+               share  contribution
+        Study
+        1        0.5           0.5
+        2        0.5           0.5
         """
         shares = variance_shares(self._fit, self._h, self._studies.code)
         sums = group_sums(self._h, self._studies.code)
@@ -178,7 +220,42 @@ class Evidence:
         return pd.DataFrame(columns, index=index)
 
     def summary(self) -> str:
-        """The table, one sentence per estimate, and who carries it, as text."""
+        """The table, one sentence per estimate, and who carries it, as text.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> evidence = res.get_evidence()
+        >>> print(evidence.summary())
+                                     Where the estimates come from
+        ========================================================================================
+                       joint     (se) direct    (se)    shift      P borrowed within rows groups
+        Category[A]       10  10.0012     10  10.0012       0              0%     0%    2      2
+        Category[B]       15  10.0012     15  10.0012       0              0%     0%    2      2
+        Category[C]  19.9975   10.005     10  14.1439  9.9975  0.317      50%     0%    1      1
+        ========================================================================================
+        - A is seen in 2 studies of 2: its own rows alone give 10, and no other row
+          changes that.
+        - B is seen in 2 studies of 2: its own rows alone give 15, and no other row
+          changes that.
+        - C is seen in 1 study of 2 (Study 1): its own rows alone give 10, all rows
+          together 19.9975, a shift of +9.9975, because the effects of Study 1 in A
+          and B lie about 10 below average; 50 % of what is known about C is borrowed
+          from other rows.
+        <BLANKLINE>
+        Share of each study in what is known, and its signed weight:
+        - A: Study 1 50 % (+0.50), Study 2 50 % (+0.50)
+        - B: Study 1 50 % (+0.50), Study 2 50 % (+0.50)
+        - C: Study 1 50 % (+0.50), Study 2 50 % (+0.50)
+        """
         body = self._display().to_string()
         width = max(WIDTH, *(len(line) for line in body.split("\n")))
         lines = [

@@ -61,6 +61,20 @@ class BootstrapResults:
         Replicates asked for, B.
     n_failed : int
         Those that did not converge or raised an error; they are left out of everything.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> boot = res.bootstrap(50, seed=1)
+    >>> boot.se.round(3)
+    Intercept                  0.071
+    district: sigma2           0.036
+    district/school: sigma2    0.010
+    Name: se, dtype: float64
     """
 
     def __init__(
@@ -112,6 +126,20 @@ class BootstrapResults:
         ------
         SpecificationError
             For another method, an alpha not between 0 and 1, or if hardly any refit worked.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> boot = res.bootstrap(50, seed=1)
+        >>> boot.conf_int().round(3)
+                                     0      1
+        Intercept                0.041  0.291
+        district: sigma2         0.011  0.138
+        district/school: sigma2  0.016  0.051
         """
         limits = np.column_stack(self._numbers.interval(alpha, method))
         return pd.DataFrame(limits, index=self.observed.index)
@@ -131,6 +159,20 @@ class BootstrapResults:
         DataFrame
             Columns estimate, bias, bias_mc, se, se_mc, ci_lower, ci_lower_mc, ci_upper,
             ci_upper_mc; those in _mc are standard errors due to the number of replicates.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> boot = res.bootstrap(50, seed=1)
+        >>> boot.summary_frame()[["estimate", "se", "ci_lower", "ci_upper"]].round(3)
+                                 estimate     se  ci_lower  ci_upper
+        Intercept                   0.185  0.071     0.041     0.291
+        district: sigma2            0.065  0.036     0.011     0.138
+        district/school: sigma2     0.033  0.010     0.016     0.051
         """
         n = self._numbers
         (lower, upper), (lower_mc, upper_mc) = (
@@ -165,6 +207,17 @@ class BootstrapResults:
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> boot = res.bootstrap(50, seed=1)
+        >>> print(boot.summary().splitlines()[0].strip())
+        parametric bootstrap, 50 replicates, 95% percentile intervals
         """
         title = f"parametric bootstrap, {self.n} replicates, {1 - alpha:.0%} {method} intervals"
         lines = [title, self.summary_frame(alpha, method).to_string(float_format="{:.4g}".format)]

@@ -87,6 +87,20 @@ class ComparisonMethods(FitHolder):
         for up to three variances at 0 (weights from their information, binomial where they are
         uncorrelated; Shapiro 1985, Biometrika 72:133), each together with any restrictions
         inside the parameter space.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> two = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="district").fit()
+        >>> test = res.compare_lr_test(two)
+        >>> round(test.statistic, 2), test.df_diff
+        (48.52, 1)
+        >>> f"{test.pvalue_boundary:.1e}"
+        '1.6e-12'
         """
         full, null = (
             candidate(self, "the full model"),

@@ -40,6 +40,18 @@ class ComponentMethods(FitHolder):
         ------
         SpecificationError
             If there is no such component, or it is fixed.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> interval = profile.interval()
+        >>> round(interval.lower, 4), round(interval.upper, 4)
+        (0.0222, 0.2072)
         """
         labels = list(self.component_labels)
         known = (
@@ -76,6 +88,18 @@ class ComponentMethods(FitHolder):
         ------
         SpecificationError
             For another method, or if the information is not positive definite ("wald").
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.vcomp_conf_int().round(4)
+            lower   upper  lower_at_edge  upper_at_edge
+        0  0.0222  0.2072          False          False
+        1  0.0163  0.0628          False          False
         """
         if method not in METHODS:
             raise SpecificationError(
@@ -108,6 +132,18 @@ class ComponentMethods(FitHolder):
         ------
         SpecificationError
             If the information is not positive definite.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.vcomp_cov().round(6)
+                                 district: sigma2  district/school: sigma2
+        district: sigma2                 0.001261                -0.000046
+        district/school: sigma2         -0.000046                 0.000123
         """
         cov = components_covariance(self.fit_, self.model.backend)
         return pd.DataFrame(cov, index=self.component_labels, columns=self.component_labels)

@@ -31,6 +31,17 @@ class ComponentProfile(Profile):
         Whether the likelihood is the restricted one.
     estimate, lower, upper : float
         The estimate, and the edges of the parameter space.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> profile = res.profile("district: sigma2")
+    >>> profile.name
+    'district: sigma2'
     """
 
     def __init__(self, fit: Fit, backend: MarginalCovariance, component: int, name: str) -> None:
@@ -50,5 +61,15 @@ class ComponentProfile(Profile):
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> figure = profile.plot(n=7)
         """
         return plots.profile(self, ax=ax, **kwargs)

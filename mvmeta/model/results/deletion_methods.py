@@ -94,6 +94,20 @@ class DeletionMethods(FitHolder):
             If `by` does not fit the rows, or after `remove_data`.
         SpecificationError
             Under user weights, or for values that have no order.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.cumulative(by="district").params.tail(3).round(3)
+               Intercept
+        up to
+        91         0.208
+        108        0.186
+        644        0.185
         """
         codes, labels = self._groups(by)
         order = _order(labels)
@@ -123,6 +137,18 @@ class DeletionMethods(FitHolder):
         ------
         SpecificationError
             If there are no two moderators.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> formula = "yi ~ ablat + year"
+        >>> model = MetaMixedLM.from_formula(formula, data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.vif().round(2)
+               df  gvif  gsif
+        ablat   1  1.54  1.24
+        year    1  1.54  1.24
         """
         columns = {k: v for k, v in self.model.prepared.term_columns.items() if v}
         x = self.fit_.problem.x

@@ -50,6 +50,20 @@ class EvidenceMethods(FitHolder):
         ------
         SpecificationError
             For another `by`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.weights(by="study").head(3).round(2)
+                  diagonal  rowsum
+        district
+        11            2.15    6.76
+        12            6.63    9.24
+        18            4.03    8.54
         """
         prepared = self.model.prepared
         frame = weights_frame(self.fit_, prepared, by, groups)
@@ -72,6 +86,23 @@ class EvidenceMethods(FitHolder):
         ------
         SpecificationError
             For another `by`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> print(res.weights_summary(by="study"))
+               diagonal
+        Study
+        1         66.66
+        2         33.34
+        <BLANKLINE>
+        In percent; sums over the rows of a study.
+        The model has more than an intercept, so rows have no one weight (rowsum);
+        contributions() has what each adds to each coefficient.
         """
         frame = self.weights(by, groups)
         return weights_text(frame, frame.attrs["notes"], by)
@@ -92,6 +123,17 @@ class EvidenceMethods(FitHolder):
         ------
         SpecificationError
             For a combination that cannot be read; says what can.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> evidence = res.get_evidence()
+        >>> print(evidence.sentences.iloc[2][:54])
+        C is seen in 1 study of 2 (Study 1): its own rows alon
         """
         basis = self._inference.basis
         return Evidence(self.fit_, self.model.prepared, basis, contrasts, groups)
@@ -120,6 +162,19 @@ class EvidenceMethods(FitHolder):
         ------
         SpecificationError
             For a combination that cannot be read; says what can.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> res.evidence()[["joint", "direct", "borrowed", "n_groups"]].round(3)
+                      joint  direct  borrowed  n_groups
+        Category[A]  10.000    10.0       0.0         2
+        Category[B]  15.000    15.0       0.0         2
+        Category[C]  19.997    10.0       0.5         1
         """
         return self.get_evidence(contrasts, groups).frame
 
@@ -134,6 +189,27 @@ class EvidenceMethods(FitHolder):
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> print(res.evidence_summary("C(Category)[C]"))
+                                      Where the estimates come from
+        ==========================================================================================
+                          joint    (se) direct    (se)    shift      P borrowed within rows groups
+        C(Category)[C]  19.9975  10.005     10  14.1439  9.9975  0.317      50%     0%    1      1
+        ==========================================================================================
+        - C(Category)[C] is seen in 1 study of 2 (Study 1): its own rows alone give
+          10, all rows together 19.9975, a shift of +9.9975, because the effects of
+          Study 1 in A and B lie about 10 below average; 50 % of what is known about
+          C(Category)[C] is borrowed from other rows.
+        <BLANKLINE>
+        Share of each study in what is known, and its signed weight:
+        - C(Category)[C]: Study 1 50 % (+0.50), Study 2 50 % (+0.50)
         """
         return self.get_evidence(contrasts, groups).summary()
 
@@ -150,6 +226,19 @@ class EvidenceMethods(FitHolder):
         -------
         DataFrame
             Coefficients by rows (weights of y), or by studies (their sums).
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> res.contributions().round(2)
+                           0     1    2     3     4
+        C(Category)[A]  0.50 -0.00  0.0  0.50 -0.00
+        C(Category)[B]  0.00  0.50  0.0  0.00  0.50
+        C(Category)[C] -0.25 -0.25  1.0  0.25  0.25
         """
         return contributions_frame(self.fit_, self.model.prepared, by, groups)
 
@@ -177,6 +266,19 @@ class EvidenceMethods(FitHolder):
         ------
         DataError
             If the groups do not fit the rows, or after `remove_data`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> found = res.diagnose()
+        >>> found.codes
+        ['level-in-one-study', 'few-studies']
+        >>> print(found["few-studies"].what)
+        There are 2 studies, few for the tests that were chosen.
         """
         return diagnose(self, groups, refit)  # type: ignore[arg-type]
 
@@ -234,6 +336,20 @@ class EvidenceMethods(FitHolder):
             For options that do not exist, or if nothing is varied.
         DataError
             If the groups do not fit the rows, or after `remove_data`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> found = res.sensitivity(leave_out=False, rho=False)
+        >>> found.frame.loc[found.frame["setting"] == "no random effects"].iloc[:, :4]
+              aspect            setting     coefficient  estimate
+        3  structure  no random effects  C(Category)[A]      10.0
+        4  structure  no random effects  C(Category)[B]      15.0
+        5  structure  no random effects  C(Category)[C]      10.0
         """
         _ = self.fit_  # the rows are needed
         options = Options(
@@ -269,6 +385,15 @@ class EvidenceMethods(FitHolder):
             If no study has two rows.
         CovarianceError
             For bounds that are not possible.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("assink2016")
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="study/esid")
+        >>> found = model.fit().estimate_rho(bounds=(0, 0.9))
+        >>> [round(float(x), 2) for x in (found.estimate, found.lower, found.upper)]
+        [0.52, 0.0, 0.9]
         """
         at = studies(self.model.prepared, groups)
         found = profile_rho(self.fit_, at.code, alpha, bounds)

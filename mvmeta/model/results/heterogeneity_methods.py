@@ -35,6 +35,17 @@ class HeterogeneityMethods(FitHolder):
         -------
         HeterogeneityTest
             With statistic, df (k - p) and pvalue; NaN where V is singular.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> test = res.heterogeneity_test()
+        >>> round(test.statistic, 2), test.df
+        (578.86, 55)
         """
         return self._heterogeneity_test
 
@@ -142,6 +153,17 @@ class HeterogeneityMethods(FitHolder):
         See Also
         --------
         bootstrap : ``bootstrap(2000, "heterogeneity")`` gives intervals.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.r2().round(3)
+        marginal       0.698
+        conditional    0.698
+        Name: r2, dtype: float64
         """
         at = explained(self.fit_, self._heterogeneity.variance)
         return pd.Series({"marginal": at.marginal, "conditional": at.conditional}, name="r2")

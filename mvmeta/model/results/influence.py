@@ -39,6 +39,18 @@ class MetaInfluence:
     backend : MarginalCovariance, optional
         Of the full problem: the components are then estimated again without each group;
         they are held at their estimates where it is None.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+    >>> res = model.fit()
+    >>> influence = res.get_influence(groups="trial")
+    >>> influence.dfbetas.head(2).round(2)
+       Intercept  ablat
+    1      -0.01   0.03
+    2       0.11  -0.17
     """
 
     def __init__(
@@ -145,6 +157,19 @@ class MetaInfluence:
         Returns
         -------
         SubsetFits
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> influence = res.get_influence(groups="trial")
+        >>> influence.leave_one_out().params.head(2).round(3)
+                  Intercept  ablat
+        left out
+        1             0.255 -0.029
+        2             0.224 -0.028
         """
         found, fit = self._deletion, self._fit
         theta = found.theta if isinstance(found, Reestimated) else None
@@ -175,6 +200,15 @@ class MetaInfluence:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> influence = res.get_influence(groups="trial")
+        >>> figure = influence.plot()
         """
         return plots.influence(self, coefficient, ax, **kwargs)
 
@@ -183,6 +217,23 @@ class MetaInfluence:
 
         Columns hat_diag, resid, resid_se, student_resid, student_resid_external, resid_pearson,
         and cooks_d of the row's group.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per row of the data, or per group.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> influence = res.get_influence(groups="trial")
+        >>> influence.summary_frame().iloc[:2, :2].round(3)
+           hat_diag  resid
+        0     0.049  0.140
+        1     0.149 -0.236
         """
         rows = self._rows
         columns = {

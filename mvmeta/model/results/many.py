@@ -108,6 +108,17 @@ class ManyOutcomes:
         more levels) works, too, one outcome after the other by the solver of `fit`, with the
         plan of the layout shared as long as V is.  So do the few outcomes of which the batch is
         not certain, and with a correlated V those with missing values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> y = np.column_stack([data["yi"], data["yi"] ** 2])
+        >>> many = model.fit_many(y)
+        >>> many.params.shape, many.converged.tolist()
+        ((2, 2), [True, True])
         """
         self._check_rows()
         check_search(reml, maxiter, tol)
@@ -172,6 +183,18 @@ class ManyOutcomesResults:
     errors : dict
         Outcome name -> message of the solver.
     param_names, component_labels : list of str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+    >>> y = np.column_stack([data["yi"], data["yi"] ** 2])
+    >>> many = model.fit_many(y)
+    >>> many.params.round(3)
+    array([[ 0.251, -0.386],
+           [-0.029,  0.04 ]])
     """
 
     def __init__(
@@ -212,7 +235,25 @@ class ManyOutcomesResults:
         return np.where(df > 0, p, np.where(np.isnan(self.QE), np.nan, 1.0))
 
     def cov_params(self) -> Floats:
-        """Covariances of the fixed effects, shape (p, p, m)."""
+        """Covariances of the fixed effects, shape (p, p, m).
+
+        Returns
+        -------
+        ndarray, shape (p, p, m)
+            One matrix for each of the m outcomes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> y = np.column_stack([data["yi"], data["yi"] ** 2])
+        >>> many = model.fit_many(y)
+        >>> many.cov_params()[..., 0].round(4)
+        array([[ 0.062 , -0.0016],
+               [-0.0016,  0.0001]])
+        """
         return self._fits.cov_beta * self._scaling
 
     @cached_property
@@ -258,6 +299,18 @@ class ManyOutcomesResults:
         -------
         ndarray, shape (p, 2, m)
             Lower and upper limits.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> y = np.column_stack([data["yi"], data["yi"] ** 2])
+        >>> many = model.fit_many(y)
+        >>> many.conf_int()[..., 0].round(3)
+        array([[-0.237,  0.74 ],
+               [-0.043, -0.015]])
         """
         half = self._critical(alpha) * self.bse
         return np.stack([self.params - half, self.params + half], axis=1)
@@ -289,6 +342,19 @@ class ManyOutcomesResults:
         ------
         SpecificationError
             If it does not parse, or is more than one hypothesis.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> y = np.column_stack([data["yi"], data["yi"] ** 2])
+        >>> many = model.fit_many(y)
+        >>> many.t_test([0, 1]).round(4)
+           estimate      se  statistic  pvalue  ci_lower  ci_upper
+        0   -0.0291  0.0072    -4.0445  0.0001   -0.0432   -0.0150
+        1    0.0405  0.0163     2.4843  0.0130    0.0085    0.0724
         """
         rows, rhs = restrictions(r_matrix, self.param_names)
         if len(rows) != 1:
@@ -332,6 +398,19 @@ class ManyOutcomesResults:
         ------
         SpecificationError
             If there is no such coefficient.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> y = np.column_stack([data["yi"], data["yi"] ** 2])
+        >>> many = model.fit_many(y)
+        >>> many.to_frame().iloc[:, :3].round(3)
+           Intercept  se[Intercept]  p[Intercept]
+        0      0.251          0.249         0.313
+        1     -0.386          0.582         0.507
         """
         if coefficient is not None:
             if coefficient not in self.param_names:
@@ -360,6 +439,27 @@ class ManyOutcomesResults:
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> y = np.column_stack([data["yi"], data["yi"] ** 2])
+        >>> many = model.fit_many(y)
+        >>> print(many.summary())
+        2 outcomes, 13 rows, REML; 2 converged
+                 2  maximum reached: gradient zero and curvature positive in every component
+        <BLANKLINE>
+        coefficients over outcomes
+                        5 %    median     95 % p < 0.05
+        Intercept   -0.3546   -0.0675   0.2196     0.0%
+        ablat      -0.02562  0.005676  0.03698   100.0%
+        <BLANKLINE>
+        components over outcomes
+                          5 % median    95 % on boundary
+        trial: sigma2  0.1015  0.328  0.5545        0.0%
         """
         check_alpha(alpha)
         counts = Counter(self.status)
@@ -414,6 +514,19 @@ class ManyOutcomesResults:
             If there is no such outcome.
         DataError
             If it was not fitted; says why.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> y = np.column_stack([data["yi"], data["yi"] ** 2])
+        >>> many = model.fit_many(y)
+        >>> many.get_results(0).params.round(4)
+        Intercept    0.2515
+        ablat       -0.0291
+        Name: estimate, dtype: float64
         """
         at = self._position(outcome)
         if isinstance(self.status[at], NotFitted):

@@ -106,6 +106,20 @@ class MarginalMeans:
     ----------
     notes : list of str
         What the data do not determine, and what an average hides.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+    >>> res = model.fit()
+    >>> means = res.marginal_means("alloc")
+    >>> means.summary_frame().iloc[:, :2].round(3)
+                 mean  mean_se
+    alloc
+    alternate  -0.518    0.441
+    random     -0.966    0.267
+    systematic -0.429    0.345
     """
 
     def __init__(self, source: MeansInput) -> None:
@@ -141,6 +155,20 @@ class MarginalMeans:
             Columns mean, mean_se, df (of the fit; inf under z), mean_ci_lower, mean_ci_upper,
             obs_ci_lower, obs_ci_upper (a new true effect there; NaN where its variance differs
             among what is averaged over).  NaN where the mean is not estimable.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> means.summary_frame().round(3).iloc[:, :4]
+                     mean  mean_se   df  mean_ci_lower
+        alloc
+        alternate  -0.518    0.441  inf         -1.383
+        random     -0.966    0.267  inf         -1.490
+        systematic -0.429    0.345  inf         -1.105
         """
         found = self._rows.contrasts(self._s.basis)
         new_se = np.sqrt(found.se**2 + self._s.heterogeneity)
@@ -182,6 +210,20 @@ class MarginalMeans:
         ------
         SpecificationError
             If `null` is no number, or for an unknown adjustment.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> means.test(null=-0.5)["pvalue"].round(3)
+        alloc
+        alternate     0.968
+        random        0.081
+        systematic    0.837
+        Name: pvalue, dtype: float64
         """
         if adjust == "tukey":
             raise SpecificationError(
@@ -199,6 +241,17 @@ class MarginalMeans:
         DataFrame
             Columns statistic (chi-square, or F with t-type inference), df, df_denom, pvalue; one
             row for each level of `by`.  Means that are not estimable are left out.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> test = means.joint_test()
+        >>> round(test.pvalue, 4).item()
+        0.4132
         """
         out = []
         groups = _grouped(self._s.labels, self._s.by)
@@ -231,6 +284,20 @@ class MarginalMeans:
         Returns
         -------
         Comparisons
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> means.pairwise(adjust="holm").summary_frame().iloc[:, :2].round(3)
+                                estimate     se
+        contrast
+        random - alternate        -0.448  0.516
+        systematic - alternate     0.089  0.560
+        systematic - random        0.537  0.436
         """
         return self.contrast("pairwise", adjust)
 
@@ -258,6 +325,20 @@ class MarginalMeans:
         ------
         SpecificationError
             For weights of another length, unknown levels or an unknown adjustment.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> means.contrast("effects").summary_frame().iloc[:, :2].round(3)
+                              estimate     se
+        contrast
+        alternate - average      0.120  0.328
+        random - average        -0.328  0.258
+        systematic - average     0.209  0.287
         """
         adjust = method_of(adjust)
         if adjust == "tukey" and weights != "pairwise":
@@ -302,6 +383,17 @@ class Comparisons:
     adjust : str
         Adjustment of the p-values.
     notes : list of str
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+    >>> res = model.fit()
+    >>> means = res.marginal_means("alloc")
+    >>> pairs = means.pairwise()
+    >>> len(pairs.summary_frame())
+    3
     """
 
     def __init__(
@@ -341,7 +433,24 @@ class Comparisons:
         return out
 
     def pvalues(self) -> Floats:
-        """Adjusted p-values, shape (m,)."""
+        """Adjusted p-values, shape (m,).
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            Adjusted for m comparisons as `adjust` says.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> pairs = means.pairwise()
+        >>> pairs.pvalues().round(3)
+        array([0.771, 0.874, 0.656])
+        """
         out = np.full(len(self._rows.labels), np.nan)
         for at, family in self._families():
             out[at] = adjusted(self._found.statistic[at], self._found.df[at], self.adjust, family)
@@ -361,6 +470,19 @@ class Comparisons:
         -------
         ndarray, shape (m, 2)
             In the units of the response.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> pairs = means.pairwise()
+        >>> pairs.conf_int().round(3)
+        array([[-1.459,  0.563],
+               [-1.009,  1.187],
+               [-0.318,  1.392]])
         """
         half = np.full(len(self._rows.labels), np.nan)
         for at, family in self._families():
@@ -370,7 +492,28 @@ class Comparisons:
         return np.column_stack([self._found.estimate - half, self._found.estimate + half])
 
     def test_frame(self) -> pd.DataFrame:
-        """Columns estimate, se, df, statistic, pvalue (adjusted)."""
+        """Columns estimate, se, df, statistic, pvalue (adjusted).
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per comparison.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> pairs = means.pairwise()
+        >>> pairs.test_frame().iloc[:, :2].round(3)
+                                estimate     se
+        contrast
+        random - alternate        -0.448  0.516
+        systematic - alternate     0.089  0.560
+        systematic - random        0.537  0.436
+        """
         f = self._found
         return pd.DataFrame(
             {
@@ -399,6 +542,21 @@ class Comparisons:
         DataFrame, shape (m, 7)
             Columns estimate, se, df, statistic (t, or z), pvalue (adjusted), ci_lower, ci_upper.
             NaN where a mean is not estimable.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> means = res.marginal_means("alloc")
+        >>> pairs = means.pairwise()
+        >>> pairs.summary_frame().iloc[:, :2].round(3)
+                                estimate     se
+        contrast
+        random - alternate        -0.448  0.516
+        systematic - alternate     0.089  0.560
+        systematic - random        0.537  0.436
         """
         frame, limits = self.test_frame(), self.conf_int(alpha)
         lower, upper = limits.T

@@ -21,6 +21,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> figure = res.plot_forest()
+        >>> figure.savefig("forest.svg")  # doctest: +SKIP
         """
         return plots.forest(self, ax, **kwargs)
 
@@ -39,6 +49,15 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> figure = res.plot_orchard()
+        >>> figure.savefig("orchard.svg")  # doctest: +SKIP
         """
         return plots.orchard(self, by, ax, **kwargs)
 
@@ -57,6 +76,15 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> figure = res.plot_bubble("ablat")
+        >>> figure.savefig("bubble.svg")  # doctest: +SKIP
         """
         return plots.bubble(self, moderator, ax, **kwargs)
 
@@ -75,6 +103,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> figure = res.plot_influence()
+        >>> figure.savefig("influence.svg")  # doctest: +SKIP
         """
         return plots.influence(self, coefficient, ax, **kwargs)
 
@@ -93,6 +131,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> figure = res.plot_network()
+        >>> figure.savefig("network.svg")  # doctest: +SKIP
         """
         return plots.network(self, factor, ax, **kwargs)
 
@@ -109,6 +157,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> figure = res.plot_heterogeneity()
+        >>> figure.savefig("heterogeneity.svg")  # doctest: +SKIP
         """
         return plots.heterogeneity(self, ax, **kwargs)
 
@@ -127,6 +185,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> figure = res.plot_caterpillar()
+        >>> figure.savefig("caterpillar.svg")  # doctest: +SKIP
         """
         return plots.caterpillar(self, term, ax, **kwargs)
 
@@ -143,6 +211,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> figure = res.plot_funnel()
+        >>> figure.savefig("funnel.svg")  # doctest: +SKIP
         """
         return plots.funnel(self, ax, **kwargs)
 
@@ -161,6 +239,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> figure = res.plot_profile("district: sigma2")
+        >>> figure.savefig("profile.svg")  # doctest: +SKIP
         """
         return plots.profile(self, component, ax, **kwargs)
 
@@ -179,6 +267,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> figure = res.plot_evidence()
+        >>> figure.savefig("evidence.svg")  # doctest: +SKIP
         """
         return plots.evidence(self, contrasts, ax, **kwargs)
 
@@ -197,6 +295,16 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> figure = res.plot_sensitivity()
+        >>> figure.savefig("sensitivity.svg")  # doctest: +SKIP
         """
         return plots.sensitivity(self, coefficients, ax, **kwargs)
 
@@ -211,5 +319,15 @@ class PlotMethods:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> figure = res.plot_history()
+        >>> figure.savefig("history.svg")  # doctest: +SKIP
         """
         return plots.history(self, ax)

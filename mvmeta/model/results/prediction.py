@@ -29,6 +29,21 @@ class PredictionResults:
     df : ndarray, shape (m,)
         Degrees of freedom of both intervals; infinite under z.
     given : list of str
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+    >>> res = model.fit()
+    >>> import pandas as pd
+    >>> found = res.get_prediction(pd.DataFrame({"ablat": [13, 55]}))
+    >>> found.predicted_mean.round(3), found.se_mean.round(3)
+    (0   -0.127
+    1   -1.349
+    Name: mean, dtype: float64, 0    0.169
+    1    0.201
+    Name: mean_se, dtype: float64)
     """
 
     def __init__(
@@ -68,6 +83,18 @@ class PredictionResults:
         Returns
         -------
         ndarray, shape (m, 2)
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> import pandas as pd
+        >>> found = res.get_prediction(pd.DataFrame({"ablat": [13, 55]}))
+        >>> found.conf_int().round(3)
+        array([[-0.459,  0.205],
+               [-1.743, -0.955]])
         """
         p = self._prediction
         limits = p.prediction_interval(alpha) if obs else p.confidence_interval(alpha)
@@ -98,6 +125,19 @@ class PredictionResults:
         ------
         SpecificationError
             If `transform` is not monotone, or not defined, within the limits.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> import pandas as pd
+        >>> found = res.get_prediction(pd.DataFrame({"ablat": [13, 55]}))
+        >>> found.summary_frame().iloc[:, :4].round(3)
+            mean  mean_se  mean_ci_lower  mean_ci_upper
+        0 -0.127    0.169         -0.459          0.205
+        1 -1.349    0.201         -1.743         -0.955
         """
         p = self._prediction
         mean, obs = p.confidence_interval(alpha), p.prediction_interval(alpha)

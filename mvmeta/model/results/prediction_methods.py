@@ -50,6 +50,18 @@ class PredictionMethods(FitHolder):
             For a missing column or an unknown level of a factor.
         SpecificationError
             For an unknown keyword.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> import pandas as pd
+        >>> res.predict(pd.DataFrame({"ablat": [13, 55]})).round(3)
+        0   -0.127
+        1   -1.349
+        Name: predicted, dtype: float64
         """
         newdata = kwargs.pop("newdata", exog)
         if kwargs:

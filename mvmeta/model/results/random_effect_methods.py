@@ -48,6 +48,19 @@ class RandomEffectMethods(FitHolder):
             Under user weights, where these are not best predictions.
         DataError
             After `remove_data`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.ranef()["district"].head(2).round(3)
+                  estimate     se  pi_lower  pi_upper
+        district
+        11          -0.190  0.167    -0.516     0.136
+        12          -0.085  0.124    -0.328     0.159
         """
         df = self._effect_df()
         pairs = zip(self.fit_.problem.terms, random_effects(self.fit_), strict=True)
@@ -76,6 +89,20 @@ class RandomEffectMethods(FitHolder):
             For an unknown term, under user weights, or for more than 10,000 effects.
         DataError
             After `remove_data`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.ranef_cov()["district"].iloc[:2, :2].round(4)
+        level                      11      12
+        effect
+        term     level effect
+        district 11            0.0277  0.0037
+                 12            0.0037  0.0154
         """
         at = self._term_positions(terms)
         every = self.fit_.problem.terms
@@ -142,6 +169,18 @@ class RandomEffectMethods(FitHolder):
             For an unknown term, and under user weights.
         DataError
             After `remove_data`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.blup().head(2).round(3)
+           estimate     se  pi_lower  pi_upper
+        0    -0.043  0.204    -0.443     0.357
+        1    -0.052  0.204    -0.452     0.348
         """
         fit = self.fit_
         at = self._term_positions(terms)

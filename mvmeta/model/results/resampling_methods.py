@@ -65,6 +65,17 @@ class ResamplingMethods(FitHolder):
         -----
         ``y = X b + sum_t Z_t u_t + e`` with u and e drawn block by block; no matrix of rows by
         rows is formed.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> drawn = res.simulate(3, seed=1)
+        >>> drawn.shape
+        (56, 3)
         """
         if not is_count(n, 1):
             raise SpecificationError(f"n= is the number of data sets, at least 1; got {n!r}")
@@ -198,6 +209,17 @@ class ResamplingMethods(FitHolder):
         Cameron, Gelbach & Miller (2008, Review of Economics and Statistics 90:414), hypothesis
         imposed ("WCR"); for meta-analysis Joshi, Pustejovsky & Beretvas (2022, Research Synthesis
         Methods 13:457).  Webb's weights: Webb (2023, Canadian Journal of Economics 56:839).
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> test = res.wild_bootstrap_test("Intercept = 0", n=99, seed=1)
+        >>> round(test.pvalue, 3)
+        0.04
         """
         rows, rhs = restrictions(r_matrix, list(self.params.index))
         if not is_count(n, 1):
@@ -272,6 +294,16 @@ class ResamplingMethods(FitHolder):
         -----
         The values that are dealt take the other moderators along only if they are tested, too:
         with moderators that are correlated the test is approximate.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> test = res.permutation_test(n=99, seed=1)
+        >>> round(test.pvalue, 2)
+        0.01
         """
         if not is_count(n, 1):
             raise SpecificationError(f"n= is the number of orders, at least 1; got {n!r}")

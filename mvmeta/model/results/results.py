@@ -102,6 +102,24 @@ class MetaMixedLMResults(
         "z", "residual", "contain", "satterthwaite", "kenward-roger", "cluster" or "given".
     n_clusters : int or None
         For cluster-robust covariances.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> res.params.round(4)
+    Intercept    0.1847
+    Name: estimate, dtype: float64
+    >>> res.bse.round(4)
+    Intercept    0.0846
+    Name: se, dtype: float64
+    >>> res.sigma2.round(4)
+    array([0.0651, 0.0327])
+    >>> round(res.QE, 2), round(res.QEp, 4)
+    (578.86, 0.0)
     """
 
     def __init__(
@@ -168,6 +186,17 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             If alpha is not between 0 and 1, or there is no such coefficient.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.conf_int(alpha=0.1).round(3)
+                       0      1
+        Intercept -0.158  0.661
+        ablat     -0.041 -0.017
         """
         out = pd.DataFrame(np.column_stack(self._table.interval(alpha)), index=self.params.index)
         if cols is None:
@@ -200,6 +229,17 @@ class MetaMixedLMResults(
         Returns
         -------
         DataFrame, shape (p, p), or ndarray, shape (m, m)
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.cov_params().round(5)
+                   Intercept    ablat
+        Intercept    0.06205 -0.00162
+        ablat       -0.00162  0.00005
         """
         cov = self._basis(cov_p, None).cov
         cov = cov * (1.0 if scale is None else scale)
@@ -269,6 +309,21 @@ class MetaMixedLMResults(
         -------
         Series
             With the index llf, deviance, aic, bic, aicc.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.info_criteria().round(3)
+        llf         -7.959
+        deviance    15.917
+        aic         21.917
+        bic         27.939
+        aicc        22.388
+        dtype: float64
         """
         found = self._criteria[self.reml if reml is None else reml]
         return pd.Series({k: getattr(found, k) for k in ("llf", "deviance", "aic", "bic", "aicc")})
@@ -368,6 +423,16 @@ class MetaMixedLMResults(
         ------
         DataError
             If the groups do not fit the rows.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> influence = res.get_influence(groups="trial")
+        >>> influence.cooks_distance.round(2)[:3]
+        array([0.  , 0.04, 0.01])
         """
         codes, labels = np.arange(self.nobs), self._row_index
         if groups is not None:
@@ -423,6 +488,18 @@ class MetaMixedLMResults(
             For another kind or df, too few clusters, or clusters the adjustment cannot handle.
         DataError
             If the groups do not fit the rows.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> robust = res.get_robustcov_results("CR2", groups="district")
+        >>> robust.bse.round(4)
+        Intercept    0.0845
+        Name: se, dtype: float64
         """
         check_options(cov_type, {"groups": groups, "df": df})
         inference = robust_inference(self.fit_, self.model.prepared, cov_type, groups, df, repair)
@@ -448,6 +525,16 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             For an unknown term.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> test = res.moderators_test()
+        >>> round(test.statistic, 2), test.df, f"{test.pvalue:.1e}"
+        (16.36, 1, '5.2e-05')
         """
         if terms is None:
             if not self.k_fe:
@@ -480,6 +567,16 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             If a hypothesis does not parse or has the wrong shape.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> test = res.t_test("alloc[random] - alloc[systematic]")
+        >>> test.effect.round(3), test.sd.round(3), test.pvalue.round(3)
+        (array([-0.537]), array([0.436]), np.float64(0.219))
         """
         return hypotheses.t_test(self._basis(cov_p, use_t), *self._restrictions(r_matrix))
 
@@ -518,6 +615,15 @@ class MetaMixedLMResults(
         SpecificationError
             If a hypothesis does not parse or has the wrong shape, or if they are linearly
             dependent.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> print(res.wald_test("alloc[random] = alloc[systematic]"))
+        <Wald test (chi2): statistic=1.5136810260668223, p-value=0.2185782525514646, df_denom=1>
         """
         if invcov is not None or df_constraints is not None or not scalar:
             raise SpecificationError(
@@ -545,6 +651,15 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             As `wald_test`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> print(res.f_test("alloc[random] = alloc[systematic]"))
+        <F test: F=1.5136810260668223, p=0.2185782525514646, df_denom=inf, df_num=1>
         """
         if invcov is not None:
             raise SpecificationError("f_test takes no invcov; give the covariance itself as cov_p=")
@@ -579,6 +694,17 @@ class MetaMixedLMResults(
         SpecificationError
             For extra_constraints or scalar=False, or a text in `combine_terms` that no term has
             in its name; lists the terms.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.wald_test_terms(scalar=True).summary_frame().round(3)
+                    chi2  P>chi2  df constraint
+        Intercept  1.378   0.240              1
+        alloc      1.768   0.413              2
         """
         if extra_constraints is not None or not scalar:
             raise SpecificationError(
@@ -627,6 +753,19 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             If the term is no factor of its own, or `factor_labels` are not one for each level.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ alloc", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> pairs = res.t_test_pairwise("alloc").result_frame
+        >>> pairs[["coef", "std err"]].round(3)
+                               coef  std err
+        random-alternate     -0.448    0.516
+        systematic-alternate  0.089    0.560
+        systematic-random     0.537    0.436
         """
         levels, labels = self.model.factor_levels(term_name)
         if factor_labels is not None and len(factor_labels) != len(labels):
@@ -665,6 +804,22 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             If `xname` does not have one name per coefficient.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> print(res.summary().tables[1])
+                                      Variance Components
+        ===============================================================================
+                                  estimate       sqrt     levels      state          I2
+        -------------------------------------------------------------------------------
+        district: sigma2            0.0651     0.2551         11  estimated       63.3%
+        district/school: sigma2     0.0327     0.1809         56  estimated       31.9%
+        ===============================================================================
         """
         return summarize(self, yname=yname, xname=xname, title=title, alpha=alpha)
 
@@ -680,6 +835,17 @@ class MetaMixedLMResults(
         -------
         DataFrame, shape (p, 7)
             Columns estimate, se, statistic (z or t), df, pvalue, ci_lower, ci_upper.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.summary_frame().round(4)
+                   estimate      se  statistic   df  pvalue  ci_lower  ci_upper
+        Intercept    0.1847  0.0846     2.1845  inf  0.0289     0.019    0.3504
         """
         ci = self.conf_int(alpha)
         return pd.DataFrame(
@@ -705,6 +871,17 @@ class MetaMixedLMResults(
         Returns
         -------
         dict
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> content = res.to_dict()
+        >>> sorted(content)[:4]
+        ['coefficients', 'converged', 'cov_type', 'df_method']
         """
         qm = self.moderators_test()
         return {
@@ -738,6 +915,17 @@ class MetaMixedLMResults(
         Returns
         -------
         str
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> text = res.to_json()
+        >>> text[:1], text[-1:]
+        ('{', '}')
         """
         return json.dumps(_jsonable(self.to_dict(alpha)), indent=indent)
 
@@ -747,6 +935,18 @@ class MetaMixedLMResults(
         """Forget everything with one entry per row; coefficients, tests and summary stay.
 
         `model` is then a copy without rows: other results of the same model keep theirs.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.remove_data()
+        >>> res.params.round(4)
+        Intercept    0.2515
+        ablat       -0.0291
+        Name: estimate, dtype: float64
         """
         for name in ("vcomp", "_heterogeneity_test", "_heterogeneity", "_mean_effect", "_omnibus"):
             getattr(self, name)

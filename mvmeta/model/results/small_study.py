@@ -70,6 +70,17 @@ class SmallStudyEffects:
     studies : DataFrame or None
         Where precision is that of studies: their means by generalised least squares under V
         (`estimate`, `se`), the `precision` that the regression uses, and their rows, `n_rows`.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+    >>> res = model.fit()
+    >>> found = res.small_study_effects()
+    >>> round(found.pet.pvalues.iloc[1], 3)
+    np.float64(0.225)
     """
 
     test: pd.Series

@@ -101,6 +101,16 @@ class TableMethods:
         SpecificationError
             For another table, that of the components of a model without random effects, or a
             label without a caption.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> res.to_latex().count("tabular")
+        4
         """
         if label is not None and caption is None:
             raise SpecificationError("label= needs a caption= that LaTeX can number")

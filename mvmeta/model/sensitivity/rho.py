@@ -29,6 +29,15 @@ class RhoEstimate:
         The profile: columns rho, llf.
     sentence : str
         All that in words.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("assink2016")
+    >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="study/esid")
+    >>> found = model.fit().estimate_rho(bounds=(0, 0.9))
+    >>> [round(float(x), 2) for x in (found.estimate, found.lower, found.upper)]
+    [0.52, 0.0, 0.9]
     """
 
     estimate: float

@@ -95,6 +95,22 @@ class Sensitivity:
     setting or in both (otherwise no sign was established that could change); "interval", the
     interval includes 0 and did not, or the other way round; "beyond", ``abs(estimate) >= beyond``
     and was not, or the other way round.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> toy = datasets.load("toy")
+    >>> formula = "d ~ C(Category) - 1"
+    >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+    >>> res = model.fit()
+    >>> found = res.sensitivity(leave_out=False)
+    >>> found.frame.groupby("aspect").size()
+    aspect
+    fitted        3
+    inference    15
+    rho          15
+    structure    15
+    dtype: int64
     """
 
     def __init__(
@@ -123,13 +139,70 @@ class Sensitivity:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> found = res.sensitivity(leave_out=False)
+        >>> figure = found.plot("C(Category)[C]")
         """
         from mvmeta import plots
 
         return plots.sensitivity(self, coefficients, ax)
 
     def summary(self) -> str:
-        """What was varied, how far estimates moved, and which conclusions change, as text."""
+        """What was varied, how far estimates moved, and which conclusions change, as text.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> found = res.sensitivity(leave_out=False)
+        >>> print(found.summary())
+                                         Sensitivity
+        ==============================================================================
+        <BLANKLINE>
+        Correlation of sampling errors within studies (rho = 0, rho = 0.2, rho = 0.4,
+        rho = 0.6, rho = 0.8):
+        - largest move: C(Category)[C] from 20 to 20 (0.0002 standard errors): rho =
+          0.8
+        - no conclusion changes
+        <BLANKLINE>
+        Random effects (no random effects, Study, row, Study/row, Category | Study
+        (CS)):
+        - largest move: C(Category)[C] from 20 to 10 (1 standard errors): no random
+          effects
+        - changes whether the interval includes 0: C(Category)[A] 10 [-9.602, 29.6]
+          becomes 10 [9.562, 10.44]: no random effects
+        - changes whether the interval includes 0: C(Category)[B] 15 [-4.602, 34.6]
+          becomes 15 [14.56, 15.44]: no random effects
+        - changes whether the interval includes 0: C(Category)[C] 20 [0.3881, 39.61]
+          becomes 10 [-17.72, 37.72]: row
+        <BLANKLINE>
+        Tests and intervals (z, t contain, satterthwaite, kenward-roger, CR2):
+        - changes whether the interval includes 0: C(Category)[C] 20 [0.3881, 39.61]
+          becomes 20 [-23.05, 63.05]: t contain
+        - changes whether the interval includes 0: C(Category)[C] 20 [0.3881, 39.61]
+          becomes 20 [-106.5, 146.5]: satterthwaite
+        - changes whether the interval includes 0: C(Category)[C] 20 [0.3881, 39.61]
+          becomes 20 [-106.5, 146.5]: kenward-roger
+        - and 1 more change: .changes lists all
+        <BLANKLINE>
+        Not tried:
+        - structure, UN: an unstructured covariance of 3 levels has 6 components, more
+          than there are studies (2)
+        """
         lines = ["Sensitivity".center(WIDTH).rstrip(), "=" * WIDTH]
         for aspect in ASPECTS:
             part = self.frame[self.frame["aspect"] == aspect]

@@ -1,0 +1,122 @@
+"""Are the docstrings of all public names complete?  `.ci/run docstrings` asks.
+
+A name is public if the reference lists it: what the modules of `docs/reference/index.md` export,
+the classes it names, and their methods and properties.  numpydoc says what is missing; wanted are
+
+- a docstring, whose summary ends with a full stop;
+- every parameter, under the name it has, and what is returned;
+- an example, for everything that can be called; the tests run it.
+
+A class that only others make describes its attributes in place of its parameters.
+"""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from numpydoc.validate import validate
+
+REFERENCE = Path(__file__).parent / "reference" / "index.md"
+WANTED = ("GL08", "SS01", "SS03", "PR01", "PR02", "RT01", "EX01")
+# Made by other methods from values that nobody has at hand.
+NO_EXAMPLE = {"mvmeta.model.sensitivity.rho.RhoEstimate.of"}
+
+
+def listed() -> list[str]:
+    """What the reference names, without the contracts for contributors."""
+    text = REFERENCE.read_text(encoding="utf-8").split("## For contributors")[0]
+    return re.findall(r"^   (mvmeta\S*)$", text, re.MULTILINE)
+
+
+def function_of(value: Any) -> Any:
+    """The function behind a method, a property or a cached property."""
+    for attribute in ("fget", "func", "__func__"):
+        value = getattr(value, attribute, value)
+    return value
+
+
+def ours(value: Any) -> bool:
+    """Whether it was written here, not inherited from statsmodels or a data class."""
+    return (getattr(value, "__module__", None) or "").startswith("mvmeta")
+
+
+def exported(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Functions and classes of a module."""
+    names = getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]
+    for name in names:
+        value = getattr(module, name)
+        if not inspect.ismodule(value) and ours(value):
+            yield f"{module.__name__}.{name}", value
+
+
+def members(path: str, cls: type) -> Iterator[tuple[str, Any]]:
+    """Methods and properties of a class."""
+    for name in dir(cls):
+        value = inspect.getattr_static(cls, name)
+        if name[0] != "_" and inspect.isfunction(function_of(value)):
+            yield f"{path}.{name}", value
+
+
+def named(path: str) -> Iterator[tuple[str, Any]]:
+    """What stands behind a path in the reference: a module's exports, or one class."""
+    try:
+        yield from exported(importlib.import_module(path))
+    except ModuleNotFoundError:
+        module, _, name = path.rpartition(".")
+        yield path, getattr(importlib.import_module(module), name)
+
+
+def public() -> dict[str, Any]:
+    """Path -> object, every object once."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    queue = [item for path in listed() for item in named(path)]
+    for path, value in queue:
+        inner = function_of(value)
+        if id(inner) in seen or not ours(inner):
+            continue
+        seen.add(id(inner))
+        found[path] = value
+        if inspect.isclass(value):
+            queue.extend(members(path, value))
+    return found
+
+
+def called(value: Any) -> bool:
+    """Whether it is a class, a function or a method, not a property."""
+    return (
+        inspect.isclass(value)
+        or isinstance(value, (classmethod, staticmethod))
+        or (inspect.isfunction(value))
+    )
+
+
+def missing(path: str, value: Any) -> list[str]:
+    """What its docstring lacks, in sentences."""
+    codes = set(WANTED)
+    if not called(value):
+        codes -= {"EX01", "RT01"}
+    if path in NO_EXAMPLE:
+        codes.remove("EX01")
+    if inspect.isclass(value) and "Attributes\n" in (inspect.getdoc(value) or ""):
+        codes.remove("PR01")
+    return [text for code, text in validate(path)["errors"] if code in codes]
+
+
+def main() -> int:
+    """Print what is missing and how much is covered."""
+    names = public()
+    gaps = {path: found for path, value in names.items() if (found := missing(path, value))}
+    for path, found in gaps.items():
+        print(f"{path}: {'; '.join(found)}")
+    print(f"{len(names) - len(gaps)} of {len(names)} public names have complete docstrings")
+    return bool(gaps)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
