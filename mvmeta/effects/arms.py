@@ -29,9 +29,15 @@ SIZES = {
     "rates": ("t1i", "t2i"),
     "proportion": ("ni",),
     "mean": ("ni",),
+    "change score": ("ni",),
+    "standardized change": ("ni",),
     "rate": ("ti",),
 }
 """People, or person-time, of the arms by data layout."""
+
+REPORTED = {layout: LONG[layout][1] for layout in SIZES if layout in LONG}
+REPORTED["standardized change"] = REPORTED["change score"]
+"""Numbers of the arms by data layout."""
 
 EVENTS = {"table": ("ai", "ci"), "proportion": ("xi",)}
 """Events among them."""
@@ -51,7 +57,7 @@ class ArmData:
         People or person-time; share with an event (NaN where the measure is not of events).
     single : ndarray of bool, shape (k,)
         Effects of one arm.
-    numbers : pair of ndarray, each (k, 4)
+    numbers : pair of ndarray, each (k, 7)
         The numbers as given and the size, for comparing rows.
     problems : Problems
     """
@@ -132,7 +138,7 @@ def _empty(k: int) -> ArmData:
         return np.full((k, *more), np.nan), np.full((k, *more), np.nan)
 
     single = np.zeros(k, dtype=bool)
-    return ArmData(pair(), pair(), np.full(k, np.nan), pair(), pair(), single, pair(4), Problems(k))
+    return ArmData(pair(), pair(), np.full(k, np.nan), pair(), pair(), single, pair(7), Problems(k))
 
 
 def _put(
@@ -161,7 +167,7 @@ def _put(
     for a, name in enumerate(sizes):
         out.size[a][rows] = arrays[name]
         out.numbers[a][rows, -1] = arrays[name]
-        for column, number in enumerate(LONG[measure.layout][1][a]):
+        for column, number in enumerate(REPORTED[measure.layout][a]):
             if number in given:
                 out.numbers[a][rows, column] = given[number]
     for a, (event, total) in enumerate(zip(events, sizes, strict=False)):

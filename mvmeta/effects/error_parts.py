@@ -254,6 +254,19 @@ def root_rate_difference(x: Values) -> ErrorParts:
     return _difference(0.5 / np.sqrt(x.t1i), 0.5 / np.sqrt(x.t2i))
 
 
+@error_parts("MC")
+def mean_change(x: Values) -> ErrorParts:
+    """SD of the changes / sqrt(n)."""
+    variance = x.sd1i**2 + x.sd2i**2 - 2 * x.ri * x.sd1i * x.sd2i
+    return _single(np.sqrt(variance / x.ni))
+
+
+@error_parts("SMCC")
+def standardized_mean_change(x: Values) -> ErrorParts:
+    """1 / sqrt(n), and g / sqrt(2 n) of the log SD of the changes."""
+    return _single(1 / np.sqrt(x.ni), -_estimate("SMCC", x) / np.sqrt(2 * x.ni))
+
+
 @error_parts("PR")
 def proportion(x: Values) -> ErrorParts:
     """sqrt(p (1 - p) / n)."""

@@ -243,6 +243,10 @@ INPUTS = {
     "proportion": {"xi": [4, 12], "ni": [20, 31]},
     "rate": {"xi": [4, 12], "ti": [20.5, 31]},
 }  # fmt: skip
+INPUTS["change score"] = INPUTS["standardized change"] = {
+    "m1i": [5.0, 7], "sd1i": [2.0, 1.5], "m2i": [4.0, 6.5], "sd2i": [2.5, 1.2], "ri": 0.4, "ni": 30
+}  # fmt: skip
+SINGLE = {"mean", "proportion", "rate", "change score", "standardized change"}
 INPUTS["d"] = INPUTS["groups"]
 
 
@@ -252,7 +256,7 @@ def test_variances_are_those_of_escalc(measure):
 
     layout = MEASURES[measure].layout
     inputs = INPUTS[layout]
-    two = {} if layout in {"mean", "proportion", "rate"} else {"grp2": [2, 2]}
+    two = {} if layout in SINGLE else {"grp2": [2, 2]}
     v = varms(measure, cluster=[1, 2], grp1=[1, 1], **two, **inputs)
     assert_allclose(v.variances, escalc(measure, **inputs)["vi"], rtol=ALGEBRA)
 

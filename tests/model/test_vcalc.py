@@ -110,6 +110,21 @@ def test_assink_as_metafor_and_the_model_takes_it():
     assert_allclose(res.vcomp["estimate"], stored["fit"]["sigma2"], rtol=1e-5)
 
 
+def test_knapp_as_metafor():
+    stored, data = reference()["knapp"], datasets.load("knapp2017")
+    rho = pd.DataFrame(stored["rho"], index=stored["tasks"], columns=stored["tasks"])
+    v = vcalc(
+        "vi", "study", grp1="group1", grp2="group2", w1="n_sz", w2="n_hc",
+        obs=stored["what"], rho=rho, data=data,
+    )  # fmt: skip
+    for study, expected in zip(data["study"].unique(), stored["V"], strict=True):
+        assert_allclose(v.block(study), np.atleast_2d(expected), rtol=EXACT)
+    res = MetaMixedLM.from_formula("yi ~ 1", data, variance=v, groups="study/comp").fit()
+    assert_allclose(res.params.iloc[0], stored["fit"]["estimate"], rtol=1e-6)
+    assert_allclose(res.bse.iloc[0], stored["fit"]["se"], rtol=1e-6)
+    assert_allclose(res.vcomp["estimate"], stored["fit"]["sigma2"], rtol=1e-5, atol=1e-8)
+
+
 def test_ishak_as_metafor():
     stored = reference()["ishak"]
     v = vcalc(

@@ -57,9 +57,9 @@ def varms(
     ----------
     measure : str or column
         Code of the measure as for `escalc`: MD, SMD, SMD1, SMD1H, SMDH, ROM, VR, CVR, D2OR, D2ORL,
-        D2ORN; OR, RR, RD, AS, PBIT, OR2D, OR2DL, OR2DN; IRR, IRD, IRSD; of single groups MN, SMN,
-        MNLN, SDLN, CVLN, PR, PLN, PLO, PAS, IR, IRLN, IRS.  Or a column of codes: effects of
-        several measures (a log odds ratio of one outcome, a mean difference of another).
+        D2ORN; OR, RR, RD, AS, PBIT, OR2D, OR2DL, OR2DN; IRR, IRD, IRSD; of single groups MC, SMCC,
+        MN, SMN, MNLN, SDLN, CVLN, PR, PLN, PLO, PAS, IR, IRLN, IRS.  Or a column of codes: effects
+        of several measures (a log odds ratio of one outcome, a mean difference of another).
     cluster : column
         Study: rows of different studies are independent.
     grp1, grp2 : column

@@ -82,6 +82,16 @@ assink_v <- unname(vcalc(vi, cluster = study, obs = esid, data = a, rho = 0.6))
 che <- rma.mv(yi, assink_v, random = ~ 1 | study/esid, data = a,
               control = list(rel.tol = 1e-13, iter.max = 1000, eval.max = 2000))
 
+# Patients of several groups against one control group each, at tasks of several difficulties.
+k <- dat.knapp2017
+k$what <- paste(k$task, k$difficulty)
+tasks <- sort(unique(k$what), method = "radix")
+K <- outer(seq_along(tasks), seq_along(tasks), function(i, j) round(0.8^abs(i - j), 4))
+dimnames(K) <- list(tasks, tasks)
+knapp_v <- vcalc(vi, cluster = study, grp1 = group1, grp2 = group2, w1 = n_sz, w2 = n_hc, obs = what,
+                 rho = K, data = k)
+knapp <- rma.mv(yi, knapp_v, random = ~ 1 | study/comp, data = k)
+
 # Blocks by study of rows that are neighbours.
 blocks <- function(V, study) lapply(unname(blsplit(V, factor(study, unique(study)))), unname)
 write_json(list(
@@ -92,6 +102,8 @@ write_json(list(
                 fit = list(estimate = c(che$beta), se = che$se, sigma2 = che$sigma2)),
   ishak = list(vi = ishak$vi, study = ishak$study, time = ishak$time,
                V = blocks(ishak_v, ishak$study)),
+  knapp = list(what = k$what, tasks = tasks, rho = unname(K), V = blocks(knapp_v, k$study),
+               fit = list(estimate = c(knapp$beta), se = knapp$se, sigma2 = knapp$sigma2)),
   berkey = unname(vcalc(vi = 1, cluster = author, rvars = c(v1i, v2i), data = berkey)),
   berkey_data = berkey[, c("author", "v1i", "v2i")]
 ), file.path(here, "metafor", "vcalc.json"))
