@@ -78,7 +78,7 @@ def test_there_is_a_set_of_every_kind_of_model():
 def test_there_is_a_set_for_the_measures_people_use():
     used = (
         "MD SMD SMDH ROM VR CVR OR RR RD PETO AS IRR IRD COR ZCOR PCOR ZPCOR SPCOR PHI RTET "
-        "MN PR PLO PFT PAS IR MC SMCC SMCR ROMC ARAW AHW ABT REH GEN"
+        "MN PR PLO PFT PAS IR MC SMCC SMCR SMCRP ROMC ARAW AHW ABT REH HR R2 CLESN GEN"
     )
     for measure in used.split():
         assert datasets.names(measure=measure), measure

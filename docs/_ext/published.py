@@ -1,0 +1,106 @@
+"""Published results beside ours: what docs/validation/published-analyses.md shows.
+
+A number that differs from the published one by more than the rounding of the latter is an error:
+the page is not built.  tests/test_published_analyses.py runs the cells of the page.
+"""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = ROOT / "tests" / "reference" / "published" / "rma_mv.json"
+SITE = "https://wviechtb.github.io/metadat/reference/"
+MORE_DIGITS = 2
+"""Digits of ours shown beyond those published."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A published number and ours.
+
+    Attributes
+    ----------
+    quantity : str
+    published : str
+        As printed: the last digit says how far it is rounded.
+    ours : float
+    allowed : float
+        Units of the last digit that ours may be off.
+    """
+
+    quantity: str
+    published: str
+    ours: float
+    allowed: float
+
+    @property
+    def places(self) -> int:
+        """Digits after the point of the published number."""
+        return max(0, -int(Decimal(self.published).as_tuple().exponent))
+
+    @property
+    def units_off(self) -> float:
+        """How far ours is from the published number, in units of its last digit."""
+        return abs(self.ours - float(self.published)) * 10**self.places
+
+    def __str__(self) -> str:
+        return f"| {self.quantity} | {self.published} | {self.ours:.{self.places + MORE_DIGITS}f} |"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The lines of one analysis, and where the published ones are from."""
+
+    page: str
+    lines: tuple[Line, ...]
+
+    def _repr_markdown_(self) -> str:
+        head = f"| | [published]({SITE}{self.page}.html) | mvmeta |\n|---|---:|---:|\n"
+        return head + "\n".join(map(str, self.lines))
+
+
+class DisagreementError(AssertionError):
+    """A number that is not the published one."""
+
+
+# What is printed of a value between two last digits may be either of them, and other programs stop
+# a little before the maximum.
+ROUNDING = 0.52
+
+
+class Published:
+    """Compares analyses with their published results, and counts.
+
+    Attributes
+    ----------
+    done : dict of str to Comparison
+        What was compared so far.
+    """
+
+    def __init__(self) -> None:
+        self.analyses = json.loads(NUMBERS.read_text(encoding="utf-8"))["analyses"]
+        self.done: dict[str, Comparison] = {}
+
+    def beside(self, name: str, *ours: float) -> Comparison:
+        """The published numbers of an analysis beside ours, in their order."""
+        published = self.analyses[name]["numbers"]
+        short = self.analyses[name].get("stops_short", {})
+        lines = tuple(
+            Line(quantity, printed, float(value), short.get(quantity, ROUNDING))
+            for (quantity, printed), value in zip(published, ours, strict=True)
+        )
+        wrong = [line for line in lines if not line.units_off <= line.allowed]
+        if wrong:
+            raise DisagreementError(f"{name}: " + "; ".join(map(str, wrong)))
+        self.done[name] = Comparison(self.analyses[name]["page"], lines)
+        return self.done[name]
+
+    def total(self) -> tuple[int, int]:
+        """Numbers that agree to the last digit, and all; every analysis has to be among them."""
+        missing = set(self.analyses) - set(self.done)
+        if missing:
+            raise DisagreementError(f"not compared: {sorted(missing)}")
+        lines = [line for comparison in self.done.values() for line in comparison.lines]
+        return sum(line.units_off <= ROUNDING for line in lines), len(lines)
