@@ -6,6 +6,7 @@ from scipy import stats
 from mvmeta._typing import Floats
 from mvmeta.inference.curvature import components_cov
 from mvmeta.inference.fit import Fit
+from mvmeta.inference.scales import OpenScale
 from mvmeta.inference.wald import check_alpha
 from mvmeta.likelihood.objective import Objective
 from mvmeta.marginal.base import MarginalCovariance
@@ -54,19 +55,8 @@ def wald_limits(fit: Fit, cov: Floats, alpha: float = 0.05) -> tuple[Floats, Flo
     check_alpha(alpha)
     low = np.array([c.lower for c in fit.problem.components])
     high = np.array([c.upper for c in fit.problem.components])
-    half = stats.norm.isf(alpha / 2) * np.sqrt(np.diag(cov))
-    lower, upper = fit.theta - half, fit.theta + half
-    for j in np.flatnonzero(np.isfinite(half) & np.isfinite(low)):
-        above = fit.theta[j] - low[j]
-        if np.isinf(high[j]):
-            spread = np.exp(half[j] / above)
-            lower[j], upper[j] = low[j] + above / spread, low[j] + above * spread
-            continue
-        width = high[j] - low[j]
-        odds, spread = (
-            above / (high[j] - fit.theta[j]),
-            np.exp(half[j] * width / above / (high[j] - fit.theta[j])),
-        )
-        lower[j] = low[j] + width / (1.0 + spread / odds)
-        upper[j] = low[j] + width / (1.0 + 1.0 / (spread * odds))
-    return lower, upper
+    se = np.sqrt(np.diag(cov))
+    scale = OpenScale(low, high, as_is=np.isnan(se))
+    centre = scale.coordinates(fit.theta)
+    half = stats.norm.isf(alpha / 2) * se / scale.slopes(fit.theta)[0]
+    return scale.components(centre - half), scale.components(centre + half)

@@ -1,19 +1,27 @@
-"""Profile likelihood of a variance component, and the interval it gives."""
+"""Profile likelihood of a variance component, and the interval it gives.
+
+A limit is looked for by Newton's method on the contour of the likelihood
+(`inference.component_limits`), at the cost of half a fit.  Where that meets an edge of the
+parameter space, or a likelihood that is no smooth hill, the profile is followed value by value.
+"""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Bools, Floats
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import ConvergenceError, MvmetaError, MvmetaWarning
+from mvmeta.inference.component_limits import ComponentLimits
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.wald import check_alpha
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
-from mvmeta.optimize.maximize import SAME_MAXIMUM, maximize
+from mvmeta.optimize.climb import QUICK_ABOVE
+from mvmeta.optimize.maximize import SAME_MAXIMUM, OtherMaximum, maximize
 from mvmeta.structures import CovarianceStructure, Pinned
 
 ROOT_TOLERANCE = 1e-7
@@ -59,12 +67,26 @@ class ProfileInterval:
     lower, upper : float
     lower_at_edge, upper_at_edge : bool
         The edge of the parameter space lies inside the interval.
+    elsewhere : float or None
+        Value at a lower maximum of the likelihood that is within the quantile, too, but outside
+        the limits: the values that the data allow are not one interval.
     """
 
     lower: float
     upper: float
     lower_at_edge: bool
     upper_at_edge: bool
+    elsewhere: float | None = None
+
+    @property
+    def shape(self) -> str:
+        """What to know of it: "flat", "one-sided", "several maxima", or "" if it is as usual.
+
+        Of a flat profile no value is ruled out, of a one-sided one none in one direction.
+        """
+        if self.elsewhere is not None:
+            return "several maxima"
+        return ("", "one-sided", "flat")[self.lower_at_edge + self.upper_at_edge]
 
 
 class Profile:
@@ -77,13 +99,30 @@ class Profile:
         Of the same problem.
     component : int
         Position in theta.
+    name : str
+        What messages call it.
+    others : sequence of OtherMaximum
+        Lower maxima that the search for the fit has found.
+    limits : ComponentLimits, optional
+        Of the same fit, where they have been made for another component.
     """
 
-    def __init__(self, fit: Fit, backend: MarginalCovariance, component: int) -> None:
-        self._fit, self._backend, self._component = fit, backend, component
+    def __init__(
+        self,
+        fit: Fit,
+        backend: MarginalCovariance,
+        component: int,
+        name: str = "the component",
+        *,
+        others: Sequence[OtherMaximum] = (),
+        limits: ComponentLimits | None = None,
+    ) -> None:
+        self._fit, self._component, self.name = fit, component, name
+        self._others = others
+        self._limits = limits or ComponentLimits(fit, Objective(backend, fit.reml))
+        self._loglik = self._limits.top
         group = fit.problem.shared.group
         self._members = np.flatnonzero(group == group[component])
-        self._loglik = fit.loglik[fit.reml]
         spec = fit.problem.components[component]
         self.estimate, self.lower, self.upper = float(fit.theta[component]), spec.lower, spec.upper
         self._is_variance = spec.power == 2
@@ -105,7 +144,7 @@ class Profile:
         Raises
         ------
         ConvergenceError
-            If the likelihood does not exist there.
+            If the likelihood does not exist there: M is not positive definite.
 
         Warns
         -----
@@ -124,26 +163,39 @@ class Profile:
         -8.0773
         """
         problem = pin(self._fit.problem, self._component, value)
+        objective = self._limits.objective.under(problem)
         theta = (self._fit.theta if start is None else start).copy()
         theta[self._members] = value
-        objective = Objective(self._backend, self._fit.reml, problem=problem)
-        try:
-            found = maximize(objective, start=theta)
-            gradient = objective.natural(found.theta).gradient
-        except (NotPositiveDefiniteError, MvmetaError) as error:
+        for candidate in (theta, np.where(self._pliable, 0.0, theta)):
+            try:
+                found = maximize(objective, start=candidate)
+                gradient = objective.natural(found.theta, quick=problem.n > QUICK_ABOVE).gradient
+                break
+            except (NotPositiveDefiniteError, MvmetaError) as error:
+                cause = error
+        else:
             raise ConvergenceError(
-                f"the likelihood does not exist with the component at {value:g}"
-            ) from error
+                f"the likelihood does not exist with {self.name} at {value:g}: the marginal "
+                "covariance is not positive definite there, whatever the other components are"
+            ) from cause
         at = found.evaluation
         self._compare(value, at.loglik)
         slope = float(gradient[self._members].sum())
         return ProfilePoint(value, at.loglik, slope, found.theta, at)
 
+    @property
+    def _pliable(self) -> Bools:
+        """Other correlations, which may have to give way to a large one: G is possible at 0."""
+        components = self._fit.problem.components
+        signed = [c.power == 0 and -np.inf < c.lower < 0 < c.upper for c in components]
+        other = np.arange(len(components))[:, None] != self._members
+        return np.array(signed, dtype=bool) & other.all(axis=1) & ~self._fit.problem.fixed
+
     def _compare(self, value: float, loglik: float) -> None:
         above = loglik - self._loglik
         if above > SAME_MAXIMUM:
             warnings.warn(
-                f"with the component at {value:g} the log-likelihood is {above:.3g} above that of "
+                f"with {self.name} at {value:g} the log-likelihood is {above:.3g} above that of "
                 "the fit, which therefore is a local maximum only; fit again with start= near "
                 "there before using the interval",
                 MvmetaWarning,
@@ -213,15 +265,35 @@ class Profile:
         target = float(np.sqrt(stats.chi2.isf(alpha, 1)))
         lower, low_edge = self._limit(-target, self.lower)
         upper, high_edge = self._limit(target, self.upper)
-        return ProfileInterval(lower, upper, low_edge, high_edge)
+        elsewhere = self._elsewhere(lower, upper, target**2 / 2)
+        return ProfileInterval(lower, upper, low_edge, high_edge, elsewhere)
 
     def _limit(self, target: float, edge: float) -> tuple[float, bool]:
         if self.estimate == edge:
             return edge, True
+        value = self._limits.limit(self._component, np.sign(target), target**2 / 2)
+        if value is not None:
+            return value, False
         inner = self.at(self.estimate)
         bracket = self._finite if np.isfinite(edge) else self._infinite
         found = bracket(inner, target, edge)
         return (edge, True) if found is None else (self._solve(target, *found), False)
+
+    def _elsewhere(self, lower: float, upper: float, drop: float) -> float | None:
+        """The component at a maximum that belongs to the region but not to the interval."""
+        for other in self._others:
+            value = float(other.theta[self._component])
+            if other.below < drop and not lower <= value <= upper:
+                warnings.warn(
+                    f"the likelihood has another maximum at {value:.4g} for {self.name}, only "
+                    f"{other.below:.3g} below the fit and outside the limits {lower:.4g} and "
+                    f"{upper:.4g}: values there are as compatible with the data; look at "
+                    "profile().plot()",
+                    MvmetaWarning,
+                    stacklevel=3,
+                )
+                return value
+        return None
 
     def _finite(
         self, inner: ProfilePoint, target: float, edge: float
@@ -285,7 +357,11 @@ class Profile:
                 outer = point
             else:
                 inner = point
-        raise ConvergenceError("the profile could not be followed to the limit of the interval")
+        raise ConvergenceError(
+            f"the profile of {self.name} could not be followed to its "
+            f"{'upper' if target > 0 else 'lower'} limit, between {inner.value:g} and "
+            f"{outer.value:g}: look at profile().plot(), or bootstrap()"
+        )
 
 
 def pin(problem: MetaProblem, component: int, value: float) -> MetaProblem:

@@ -21,8 +21,8 @@ from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.optimize.climb import QUICK_ABOVE
 
-Function = Callable[[Floats], tuple[float, Floats]]
-"""Working parameters (J,) -> value of h and its gradient (J,)."""
+Function = Callable[[Floats], tuple[float, Floats, Floats]]
+"""Working parameters (J,) -> h, its gradient (J,) and second derivatives (J, J)."""
 
 MOST_STEPS = 200
 ACCURACY = 1e-12
@@ -73,10 +73,10 @@ class LikelihoodRegion:
         charts = [t.structure.working for t in fit.problem.terms]
         self._lower = fit.problem.join_working([c.lower for c in charts])
         self._upper = fit.problem.join_working([c.upper for c in charts])
-        at = self._objective.working(self._x)
+        self._quick = fit.problem.n > QUICK_ABOVE
+        at = self._objective.working(self._x, quick=self._quick)
         self._unit = self._spread(at)
-        self._information = at.observed * np.outer(self._unit, self._unit)
-        self._memo: tuple[Floats, tuple[float, Floats]] | None = None
+        self._memo: dict[bytes, tuple[float, Floats, Floats]] = {}
 
     def _spread(self, at: Evaluation) -> Floats:
         """About one standard error of each working parameter, for scaling."""
@@ -84,17 +84,22 @@ class LikelihoodRegion:
         size = np.maximum(np.abs(self._x), 1e-8)
         return np.minimum(1.0 / np.sqrt(np.maximum(expected, 1e-300)), 1e3 * size)
 
-    def _slack(self, s: Floats) -> tuple[float, Floats]:
-        """Log-likelihood above the floor at x + s * unit, and its gradient by s."""
-        if self._memo is None or not np.array_equal(self._memo[0], s):
+    def _slack(self, s: Floats) -> tuple[float, Floats, Floats]:
+        """Log-likelihood above the floor at x + s * unit, its gradient and information by s."""
+        key = s.tobytes()
+        if key not in self._memo:
             x = np.clip(self._x + s * self._unit, self._lower, self._upper)
             try:
-                at = self._objective.working(x, quick=self._objective.problem.n > QUICK_ABOVE)
-                found = at.loglik - self._floor, at.gradient * self._unit
+                at = self._objective.working(x, quick=self._quick)
+                square = np.outer(self._unit, self._unit)
+                self._memo[key] = (
+                    *(at.loglik - self._floor, at.gradient * self._unit),
+                    at.observed * square,
+                )
             except NotPositiveDefiniteError:
-                found = OUTSIDE, np.zeros(len(s))
-            self._memo = s.copy(), found
-        return self._memo[1]
+                none = np.zeros(len(s))
+                self._memo[key] = OUTSIDE, none, np.outer(none, none)
+        return self._memo[key]
 
     def limits(self, function: Function) -> Limits:
         """Smallest and largest value of h.
@@ -102,7 +107,7 @@ class LikelihoodRegion:
         Parameters
         ----------
         function : callable
-            Working parameters (J,) -> (h, gradient of h).
+            Working parameters (J,) -> h, its gradient (J,) and second derivatives (J, J).
         """
         if not len(self._x):
             value = function(self._x)[0]
@@ -110,16 +115,20 @@ class LikelihoodRegion:
         return Limits(self._extreme(function, 1.0), self._extreme(function, -1.0))
 
     def _extreme(self, function: Function, sign: float) -> float:
-        start, slope = function(self._x)
+        start, slope, _ = function(self._x)
         size = max(float(np.linalg.norm(slope * self._unit)), 1e-12 * max(abs(start), 1e-300))
+        square = sign / size * np.outer(self._unit, self._unit)
 
-        def aim(s: Floats) -> tuple[float, Floats]:
-            value, gradient = function(self._x + s * self._unit)
-            return sign * (value - start) / size, sign * gradient * self._unit / size
+        def aim(s: Floats) -> tuple[float, Floats, Floats]:
+            value, gradient, bend = function(self._x + s * self._unit)
+            return (
+                *(sign * (value - start) / size, sign * gradient * self._unit / size),
+                bend * square,
+            )
 
         low = np.maximum((self._lower - self._x) / self._unit, -FAR)
         high = np.minimum((self._upper - self._x) / self._unit, FAR)
-        at = extreme_on_contour(aim, self._slack, self._information, low, high, abs(self._floor))
+        at = extreme_on_contour(aim, self._slack, low, high)
         if at is None:
             return self._on_edge(function, aim, sign, (low, high))
         return float(function(self._x + at * self._unit)[0])

@@ -1,8 +1,9 @@
 """Where a function is extreme on a contour of the likelihood, by Newton's method.
 
-The extreme of f where l >= 0 is where the gradients are parallel, grad f = mu grad l, on l = 0:
-J + 1 equations for the point and mu.  With l nearly quadratic, as in all but small data, the
-start that is exact for a quadratic l leaves two or three evaluations to do.
+The extreme of f where l >= 0 is where the gradients are parallel, ``grad l = t grad f``, on l = 0.
+Every step solves these equations for the quadratic models of f and l at the point it starts from
+(Venzon & Moolgavkar 1988, Appl Stat 37:87, for f one of the parameters).  The step from the
+maximum of l is the Wald limit; two or three more are all there is to do.
 """
 
 from collections.abc import Callable
@@ -11,91 +12,86 @@ import numpy as np
 
 from mvmeta._typing import Floats
 
-Smooth = Callable[[Floats], tuple[float, Floats]]
-"""Point (J,) -> value and gradient (J,)."""
+Smooth = Callable[[Floats], tuple[float, Floats, Floats]]
+"""Point (J,) -> value, gradient (J,) and second derivatives (J, J)."""
 
 MOST_STEPS = 12
-ON_CONTOUR, ROUNDING = 1e-9, 1e-14
-"""Height above the contour that counts as none, and the rounding of l in units of its size."""
-PARALLEL = 1e-6
-"""Sine of the angle between the gradients that counts as none: f is off by its square."""
-NUDGE = 1e-6
-"""Step of the differences of grad f, which costs nothing beside l."""
-DEGENERATE = 1e-8
-"""Cosine below which a pair of differences says nothing about the curvature of l."""
+LAST_STEP = 1e-3
+"""Length of a step after which none is needed: the point is off by the square of that, or by a
+small share of it where the information is approximate, and the value of f by the square of it."""
+MOST_TURNS = 30
+ON_MODEL = 1e-12
+"""Height of the model above the contour that counts as none."""
 
 
-def extreme_on_contour(
-    f: Smooth, above: Smooth, information: Floats, low: Floats, high: Floats, size: float
-) -> Floats | None:
+def extreme_on_contour(f: Smooth, above: Smooth, low: Floats, high: Floats) -> Floats | None:
     """The point s where f is smallest among those with l(s) >= 0, or None if this finds none.
 
     Parameters
     ----------
     f : callable
     above : callable
-        l: positive with gradient 0 at s = 0.
-    information : ndarray, shape (J, J)
-        Minus the second derivatives of l at 0.
+        l: positive at s = 0, and largest there among the points within the bounds.  In place of
+        its second derivatives their negatives (the information).
     low, high : ndarray, shape (J,)
         Bounds; an extreme on one of them is for other methods.
-    size : float
-        Magnitude of the terms l is a difference of.
+
+    Notes
+    -----
+    s is to be in units in which l falls by about 1/2 for a step of length 1 from its maximum.
+    What is found is an extreme to second order, too; whether l stays above 0 on the way to it is
+    not looked at.
     """
-    (slack, _), (_, slope) = above(np.zeros(len(low))), f(np.zeros(len(low)))
-    try:
-        np.linalg.cholesky(information)
-    except np.linalg.LinAlgError:
-        return None
-    direction = np.linalg.solve(information, slope)
-    square = float(slope @ direction)
-    if not (np.isfinite(square) and square > 0 and slack > 0):
-        return None
-    s, mu = -direction * np.sqrt(2 * slack / square), np.sqrt(square / (2 * slack))
-    curvature, before, downhill = information, np.zeros(len(s)), np.zeros(len(s))
+    s = np.zeros(len(low))
     for _ in range(MOST_STEPS):
+        _, slope, bend = f(s)
+        height, uphill, information = above(s)
+        found = _to_contour(slope, bend, height, uphill, information)
+        if found is None:
+            return None
+        step, t = found
+        s = s + step
         if not (np.isfinite(s).all() and (s > low).all() and (s < high).all()):
             return None
-        (_, slope), (height, uphill) = f(s), above(s)
-        if not (np.isfinite(slope).all() and uphill.any()):
-            return None
-        curvature = _updated(curvature, s - before, downhill - uphill)
-        before, downhill = s, uphill
-        if abs(height) < ON_CONTOUR + ROUNDING * size and _parallel(slope, uphill):
-            return s
-        step, mu = _newton(_bend(f, s, slope) + mu * curvature, slope, uphill, height)
-        s = s + step
+        if np.abs(step).max() < LAST_STEP:
+            return s if _falls(information + t * bend, slope) else None
     return None
 
 
-def _parallel(slope: Floats, uphill: Floats) -> bool:
-    mu = float(slope @ uphill) / float(uphill @ uphill)
-    across = float(np.linalg.norm(slope - mu * uphill))
-    return mu > 0 and across < PARALLEL * float(np.linalg.norm(slope))
+def _to_contour(
+    slope: Floats, bend: Floats, height: float, uphill: Floats, information: Floats
+) -> tuple[Floats, float] | None:
+    """Step to the extreme of the model of f on the contour of the model of l, and t."""
+    with np.errstate(all="ignore"):  # no number, no step
+        try:
+            top, along = np.linalg.solve(information, np.column_stack([uphill, slope])).T
+            t = float(np.sqrt((2.0 * height + uphill @ top) / (slope @ along)))
+            if not (np.isfinite(t) and t > 0):
+                return None
+            bent = _bent(slope, bend, height, uphill, information, t) if bend.any() else None
+        except np.linalg.LinAlgError:
+            return None
+    return bent or (top - t * along, t)
 
 
-def _updated(curvature: Floats, step: Floats, change: Floats) -> Floats:
-    """Minus the second derivatives of l, corrected for what its gradient did (symmetric rank 1)."""
-    rest = change - curvature @ step
-    along = float(rest @ step)
-    if abs(along) <= DEGENERATE * float(np.linalg.norm(rest) * np.linalg.norm(step)):
-        return curvature
-    return curvature + np.outer(rest, rest) / along
+def _bent(
+    slope: Floats, bend: Floats, height: float, uphill: Floats, information: Floats, t: float
+) -> tuple[Floats, float] | None:
+    """The same with the second derivatives of f: t by Newton steps from that without them."""
+    for _ in range(MOST_TURNS):
+        matrix = information + t * bend
+        step: Floats = np.linalg.solve(matrix, uphill - t * slope).astype(float)
+        rest = height + float(uphill @ step) - 0.5 * float(step @ information @ step)
+        if abs(rest) <= ON_MODEL:
+            return step, t
+        turn = np.linalg.solve(matrix, slope + bend @ step)
+        t -= float(rest / ((information @ step - uphill) @ turn))
+        if not (np.isfinite(t) and t > 0):
+            return None
+    return None
 
 
-def _bend(f: Smooth, s: Floats, slope: Floats) -> Floats:
-    """Second derivatives of f (J, J)."""
-    columns = [(f(s + NUDGE * unit)[1] - slope) / NUDGE for unit in np.eye(len(s))]
-    return np.asarray((np.array(columns) + np.array(columns).T) / 2)
-
-
-def _newton(bend: Floats, slope: Floats, uphill: Floats, height: float) -> tuple[Floats, float]:
-    """Step and new mu; NaN where the equations are singular."""
-    n = len(slope)
-    system = np.zeros((n + 1, n + 1))
-    system[:n, :n], system[:n, n], system[n, :n] = bend, -uphill, uphill
-    try:
-        found = np.linalg.solve(system, np.append(-slope, -height))
-    except np.linalg.LinAlgError:
-        return np.full(n, np.nan), np.nan
-    return found[:n], float(found[n])
+def _falls(matrix: Floats, slope: Floats) -> bool:
+    """Whether `matrix` (J, J) is positive definite across `slope`: no saddle on the contour."""
+    across = np.linalg.svd(slope[None])[2][1:]
+    return bool((np.linalg.eigvalsh(across @ matrix @ across.T) > 0).all())

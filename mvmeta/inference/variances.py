@@ -31,34 +31,56 @@ class AddedVariances:
         Typical sampling variance, the rest of the total in I2.
     weights : sequence of ndarray (q, q), optional
         `mean_outer` of every term, where the rows it is made from are not held.
+
+    Attributes
+    ----------
+    typical : float
+        As given.
     """
 
     def __init__(
         self, problem: MetaProblem, typical: float, weights: Sequence[Floats] | None = None
     ) -> None:
-        self._problem, self._typical = problem, typical
+        self._problem, self.typical = problem, typical
         self._weights = weights or [mean_outer(t) for t in problem.terms]
 
-    def at(self, x: Floats) -> tuple[Floats, Floats]:
-        """Variances (T,) and their derivatives (T, J)."""
+    @property
+    def n_terms(self) -> int:
+        """T."""
+        return len(self._problem.terms)
+
+    def i2(self, variance: float) -> float:
+        """I2 of a variance that is all there is."""
+        return variance / (variance + self.typical) if np.isfinite(variance) else 1.0
+
+    def at(self, x: Floats) -> tuple[Floats, Floats, Floats]:
+        """Variances (T,), their derivatives (T, J) and second derivatives (T, J, J)."""
         charts = [t.structure.working for t in self._problem.terms]
         pieces = self._problem.split_working(x)
-        values = np.array(
-            [(w * c.matrix(p)).sum() for w, c, p in zip(self._weights, charts, pieces, strict=True)]
+        ends = np.cumsum([0, *(len(p) for p in pieces)]).tolist()
+        values = np.zeros(len(charts))
+        slopes, bends = (
+            np.zeros((len(charts), ends[-1])),
+            np.zeros((len(charts), ends[-1], ends[-1])),
         )
-        slopes = [
-            np.tensordot(c.jacobian(p), w, axes=2)
-            for w, c, p in zip(self._weights, charts, pieces, strict=True)
-        ]
-        full = np.zeros((len(values), sum(map(len, slopes))))
-        start = 0
-        for t, slope in enumerate(slopes):
-            full[t, start : start + len(slope)] = slope
-            start += len(slope)
-        return values, self._problem.shared_working.add(full.T).T
+        for t, (w, chart, piece) in enumerate(zip(self._weights, charts, pieces, strict=True)):
+            own = slice(ends[t], ends[t + 1])
+            values[t] = (w * chart.matrix(piece)).sum()
+            slopes[t, own] = np.tensordot(chart.jacobian(piece), w, axes=2)
+            second = chart.hessian(piece)
+            if second is not None:
+                bends[t, own, own] = np.tensordot(second, w, axes=2)
+        share = self._problem.shared_working
+        return (
+            values,
+            share.add(slopes.T).T,
+            share.add_pairs(bends.transpose(1, 2, 0)).transpose(2, 0, 1),
+        )
 
-    def quantity(self, kind: Kind, term: int | None) -> Callable[[Floats], tuple[float, Floats]]:
-        """Value and gradient of one quantity of a term, or of all together (None).
+    def quantity(
+        self, kind: Kind, term: int | None
+    ) -> Callable[[Floats], tuple[float, Floats, Floats]]:
+        """Value, gradient (J,) and second derivatives (J, J) of one quantity.
 
         Parameters
         ----------
@@ -66,17 +88,25 @@ class AddedVariances:
             The variance; its part in heterogeneity and sampling variance; its part in the
             heterogeneity.
         term : int or None
+            Whose; of all terms together if None.
         """
 
-        def function(x: Floats) -> tuple[float, Floats]:
-            values, slopes = self.at(x)
+        def function(x: Floats) -> tuple[float, Floats, Floats]:
+            values, slopes, bends = self.at(x)
             chosen = slice(None) if term is None else slice(term, term + 1)
-            part, d_part = float(values[chosen].sum()), slopes[chosen].sum(axis=0)
+            part, d_part, dd_part = (
+                float(values[chosen].sum()),
+                slopes[chosen].sum(axis=0),
+                bends[chosen].sum(axis=0),
+            )
             if kind == "variance":
-                return part, d_part
-            whole = float(values.sum()) + (self._typical if kind == "i2" else 0.0)
+                return part, d_part, dd_part
+            whole = float(values.sum()) + (self.typical if kind == "i2" else 0.0)
             if whole <= 0.0:
-                return np.nan, np.zeros_like(d_part)
-            return part / whole, (d_part - part / whole * slopes.sum(axis=0)) / whole
+                return np.nan, np.zeros_like(d_part), np.zeros_like(dd_part)
+            ratio, d_whole = part / whole, slopes.sum(axis=0)
+            slope = (d_part - ratio * d_whole) / whole
+            cross = np.outer(slope, d_whole)
+            return ratio, slope, (dd_part - ratio * bends.sum(axis=0) - cross - cross.T) / whole
 
         return function

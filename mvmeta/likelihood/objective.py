@@ -14,6 +14,7 @@ is N.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -115,15 +116,32 @@ class Objective:
         self._a = found.columns
         self.n_evaluations = 0
 
+    def under(self, problem: MetaProblem) -> "Objective":
+        """The same rows with other structures on the same terms; X is not looked at again.
+
+        Parameters
+        ----------
+        problem : MetaProblem
+            As for the constructor.
+        """
+        other = copy(self)
+        for derived in ("_charts", "_sharing", "_places"):
+            other.__dict__.pop(derived, None)
+        other.problem, other.n_evaluations = problem, 0
+        return other
+
     @property
     def residual_variance(self) -> float:
         """Variance of the ordinary least-squares residuals: the scale of the components."""
         return self._residual_ss / max(self.problem.n - self.problem.p, 1)
 
-    def natural(self, theta: Floats) -> Evaluation:
-        """Evaluate at all natural components, pinned ones included, in reporting order."""
+    def natural(self, theta: Floats, *, quick: bool = False) -> Evaluation:
+        """Evaluate at all natural components, pinned ones included, in reporting order.
+
+        `quick` is as for `working`.
+        """
         charts: list[Chart] = [t.structure for t in self.problem.terms]
-        return self._evaluate(np.asarray(theta, float), charts, self.problem.split(theta))
+        return self._evaluate(np.asarray(theta, float), charts, self.problem.split(theta), quick)
 
     def working(self, x: Floats, *, quick: bool = False) -> Evaluation:
         """Evaluate at working parameters, those the optimiser moves.

@@ -24,4 +24,4 @@ def straightened(objective: Objective, theta: Floats) -> Objective | None:
         t if s is None else replace(t, structure=s)
         for t, s in zip(problem.terms, structures, strict=True)
     )
-    return Objective(objective.backend, objective.reml, replace(problem, terms=terms))
+    return objective.under(replace(problem, terms=terms))

@@ -31,21 +31,25 @@ def schools(**kwargs):
 @pytest.mark.parametrize("name", CASES)
 def test_variances_are_means_of_the_diagonal(name):
     fit = case_fit(name)
-    values, _ = AddedVariances(fit.problem, 1.0).at(fit.problem.to_working(fit.theta))
+    values = AddedVariances(fit.problem, 1.0).at(fit.problem.to_working(fit.theta))[0]
     np.testing.assert_allclose(values, heterogeneity(fit).variance, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", QUANTITIES)
 @pytest.mark.parametrize("name", CASES)
-def test_gradients(name, kind):
+def test_derivatives(name, kind):
     fit = case_fit(name)
     x = fit.problem.to_working(fit.theta) + 0.01
     for term in (None, 0):
         function = AddedVariances(fit.problem, 0.1).quantity(kind, term)
-        slope = optimize.approx_fprime(x, lambda w, f=function: f(w)[0], 1e-7)
-        np.testing.assert_allclose(
-            function(x)[1], slope, rtol=DERIVATIVE * 10, atol=1e-5 * (np.abs(slope).max() + 1)
-        )
+        for order in (1, 2):
+            slope = optimize.approx_fprime(x, lambda w, f=function, k=order: f(w)[k - 1], 1e-7)
+            np.testing.assert_allclose(
+                function(x)[order],
+                slope,
+                rtol=DERIVATIVE * 10,
+                atol=1e-5 * (np.abs(slope).max() + 1),
+            )
 
 
 def test_limits_of_one_component_are_those_of_its_profile():

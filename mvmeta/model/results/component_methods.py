@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from mvmeta.errors import SpecificationError
+from mvmeta.inference.component_limits import ComponentLimits
 from mvmeta.inference.component_wald import components_covariance, wald_limits
+from mvmeta.likelihood.objective import Objective
 from mvmeta.model.results.component_profile import ComponentProfile
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.progress import track
@@ -21,6 +23,7 @@ class ComponentMethods(FitHolder):
     model: Any
     vcomp: Any
     component_labels: Any
+    _optimum: Any
 
     def profile(self, component: int | str) -> ComponentProfile:
         """Profile likelihood of one variance component.
@@ -62,7 +65,13 @@ class ComponentMethods(FitHolder):
         at = labels.index(component) if isinstance(component, str) else int(component)
         if self.fit_.problem.fixed[at]:
             raise SpecificationError(f"{labels[at]} is fixed: it has no profile")
-        return ComponentProfile(self.fit_, self.model.backend, at, str(labels[at]))
+        return self._profile(at)
+
+    def _profile(self, at: int, limits: ComponentLimits | None = None) -> ComponentProfile:
+        name, others = str(self.component_labels[at]), self._optimum.others
+        return ComponentProfile(
+            self.fit_, self.model.backend, at, name, others=others, limits=limits
+        )
 
     def vcomp_conf_int(self, alpha: float = 0.05, method: str = "profile") -> pd.DataFrame:
         """Confidence intervals of the variance components.
@@ -81,13 +90,29 @@ class ComponentMethods(FitHolder):
         -------
         DataFrame
             Rows as `vcomp`, columns lower, upper, lower_at_edge, upper_at_edge (the edge of
-            the parameter space lies inside the interval); NaN for fixed components, and under
-            "wald" for those on the boundary.
+            the parameter space lies inside the interval) and shape: "" as a rule, "one-sided"
+            or "flat" where the data rule out no value in one direction or in both, "several
+            maxima" where a lower maximum outside the limits is as compatible with the data.
+            NaN for fixed components, and under "wald" for those on the boundary.
 
         Raises
         ------
         SpecificationError
             For another method, or if the information is not positive definite ("wald").
+        ConvergenceError
+            If a profile cannot be followed to a limit.
+
+        Warns
+        -----
+        MvmetaWarning
+            If the likelihood is higher elsewhere than at the fit, or has several maxima.
+
+        Notes
+        -----
+        A profile limit is a point where the component is extreme on a contour of the
+        likelihood, found by Newton's method with all components at once (Venzon & Moolgavkar
+        1988, Appl Stat 37:87): three or four evaluations.  Where the contour meets an edge the
+        profile is followed value by value.
 
         Examples
         --------
@@ -96,27 +121,37 @@ class ComponentMethods(FitHolder):
         >>> nested = "district/school"
         >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
         >>> res = model.fit()
-        >>> res.vcomp_conf_int().round(4)
-            lower   upper  lower_at_edge  upper_at_edge
-        0  0.0222  0.2072          False          False
-        1  0.0163  0.0628          False          False
+        >>> res.vcomp_conf_int()[["lower", "upper"]].round(4)
+            lower   upper
+        0  0.0222  0.2072
+        1  0.0163  0.0628
         """
         if method not in METHODS:
             raise SpecificationError(
                 f"method= takes {' or '.join(map(repr, METHODS))}, got {method!r}"
             )
         out = pd.DataFrame(
-            {"lower": np.nan, "upper": np.nan, "lower_at_edge": False, "upper_at_edge": False},
+            {
+                "lower": np.nan,
+                "upper": np.nan,
+                "lower_at_edge": False,
+                "upper_at_edge": False,
+                "shape": "",
+            },
             index=self.vcomp.index,
         )
         if method == "wald":
             cov = components_covariance(self.fit_, self.model.backend)
             out["lower"], out["upper"] = wald_limits(self.fit_, cov, alpha)
             return out
-        free = np.flatnonzero(~self.fit_.problem.fixed).tolist()
-        for i in track(free, "profiles"):
-            found = self.profile(i).interval(alpha)
-            out.iloc[i] = [found.lower, found.upper, found.lower_at_edge, found.upper_at_edge]
+        fit = self.fit_
+        limits = ComponentLimits(fit, Objective(self.model.backend, fit.reml))
+        group = fit.problem.shared.group
+        for i in track(np.flatnonzero(fit.problem.estimated).tolist(), "profiles"):
+            found = self._profile(i, limits).interval(alpha)
+            row: Any = [getattr(found, column) for column in out.columns]
+            for same in np.flatnonzero(group == group[i]).tolist():
+                out.iloc[same] = row
         return out
 
     def vcomp_cov(self) -> pd.DataFrame:

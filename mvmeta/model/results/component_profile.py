@@ -22,11 +22,14 @@ class ComponentProfile(Profile):
     component : int
         Position in theta.
     name : str
+        Of the component, such as "study: sigma2".
+    **known
+        As for `Profile`.
 
     Attributes
     ----------
     name : str
-        Of the component, such as "study: sigma2".
+        As given.
     reml : bool
         Whether the likelihood is the restricted one.
     estimate, lower, upper : float
@@ -44,9 +47,11 @@ class ComponentProfile(Profile):
     'district: sigma2'
     """
 
-    def __init__(self, fit: Fit, backend: MarginalCovariance, component: int, name: str) -> None:
-        super().__init__(fit, backend, component)
-        self.name, self.reml = name, fit.reml
+    def __init__(
+        self, fit: Fit, backend: MarginalCovariance, component: int, name: str, **known: Any
+    ) -> None:
+        super().__init__(fit, backend, component, name, **known)
+        self.reml = fit.reml
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Any:
         """The curve, the cut line, and the limits where they meet.

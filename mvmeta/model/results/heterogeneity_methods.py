@@ -13,6 +13,7 @@ from mvmeta.inference.heterogeneity import (
     heterogeneity,
     heterogeneity_test,
 )
+from mvmeta.inference.heterogeneity_limits import heterogeneity_limits
 from mvmeta.inference.region import LikelihoodRegion
 from mvmeta.inference.variances import AddedVariances, Kind
 from mvmeta.model.results.fit_holder import FitHolder
@@ -55,8 +56,8 @@ class HeterogeneityMethods(FitHolder):
         Parameters
         ----------
         alpha : float or None
-            1 - coverage of the intervals; None leaves them out, and their cost of some tens of
-            likelihood evaluations for each quantity.
+            1 - coverage of the intervals; None leaves them out, and their cost: three or four
+            evaluations of the likelihood for a limit, some tens for one on an edge.
 
         Returns
         -------
@@ -121,17 +122,11 @@ class HeterogeneityMethods(FitHolder):
 
     def _with_intervals(self, table: pd.DataFrame, alpha: float) -> pd.DataFrame:
         region = LikelihoodRegion(self.fit_, self.model.backend, alpha)
-        quantities = self._added_variances
-        last = len(table) - 1
+        found = heterogeneity_limits(region, self._added_variances)
         for kind in QUANTITIES:
-            limits = [
-                region.limits(quantities.quantity(kind, None if t == last else t))
-                if np.isfinite(table[kind].iloc[t])
-                else None
-                for t in range(len(table))
-            ]
-            table[f"{kind}_lower"] = [np.nan if x is None else x.lower for x in limits]
-            table[f"{kind}_upper"] = [np.nan if x is None else x.upper for x in limits]
+            known = np.isfinite(table[kind])
+            limits = pd.DataFrame(found[kind], index=table.index).where(known, axis=0)
+            table[f"{kind}_lower"], table[f"{kind}_upper"] = limits["lower"], limits["upper"]
         return table
 
     def r2(self) -> pd.Series:
