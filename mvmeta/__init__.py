@@ -15,7 +15,7 @@ from mvmeta.errors import (
 )
 
 if TYPE_CHECKING:
-    from mvmeta import batches, datasets, plots, transf
+    from mvmeta import batches, datasets, interop, plots, transf
     from mvmeta.design.sampling import SamplingCovariance
     from mvmeta.effects import (
         contrmat,
@@ -71,6 +71,7 @@ __all__ = [
     "datasets",
     "escalc",
     "from_metafor",
+    "interop",
     "pairwise",
     "plots",
     "rcalc",
@@ -117,7 +118,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("batches", "datasets", "plots", "transf"):
+    if name in ("batches", "datasets", "interop", "plots", "transf"):
         return import_module(f"mvmeta.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'mvmeta' has no attribute {name!r}")

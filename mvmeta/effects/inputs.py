@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta.eager import in_memory
 from mvmeta.effects.values import Arrays
 from mvmeta.errors import DataError, SpecificationError
 
@@ -16,12 +17,8 @@ def as_frame(data: Any) -> pd.DataFrame | None:
     """The data as a pandas DataFrame; other data frames are converted by narwhals."""
     if data is None or isinstance(data, pd.DataFrame):
         return data
-    import narwhals as nw
-
-    try:
-        return nw.from_native(data, eager_only=True).to_pandas()
-    except TypeError as error:
-        raise DataError(f"data is not a data frame: {type(data).__name__}") from error
+    frame: pd.DataFrame = in_memory(data).to_pandas()
+    return frame
 
 
 def column(name: str, value: Any, frame: pd.DataFrame | None) -> Any:

@@ -111,7 +111,7 @@ def test_dropped_studies_are_nan_without_a_warning():
         ({"measure": "COR", "ri": 0.1, "ni": 9, "include": [4]}, SpecificationError, "include="),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "slab": ["a", "b"]}, DataError, "slab"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "vtype": ["LS", "AV"]}, DataError, "vtype"),
-        ({"measure": "COR", "ri": 0.1, "ni": 9, "data": 3}, DataError, "data frame"),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "data": 3}, DataError, "a frame in memory"),
     ],
 )
 def test_impossible_calls(call, error, told):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
+from mvmeta.eager import in_memory
 from mvmeta.errors import DataError
 
 MOST_NAMED = 5
@@ -22,7 +23,7 @@ class Source:
     Parameters
     ----------
     data : DataFrame, mapping of columns, or any eager frame narwhals knows
-        polars, pyarrow and others.
+        polars, pyarrow, DuckDB relations and others.
 
     Raises
     ------
@@ -184,7 +185,7 @@ def _native(data: Any) -> Any:
         raise DataError(
             "data is a dask frame: use MetaMixedLM.from_dask(), or compute it: data=ddf.compute()"
         )
-    return _eager(data)
+    return in_memory(data)
 
 
 def _from_mapping(data: Mapping[str, Any]) -> pd.DataFrame:
@@ -192,20 +193,6 @@ def _from_mapping(data: Mapping[str, Any]) -> pd.DataFrame:
         return pd.DataFrame(dict(data))
     except ValueError as error:
         raise DataError(f"the columns of data do not make a table: {error}") from None
-
-
-def _eager(data: Any) -> Any:
-    kind = f"{type(data).__module__}.{type(data).__qualname__}"
-    import narwhals
-
-    try:
-        return narwhals.from_native(data, eager_only=True)
-    except TypeError:
-        hint = "; collect it first: data=frame.collect()" if hasattr(data, "collect") else ""
-        raise DataError(
-            "data must be a frame in memory (pandas, polars, pyarrow) or a dict of columns, "
-            f"got {kind}{hint}"
-        ) from None
 
 
 def _from_narwhals(series: Any, name: str) -> pd.Series:
