@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, ndtr
+from scipy.special import expit, ndtr, ndtri
 from scipy.special import logit as _logit
 
 __all__ = [
@@ -34,12 +34,14 @@ __all__ = [
     "ilogit_int",
     "ipft",
     "ipft_hm",
+    "iprobit",
     "irft",
     "isqrt",
     "logit",
     "logortord",
     "logortorr",
     "pft",
+    "probit",
     "r2toz",
     "rtoz",
     "ztor",
@@ -195,6 +197,16 @@ def ilogit(xi: ArrayLike) -> Array:
     array([0.2689, 0.5   , 0.7311])
     """
     return expit(_floats(xi))
+
+
+def probit(xi: ArrayLike) -> Array:
+    """Normal quantile of the proportion xi; infinite at 0 and 1."""
+    return ndtri(_inside(_floats(xi), 0, 1))
+
+
+def iprobit(xi: ArrayLike) -> Array:
+    """Proportion of the probit xi, Phi(xi)."""
+    return ndtr(_floats(xi))
 
 
 def arcsin(xi: ArrayLike) -> Array:

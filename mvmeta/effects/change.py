@@ -121,7 +121,7 @@ def _means_ratio_variance(x: Values) -> FloatArray:
     return (cv1**2 + cv2**2 - 2 * x.ri * cv1 * cv2) / x.ni
 
 
-@measure("ROMC", layout="change", needs=ALL)
+@measure("ROMC", layout="change", needs=ALL, back="exp")
 def log_ratio_of_paired_means(x: Values) -> YiVi:
     """Log ratio of two dependent means; both of one sign.
 
@@ -130,7 +130,7 @@ def log_ratio_of_paired_means(x: Values) -> YiVi:
     return np.log(x.m1i / x.m2i), _means_ratio_variance(x)
 
 
-@measure("VRC", layout="change", needs="sd1i sd2i ri ni")
+@measure("VRC", layout="change", needs="sd1i sd2i ri ni", back="exp")
 def log_ratio_of_paired_sds(x: Values) -> YiVi:
     """Log ratio of two dependent standard deviations.
 
@@ -139,7 +139,7 @@ def log_ratio_of_paired_sds(x: Values) -> YiVi:
     return np.log(x.sd1i / x.sd2i), (1 - x.ri**2) / (x.ni - 1)
 
 
-@measure("CVRC", layout="change", needs=ALL)
+@measure("CVRC", layout="change", needs=ALL, back="exp")
 def log_ratio_of_paired_cvs(x: Values) -> YiVi:
     """Log ratio of two dependent coefficients of variation; both means of one sign.
 
@@ -160,7 +160,7 @@ def paired_risk_difference(x: Values) -> YiVi:
     return difference, (x.bi + x.ci) / x.ni**2 - difference**2 / x.ni
 
 
-@measure("MPRR", layout="paired", needs=CELLS)
+@measure("MPRR", layout="paired", needs=CELLS, back="exp")
 def paired_log_risk_ratio(x: Values) -> YiVi:
     """Marginal log risk ratio of matched pairs.
 
@@ -170,7 +170,7 @@ def paired_log_risk_ratio(x: Values) -> YiVi:
     return np.log(first / second), (x.bi + x.ci) / (first * second)
 
 
-@measure("MPOR", layout="paired", needs=CELLS)
+@measure("MPOR", layout="paired", needs=CELLS, back="exp")
 def paired_log_odds_ratio(x: Values) -> YiVi:
     """Marginal log odds ratio of matched pairs.
 
@@ -182,7 +182,7 @@ def paired_log_odds_ratio(x: Values) -> YiVi:
     return np.log(p1 / q1) - np.log(p2 / q2), 1 / p1 + 1 / q1 + 1 / p2 + 1 / q2 - 2 * covariance
 
 
-@measure("MPORC", layout="paired", needs=CELLS)
+@measure("MPORC", layout="paired", needs=CELLS, back="exp")
 def conditional_log_odds_ratio(x: Values) -> YiVi:
     """Conditional log odds ratio of matched pairs.
 
@@ -191,7 +191,7 @@ def conditional_log_odds_ratio(x: Values) -> YiVi:
     return np.log(x.bi / x.ci), 1 / x.bi + 1 / x.ci
 
 
-@measure("MPPETO", layout="paired", needs=CELLS)
+@measure("MPPETO", layout="paired", needs=CELLS, back="exp")
 def conditional_peto(x: Values) -> YiVi:
     """Conditional log odds ratio of matched pairs by Peto's method.
 
@@ -201,9 +201,9 @@ def conditional_peto(x: Values) -> YiVi:
     return 2 * (x.bi - x.ci) / discordant, 4 / discordant
 
 
-@measure("MPORM", layout="margins", needs="ai bi ci di ri")
+@measure("MPORM", layout="margins", needs="ai bi ci di ri", back="exp")
 def log_odds_ratio_of_margins(x: Values) -> YiVi:
-    """Marginal log odds ratio of matched pairs from the two margins and their correlation.
+    """Marginal log odds ratio of matched pairs, from the two margins and their correlation.
 
     y = log(a d / (b c)) with a, b (c, d) the events and non-events under the first (second)
     treatment, v = 1/a + 1/b + 1/c + 1/d - 2 n r / sqrt(a b c d), r the phi coefficient of the

@@ -65,7 +65,9 @@ def unbiased_correlation(x: Values) -> YiVi:
     return _large_sample(x, y, x.ni - 1)
 
 
-@measure("ZCOR", layout="correlation", needs="ri ni")
+@measure(
+    "ZCOR", layout="correlation", needs="ri ni", back="ztor", natural="Correlation coefficient"
+)
 def fisher_z(x: Values) -> YiVi:
     """Fisher's r-to-z transformed correlation coefficient.
 
@@ -81,7 +83,7 @@ def _reciprocal(df: FloatArray) -> FloatArray:
 
 @measure("PCOR", layout="regression", needs="ri ni mi", vtypes="LS AV")
 def partial_correlation(x: Values) -> YiVi:
-    """Partial correlation coefficient of one of m predictors.
+    """Partial correlation coefficient, of one of m predictors.
 
     y = t / sqrt(t^2 + n - m - 1), v = (1-y^2)^2 / (n - m - 1) (LS), or at the size-weighted average
     of y (AV) (Aloe & Thompson, 2013).
@@ -89,9 +91,15 @@ def partial_correlation(x: Values) -> YiVi:
     return _large_sample(x, x.ri, x.ni - x.mi - 1)
 
 
-@measure("ZPCOR", layout="regression", needs="ri ni mi")
+@measure(
+    "ZPCOR",
+    layout="regression",
+    needs="ri ni mi",
+    back="ztor",
+    natural="Partial correlation coefficient",
+)
 def partial_fisher_z(x: Values) -> YiVi:
-    """Fisher's r-to-z transformed partial correlation coefficient of one of m predictors.
+    """Fisher's r-to-z transformed partial correlation coefficient, of one of m predictors.
 
     y = atanh r, v = 1/(n - m - 2): n - 3 less the m - 1 variables held constant (Fisher, 1924).
     metafor 3.8 has n - m - 1, which for m = 1 is not the 1/(n-3) of a plain correlation.
@@ -101,7 +109,7 @@ def partial_fisher_z(x: Values) -> YiVi:
 
 @measure("SPCOR", layout="semipartial", needs="ri ni r2i", vtypes="LS AV")
 def semipartial_correlation(x: Values) -> YiVi:
-    """Semi-partial correlation coefficient of one of m predictors.
+    """Semi-partial correlation coefficient, of one of m predictors.
 
     y = t sqrt(1-R2) / sqrt(n - m - 1); v = (R2^2 - 2 R2 + Q + 1 - Q^2) / n with Q = R2 - y^2, the
     fit without the predictor (LS; Aloe & Becker, 2012), or at the size-weighted average of y (AV).
@@ -116,7 +124,14 @@ def semipartial_correlation(x: Values) -> YiVi:
     return x.ri, x.by_vtype(LS=lambda: variance(x.ri), AV=lambda: variance(averaged))
 
 
-@measure("ZSPCOR", layout="semipartial", needs="ri ni r2i", vtypes="LS AV")
+@measure(
+    "ZSPCOR",
+    layout="semipartial",
+    needs="ri ni r2i",
+    vtypes="LS AV",
+    back="ztor",
+    natural="Semi-partial correlation coefficient",
+)
 def semipartial_fisher_z(x: Values) -> YiVi:
     """Fisher's r-to-z transformed semi-partial correlation coefficient.
 
@@ -156,7 +171,15 @@ def phi(x: Values) -> YiVi:
     return r, x.by_vtype(ST=stratified, CS=cross_sectional)
 
 
-@measure("ZPHI", layout="table", needs=CELLS, vtypes="CS ST", add=0.0)
+@measure(
+    "ZPHI",
+    layout="table",
+    needs=CELLS,
+    vtypes="CS ST",
+    add=0.0,
+    back="ztor",
+    natural="Phi coefficient",
+)
 def phi_fisher_z(x: Values) -> YiVi:
     """Fisher's r-to-z transformed phi coefficient.
 
@@ -214,7 +237,14 @@ def point_biserial(x: Values) -> YiVi:
     return r, x.by_vtype(ST=stratified, CS=cross_sectional)
 
 
-@measure("ZPB", layout="d", needs="di n1i n2i", vtypes="ST CS")
+@measure(
+    "ZPB",
+    layout="d",
+    needs="di n1i n2i",
+    vtypes="ST CS",
+    back="ztor",
+    natural="Point-biserial correlation",
+)
 def point_biserial_fisher_z(x: Values) -> YiVi:
     """Fisher's r-to-z transformed point-biserial correlation.
 
@@ -241,7 +271,7 @@ def biserial(x: Values) -> YiVi:
     return r, variance
 
 
-@measure("ZBIS", layout="d", needs="di n1i n2i")
+@measure("ZBIS", layout="d", needs="di n1i n2i", back="ztor", natural="Biserial correlation")
 def biserial_fisher_z(x: Values) -> YiVi:
     """Fisher's r-to-z transformed biserial correlation.
 

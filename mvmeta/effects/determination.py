@@ -35,7 +35,9 @@ def determination(x: Values) -> YiVi:
     return x.r2i, variance
 
 
-@measure("ZR2", layout="determination", needs=ALL)
+@measure(
+    "ZR2", layout="determination", needs=ALL, back="ztor2", natural="Coefficient of determination"
+)
 def fisher_z_of_determination(x: Values) -> YiVi:
     """Fisher's z of the multiple correlation, predictors random.
 
@@ -56,7 +58,9 @@ def fixed_determination(x: Values) -> YiVi:
     return x.r2i, _noncentral_beta_variance(x.mi / 2, (x.ni - x.mi - 1) / 2, noncentrality)
 
 
-@measure("ZR2F", layout="determination", needs=ALL)
+@measure(
+    "ZR2F", layout="determination", needs=ALL, back="ztor2", natural="Coefficient of determination"
+)
 def fixed_fisher_z_of_determination(x: Values) -> YiVi:
     """Fisher's z of the multiple correlation, predictors fixed.
 

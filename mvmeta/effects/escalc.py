@@ -102,7 +102,9 @@ def escalc(  # noqa: PLR0913
     -------
     DataFrame
         One row per study, with yi and vi; `attrs` holds "measure", "ni" and "slab" (tuples over
-        the rows as they are now; None where there are no labels).
+        the rows as they are now; None where there are no labels), and "scale": the name of the
+        scale for axes, and the function of `mvmeta.transf` that leads back from it. Plots of a
+        model of these rows use it.
 
     Raises
     ------
@@ -151,6 +153,7 @@ def escalc(  # noqa: PLR0913
         frame, dict(zip(var_names, columns, strict=True)), use, append=append, replace=replace
     )
     result.attrs["measure"] = chosen.code
+    result.attrs["scale"] = chosen.scale(var_names[0])
     result.attrs["ni"] = RowValues(layout.size(arrays).tolist())
     result.attrs["slab"] = None if slabs is None else RowValues(slabs)
     return result

@@ -27,7 +27,7 @@ def proportion(x: Values) -> YiVi:
     return p, x.by_vtype(LS=lambda: spread / x.ni, UB=lambda: spread / (x.ni - 1), AV=averaged)
 
 
-@measure("PLN", layout="proportion", needs=COUNTS, vtypes="LS AV")
+@measure("PLN", layout="proportion", needs=COUNTS, vtypes="LS AV", back="exp")
 def log_proportion(x: Values) -> YiVi:
     """Log proportion.
 
@@ -41,7 +41,9 @@ def log_proportion(x: Values) -> YiVi:
     return np.log(p), variance
 
 
-@measure("PLO", layout="proportion", needs=COUNTS, vtypes="LS AV")
+@measure(
+    "PLO", layout="proportion", needs=COUNTS, vtypes="LS AV", back="ilogit", natural="Proportion"
+)
 def logit_proportion(x: Values) -> YiVi:
     """Log odds (logit transformed proportion).
 
@@ -56,7 +58,7 @@ def logit_proportion(x: Values) -> YiVi:
     return np.log(x.xi / x.mi), variance
 
 
-@measure("PRZ", layout="proportion", needs=COUNTS)
+@measure("PRZ", layout="proportion", needs=COUNTS, back="iprobit", natural="Proportion")
 def probit_proportion(x: Values) -> YiVi:
     """Probit transformed proportion, in standard deviations of a normal variable that is cut.
 
@@ -67,7 +69,7 @@ def probit_proportion(x: Values) -> YiVi:
     return y, p * (1 - p) / (x.ni * norm.pdf(y) ** 2)
 
 
-@measure("PAS", layout="proportion", needs=COUNTS, add=0.0)
+@measure("PAS", layout="proportion", needs=COUNTS, add=0.0, back="iarcsin", natural="Proportion")
 def arcsine_proportion(x: Values) -> YiVi:
     """Arcsine square root transformed proportion, in radians.
 

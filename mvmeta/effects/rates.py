@@ -11,7 +11,7 @@ TWO = "x1i t1i x2i t2i"
 ONE = "xi ti"
 
 
-@measure("IRR", layout="rates", needs=TWO)
+@measure("IRR", layout="rates", needs=TWO, back="exp")
 def log_rate_ratio(x: Values) -> YiVi:
     """Log incidence rate ratio.
 
@@ -48,7 +48,7 @@ def rate(x: Values) -> YiVi:
     return x.xi / x.ti, x.xi / x.ti**2
 
 
-@measure("IRLN", layout="rate", needs=ONE)
+@measure("IRLN", layout="rate", needs=ONE, back="exp")
 def log_rate(x: Values) -> YiVi:
     """Log incidence rate.
 
@@ -57,7 +57,7 @@ def log_rate(x: Values) -> YiVi:
     return np.log(x.xi / x.ti), 1 / x.xi
 
 
-@measure("IRS", layout="rate", needs=ONE, add=0.0)
+@measure("IRS", layout="rate", needs=ONE, add=0.0, back="isqrt", natural="Incidence rate")
 def root_rate(x: Values) -> YiVi:
     """Square root transformed incidence rate.
 

@@ -12,7 +12,7 @@ from mvmeta.effects.values import FloatArray, Values, YiVi, weighted_average
 CELLS = "ai bi ci di"
 
 
-@measure("OR", layout="table", needs=CELLS)
+@measure("OR", layout="table", needs=CELLS, back="exp")
 def log_odds_ratio(x: Values) -> YiVi:
     """Log odds ratio.
 
@@ -22,7 +22,7 @@ def log_odds_ratio(x: Values) -> YiVi:
     return y, 1 / x.ai + 1 / x.bi + 1 / x.ci + 1 / x.di
 
 
-@measure("RR", layout="table", needs=CELLS)
+@measure("RR", layout="table", needs=CELLS, back="exp")
 def log_risk_ratio(x: Values) -> YiVi:
     """Log risk ratio.
 
@@ -53,7 +53,7 @@ def risk_difference(x: Values) -> YiVi:
     return p1 - p2, variance
 
 
-@measure("PETO", layout="table", needs=CELLS)
+@measure("PETO", layout="table", needs=CELLS, back="exp")
 def peto(x: Values) -> YiVi:
     """Log odds ratio by Peto's one-step method.
 

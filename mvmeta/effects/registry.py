@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ class Measure:
     """A measure: its code, function, data layout, needed inputs and choices of variance.
 
     `centre` is the value of no effect, about which `flip` turns an estimate; `standardized`
-    estimates are in standard deviations.
+    estimates are in standard deviations.  `back` names the function of `mvmeta.transf` (or "exp")
+    that leads from a transformed scale to `natural`.
     """
 
     code: str
@@ -27,6 +29,20 @@ class Measure:
     add: float
     centre: float
     standardized: bool
+    back: str
+    natural: str
+
+    @property
+    def label(self) -> str:
+        """Name of the estimates, as on an axis: the description up to the first restriction."""
+        return re.split(r"[,;(]", self.description.removesuffix("."))[0].strip()
+
+    def scale(self, column: str) -> dict[str, str]:
+        """What a plot needs to name the scale of a column of estimates, and to leave it."""
+        natural = self.natural
+        if self.back == "exp" and not natural:
+            natural = re.sub(r"\blog ", "", self.label, count=1, flags=re.IGNORECASE).capitalize()
+        return {"column": column, "label": self.label, "back": self.back, "natural": natural}
 
     @property
     def description(self) -> str:
@@ -37,7 +53,7 @@ class Measure:
 MEASURES: dict[str, Measure] = {}
 
 
-def measure(
+def measure(  # noqa: PLR0913
     *codes: str,
     layout: str,
     needs: str,
@@ -45,6 +61,8 @@ def measure(
     add: float = 0.5,
     centre: float = 0.0,
     standardized: bool = False,
+    back: str = "",
+    natural: str = "",
 ) -> Callable[[MeasureFunction], MeasureFunction]:
     """Register a function under its codes.
 
@@ -64,6 +82,10 @@ def measure(
         Value of no effect.
     standardized : bool
         Whether the estimates are in standard deviations.
+    back : str
+        Function that undoes the transformation of the measure: "exp", or a name in `mvmeta.transf`.
+    natural : str
+        What that gives; after "exp" the name without "log" unless said.
     """
 
     def register(function: MeasureFunction) -> MeasureFunction:
@@ -77,6 +99,8 @@ def measure(
                 add,
                 centre,
                 standardized,
+                back,
+                natural,
             )
         return function
 

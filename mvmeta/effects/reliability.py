@@ -23,7 +23,7 @@ def alpha(x: Values) -> YiVi:
     return x.ai, _log_scale_variance(x) * (1 - x.ai) ** 2
 
 
-@measure("AHW", layout="alpha", needs=ALPHA)
+@measure("AHW", layout="alpha", needs=ALPHA, back="iahw", natural="Coefficient alpha")
 def alpha_cube_root(x: Values) -> YiVi:
     """Cube root transformed coefficient alpha.
 
@@ -34,7 +34,7 @@ def alpha_cube_root(x: Values) -> YiVi:
     return 1 - root, 18 * x.mi * (x.ni - 1) * root**2 / ((x.mi - 1) * (9 * x.ni - 11) ** 2)
 
 
-@measure("ABT", layout="alpha", needs=ALPHA)
+@measure("ABT", layout="alpha", needs=ALPHA, back="iabt", natural="Coefficient alpha")
 def alpha_log(x: Values) -> YiVi:
     """Log transformed coefficient alpha.
 
@@ -43,7 +43,7 @@ def alpha_log(x: Values) -> YiVi:
     return -np.log(1 - x.ai), _log_scale_variance(x)
 
 
-@measure("REH", layout="genotypes", needs="ai bi ci")
+@measure("REH", layout="genotypes", needs="ai bi ci", back="exp")
 def excess_heterozygosity(x: Values) -> YiVi:
     """Log relative excess heterozygosity.
 
@@ -55,11 +55,11 @@ def excess_heterozygosity(x: Values) -> YiVi:
 
 @measure("GEN", layout="ready", needs="yi vi")
 def ready_made(x: Values) -> YiVi:
-    """Estimates that are ready made, with their variances (or standard errors sei)."""
+    """Estimate, ready made, with its variance (or standard error sei)."""
     return x.yi, x.vi
 
 
-@measure("HR", layout="ready", needs="yi vi")
+@measure("HR", layout="ready", needs="yi vi", back="exp")
 def log_hazard_ratio(x: Values) -> YiVi:
     """Log hazard ratio, ready made.
 

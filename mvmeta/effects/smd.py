@@ -131,7 +131,7 @@ def _log_sd_variance(n: FloatArray) -> FloatArray:
     return n / (2 * (n - 1) ** 2)
 
 
-@measure("ROM", layout="groups", needs=ALL, vtypes="LS LS2 HO AV AVHO")
+@measure("ROM", layout="groups", needs=ALL, vtypes="LS LS2 HO AV AVHO", back="exp")
 def rom(x: Values) -> YiVi:
     """Log ratio of means (log response ratio); both means of one sign.
 
@@ -164,7 +164,7 @@ def _spread_correction(x: Values) -> FloatArray:
     return correction if x.correct else np.zeros_like(correction)
 
 
-@measure("VR", layout="groups", needs=SPREAD, vtypes="LS LS2")
+@measure("VR", layout="groups", needs=SPREAD, vtypes="LS LS2", back="exp")
 def vr(x: Values) -> YiVi:
     """Log variability ratio.
 
@@ -178,7 +178,7 @@ def vr(x: Values) -> YiVi:
     return np.log(x.sd1i / x.sd2i) + _spread_correction(x), variance
 
 
-@measure("CVR", layout="groups", needs=ALL, vtypes="LS LS2")
+@measure("CVR", layout="groups", needs=ALL, vtypes="LS LS2", back="exp")
 def cvr(x: Values) -> YiVi:
     """Log ratio of the coefficients of variation; both means of one sign.
 
@@ -195,7 +195,7 @@ LOGISTIC = np.pi / np.sqrt(3)
 NORMAL = 1.65
 
 
-@measure("D2OR", "D2ORL", layout="d", needs="di n1i n2i")
+@measure("D2OR", "D2ORL", layout="d", needs="di n1i n2i", back="exp")
 def d2orl(x: Values) -> YiVi:
     """Log odds ratio from a standardized mean difference, logistic responses.
 
@@ -205,7 +205,7 @@ def d2orl(x: Values) -> YiVi:
     return _log_odds_from_d(x, LOGISTIC)
 
 
-@measure("D2ORN", layout="d", needs="di n1i n2i")
+@measure("D2ORN", layout="d", needs="di n1i n2i", back="exp")
 def d2orn(x: Values) -> YiVi:
     """Log odds ratio from a standardized mean difference, normal responses.
 

@@ -58,7 +58,9 @@ def tetrachoric(x: Values) -> YiVi:
     return r, spread / n * (root / _density(h, k, angle)) ** 2
 
 
-@measure("ZTET", layout="table", needs=CELLS, add=0.0)
+@measure(
+    "ZTET", layout="table", needs=CELLS, add=0.0, back="ztor", natural="Tetrachoric correlation"
+)
 def tetrachoric_fisher_z(x: Values) -> YiVi:
     """Fisher's r-to-z transformed tetrachoric correlation.
 

@@ -275,8 +275,16 @@ def identity(values: Floats) -> Floats:
 
 
 def transformed_name(res: Any, transform: Callable[[Floats], Floats] | None) -> str:
-    """What is on the axis of the effects: "yi", or "exp(yi)" for a function with a name."""
-    name = getattr(transform, "__name__", "")
+    """What is on the axis of the effects.
+
+    The name of effect sizes made by `escalc`, on their scale or back from it; else "yi", or
+    "exp(yi)" for a function with a name.
+    """
+    scale, name = res.effect_scale, getattr(transform, "__name__", "")
+    if transform is None:
+        return scale.get("label") or res.model.endog_names
+    if scale.get("back") and transform is res.transformation("back"):
+        return str(scale["natural"])
     return f"{name}({res.model.endog_names})" if name.isidentifier() else res.model.endog_names
 
 

@@ -46,7 +46,7 @@ def bubble(
     ax: Axes | None = None,
     *,
     at: Mapping[str, Any] | None = None,
-    transform: Callable[[Floats], Floats] | None = None,
+    transform: Callable[[Floats], Floats] | str | None = None,
     alpha: float = 0.05,
 ) -> Figure:
     """Estimates against a moderator, with the mean, its interval and the prediction interval.
@@ -63,9 +63,10 @@ def bubble(
     at : mapping of str to value, optional
         Where the other moderators are, as in `MetaMixedLMResults.marginal_means`.  Unless said,
         numeric ones are at their mean and factors averaged over their levels.
-    transform : callable, optional
+    transform : callable or str, optional
         Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also
-        makes the axis logarithmic.
+        makes the axis logarithmic; or a name, as in `res.transformation`: "back" leads back from
+        the scale of effect sizes made by `escalc`.
     alpha : float
         1 - coverage of all intervals.
 
@@ -109,6 +110,7 @@ def bubble(
     levels = factors(res).get(name)
     width = max(_axes.WIDTH, 1.0 + BESIDE * len(levels or ()))
     figure, axes = _axes.figure_and_axes(ax, 4.8, width)
+    transform = None if transform is None else res.transformation(transform)
     change = transform or _axes.identity
     zero = float(change(np.zeros(1))[0])
     axes.axhline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)

@@ -66,7 +66,7 @@ def forest(
     ax: Axes | None = None,
     *,
     groups: Any = None,
-    transform: Callable[[Floats], Floats] | None = None,
+    transform: Callable[[Floats], Floats] | str | None = None,
     labels: Any = None,
     max_rows: int = MAX_ROWS,
     alpha: float = 0.05,
@@ -81,9 +81,10 @@ def forest(
     groups : str or array_like (n,), optional
         Study of each row: a column the model uses or values over the fitted rows; the outermost
         grouping of the model unless said.
-    transform : callable, optional
+    transform : callable or str, optional
         Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also
-        makes the axis logarithmic.
+        makes the axis logarithmic; or a name, as in `res.transformation`: "back" leads back from
+        the scale of effect sizes made by `escalc`.
     labels : str or array_like (n,), optional
         Names of the rows within their study; the inner levels of the random terms or the labels
         of the data unless said.
@@ -137,6 +138,7 @@ def forest(
     figure, axes = _axes.figure_and_axes(
         ax, _axes.height_of(drawn + _axes.LEGEND_LINES), _axes.WIDTH + 1
     )
+    transform = None if transform is None else res.transformation(transform)
     change = transform or _axes.identity
     y, se = observed(res), sampling_errors(res)
     critical = float(critical_value(np.inf, alpha))

@@ -26,7 +26,7 @@ def orchard(
     ax: Axes | None = None,
     *,
     groups: Any = None,
-    transform: Callable[[Floats], Floats] | None = None,
+    transform: Callable[[Floats], Floats] | str | None = None,
     alpha: float = 0.05,
 ) -> Figure:
     """Means of categories with confidence and prediction intervals, over all estimates.
@@ -42,9 +42,10 @@ def orchard(
         To draw on, without a legend; a new figure unless given.
     groups : str or array_like (n,), optional
         Studies that are counted, as in `forest`.
-    transform : callable, optional
+    transform : callable or str, optional
         Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also
-        makes the axis logarithmic.
+        makes the axis logarithmic; or a name, as in `res.transformation`: "back" leads back from
+        the scale of effect sizes made by `escalc`.
     alpha : float
         1 - coverage of all intervals.
 
@@ -85,6 +86,7 @@ def orchard(
     count = len(found.labels)
     lines = count * float(np.clip(ALL_LINES / count, LEAST_LINES, MOST_LINES))
     figure, axes = _axes.figure_and_axes(ax, _axes.height_of(lines + _axes.LEGEND_LINES))
+    transform = None if transform is None else res.transformation(transform)
     change = transform or _axes.identity
     zero = float(change(np.zeros(1))[0])
     axes.axvline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)

@@ -131,6 +131,8 @@ def test_result_appends_to_the_data_and_keeps_it():
     assert list(frame) == ["r", "n"]
     assert result.index.tolist() == ["x", "y"]
     np.testing.assert_allclose(result["z"], [-np.arctanh(0.1), np.arctanh(0.4)])
+    scale = result.attrs.pop("scale")
+    assert scale["column"] == "z"
     assert result.attrs == {"measure": "ZCOR", "ni": (9.0, 30.0), "slab": None}
     assert list(escalc("ZCOR", ri="r", ni="n", data=frame, append=False)) == ["yi", "vi"]
 

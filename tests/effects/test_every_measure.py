@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mvmeta import escalc
+from mvmeta import escalc, transf
 from mvmeta.effects import MEASURES
 from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
 
@@ -273,3 +273,30 @@ def test_exchanging_the_two_is_a_flip(code, kind):
     found = escalc(code, vtype=kind, **exchanged)
     expected = escalc(code, vtype=kind, flip=True, **good)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_ways_back_undo_the_transformation():
+    """Back from z, logit, probit and so on are the plain measures."""
+    plain = {"ZCOR": "COR", "ZPCOR": "PCOR", "ZSPCOR": "SPCOR", "ZPHI": "PHI", "ZTET": "RTET"}
+    plain |= {
+        "ZPB": "RPB",
+        "ZBIS": "RBIS",
+        "ZR2": "R2",
+        "ZR2F": "R2F",
+        "AHW": "ARAW",
+        "ABT": "ARAW",
+    }
+    plain |= {"PLO": "PR", "PRZ": "PR", "PAS": "PR", "PLN": "PR"}
+    plain |= {"IRS": "IR", "IRLN": "IR", "MNLN": "MN"}
+    for code, other in plain.items():
+        measure = MEASURES[code]
+        good = used(measure)
+        undo = np.exp if measure.back == "exp" else getattr(transf, measure.back)
+        expected = escalc(other, **good)["yi"]
+        np.testing.assert_allclose(undo(escalc(code, **good)["yi"]), expected, rtol=1e-12)
+    for code, measure in MEASURES.items():
+        scale = measure.scale("yi")
+        assert bool(scale["back"]) == bool(scale["natural"]), code
+        assert ("log" in measure.label.lower().split()) == (
+            measure.back in ("exp", "ilogit", "iabt")
+        ), code

@@ -174,6 +174,7 @@ def test_vtype_by_row():
         ("rtoz", "ztor", [-0.9, 0.0, 0.5]),
         ("r2toz", "ztor2", [0.0, 0.3, 0.9]),
         ("logit", "ilogit", [0.01, 0.5, 0.9]),
+        ("probit", "iprobit", [0.01, 0.5, 0.9]),
         ("arcsin", "iarcsin", [0.0, 0.4, 1.0]),
         ("ahw", "iahw", [-0.2, 0.5, 0.9]),
         ("abt", "iabt", [-0.2, 0.5, 0.9]),
@@ -198,6 +199,7 @@ def test_freeman_tukey_back_transformation_at_the_harmonic_mean():
 def test_transformations_outside_their_domain_are_nan():
     assert np.isnan(transf.rtoz(1.2))
     assert np.isnan(transf.logit(-0.1))
+    assert np.isnan(transf.probit(1.1))
     assert np.isnan(transf.arcsin(1.01))
 
 

@@ -16,20 +16,30 @@ GRID = 257
 Transform = Callable[[Any], Any]
 
 
-def resolve(transform: Any) -> Transform:
+def resolve(transform: Any, back: str = "") -> Transform:
     """The function behind `transform=`.
 
     Parameters
     ----------
     transform : callable or str
         A function of an array, or the name of one of `mvmeta.transf` that needs nothing else;
-        also "exp".
+        also "exp", and "back".
+    back : str
+        Name of the function that "back" stands for: it undoes the scale of the estimates.
 
     Raises
     ------
     SpecificationError
-        For an unknown name (lists what exists) or something that cannot be called.
+        For an unknown name (lists what exists), something that cannot be called, or "back" where
+        there is nothing to undo.
     """
+    if isinstance(transform, str) and transform == "back":
+        if not back:
+            raise SpecificationError(
+                'transform="back" has nothing to undo: the estimates are not of a transformed '
+                "measure of escalc; give a function or its name"
+            )
+        transform = back
     if isinstance(transform, str):
         known = {"exp": np.exp} | {name: getattr(transf, name) for name in transf.__all__}
         if transform not in known:
@@ -46,13 +56,17 @@ def resolve(transform: Any) -> Transform:
     return transform
 
 
-def transformed(transform: Any, *intervals: tuple[Floats, Floats, Floats]) -> list[Floats]:
+def transformed(
+    transform: Any, *intervals: tuple[Floats, Floats, Floats], back: str = ""
+) -> list[Floats]:
     """Estimates with limits on the scale of `transform`, column by column.
 
     Parameters
     ----------
     transform : callable or str
         As in `resolve`.
+    back : str
+        What "back" stands for.
     *intervals : (estimate, lower, upper), each ndarray, shape (m,)
 
     Returns
@@ -67,7 +81,7 @@ def transformed(transform: Any, *intervals: tuple[Floats, Floats, Floats]) -> li
         If the transform is not monotone over the values, or not defined there: the interval
         would have other limits then.
     """
-    function = resolve(transform)
+    function = resolve(transform, back)
     values = np.concatenate([np.ravel(part) for interval in intervals for part in interval])
     direction = _direction(function, values[np.isfinite(values)], transform)
     out = []

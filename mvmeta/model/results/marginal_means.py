@@ -81,6 +81,8 @@ class MeansInput:
     names : list of str
         Coefficients.
     notes : list of str
+    back : str
+        The transformation that leads back from the scale of the estimates, by name.
     """
 
     basis: Basis
@@ -91,6 +93,7 @@ class MeansInput:
     by: list[str]
     names: list[str]
     notes: list[str]
+    back: str = ""
 
 
 class MarginalMeans:
@@ -176,7 +179,7 @@ class MarginalMeans:
         mean, obs = p.confidence_interval(alpha), p.prediction_interval(alpha)
         estimate, se = p.mean, p.se
         if transform is not None:
-            changed = transformed(transform, (estimate, *mean), (estimate, *obs))
+            changed = transformed(transform, (estimate, *mean), (estimate, *obs), back=self._s.back)
             estimate, mean, obs = changed[0], (changed[1], changed[2]), (changed[4], changed[5])
             se = np.full_like(se, np.nan)
         return pd.DataFrame(
@@ -561,7 +564,9 @@ class Comparisons:
         frame, limits = self.test_frame(), self.conf_int(alpha)
         lower, upper = limits.T
         if transform is not None:
-            estimate, lower, upper = transformed(transform, (self._found.estimate, lower, upper))
+            estimate, lower, upper = transformed(
+                transform, (self._found.estimate, lower, upper), back=self._s.back
+            )
             frame["estimate"], frame["se"] = estimate, np.nan
         frame["ci_lower"], frame["ci_upper"] = lower, upper
         return frame

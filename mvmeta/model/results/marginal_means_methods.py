@@ -26,6 +26,7 @@ class MarginalMeansMethods:
     # What it reads is defined by the results class it is mixed into.
     model: Any
     _inference: Any
+    effect_scale: Any
     _gs: Any
 
     def marginal_means(
@@ -110,6 +111,7 @@ class MarginalMeansMethods:
                 within,
                 list(prepared.exog_names),
                 self._notes(found, estimable, _averaged_over(grid.frame, [*within, *compared])),
+                self.effect_scale.get("back", ""),
             )
         )
 

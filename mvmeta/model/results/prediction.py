@@ -22,6 +22,8 @@ class PredictionResults:
         Labels of the rows.
     given : list of str
         Random terms whose effects are given; none for new studies.
+    back : str
+        The transformation that leads back from the scale of the estimates, by name.
 
     Attributes
     ----------
@@ -47,9 +49,13 @@ class PredictionResults:
     """
 
     def __init__(
-        self, prediction: Prediction, index: pd.Index, given: list[str] | None = None
+        self,
+        prediction: Prediction,
+        index: pd.Index,
+        given: list[str] | None = None,
+        back: str = "",
     ) -> None:
-        self._prediction, self._index = prediction, index
+        self._prediction, self._index, self._back = prediction, index, back
         self.df = prediction.df
         self.given = list(given or [])
 
@@ -99,7 +105,7 @@ class PredictionResults:
         p = self._prediction
         limits = p.prediction_interval(alpha) if obs else p.confidence_interval(alpha)
         if transform is not None:
-            limits = tuple(transformed(transform, (p.mean, *limits))[1:])  # type: ignore[assignment]
+            limits = tuple(transformed(transform, (p.mean, *limits), back=self._back)[1:])  # type: ignore[assignment]
         return np.column_stack(limits)
 
     def summary_frame(self, alpha: float = 0.05, transform: Any = None) -> pd.DataFrame:
@@ -114,8 +120,9 @@ class PredictionResults:
             1 - coverage of all intervals.
         transform : callable or str, optional
             Applied to the mean and all limits: a monotone function of an array such as
-            ``numpy.exp``, or the name of one of `mvmeta.transf`.  mean_se is NaN then: an
-            interval is what keeps its meaning on another scale.
+            ``numpy.exp``, the name of one of `mvmeta.transf`, or "back", which undoes the
+            transformation of effect sizes made by `escalc`.  mean_se is NaN then: an interval is
+            what keeps its meaning on another scale.
 
         Returns
         -------
@@ -143,7 +150,7 @@ class PredictionResults:
         mean, obs = p.confidence_interval(alpha), p.prediction_interval(alpha)
         se, centre = p.se, p.mean
         if transform is not None:
-            changed = transformed(transform, (p.mean, *mean), (p.mean, *obs))
+            changed = transformed(transform, (p.mean, *mean), (p.mean, *obs), back=self._back)
             centre, mean, obs = changed[0], (changed[1], changed[2]), (changed[4], changed[5])
             se = np.full_like(se, np.nan)
         return pd.DataFrame(

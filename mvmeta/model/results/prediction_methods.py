@@ -1,6 +1,6 @@
 """Predictions as methods of the results."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from mvmeta._typing import Floats
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.inference.conditional import NO_LEVEL, Link, own_link, predict_given
 from mvmeta.inference.predict import predict
+from mvmeta.model.results.backtransform import resolve
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.results.prediction import PredictionResults
 from mvmeta.model.specification.frames import Source
@@ -18,13 +19,45 @@ from mvmeta.model.specification.new_levels import FittedTerm
 
 
 class PredictionMethods(FitHolder):
-    """Mixin: ``predict, get_prediction``."""
+    """Mixin: ``predict, get_prediction, effect_scale, transformation``."""
 
     # What it reads is defined by the results class it is mixed into.
     model: Any
     params: Any
     _inference: Any
     _gs: Any
+
+    @property
+    def effect_scale(self) -> dict[str, str]:
+        """The scale of the estimates where they come from `escalc`, else empty.
+
+        "label" names it ("Log odds ratio"), "back" the function of `mvmeta.transf` (or "exp") that
+        leads back from it and "natural" what that gives ("Odds ratio"), both empty where there is
+        none.
+        """
+        frame = getattr(self.model.data, "frame", None)  # a model of batches holds none
+        noted = frame.attrs.get("scale", {}) if isinstance(frame, pd.DataFrame) else {}
+        return dict(noted) if noted.get("column") == self.model.endog_names else {}
+
+    def transformation(self, transform: Any) -> Callable[[Any], Any]:
+        """The function that a `transform=` stands for.
+
+        Parameters
+        ----------
+        transform : callable or str
+            A function of an array, "exp", the name of a function of `mvmeta.transf`, or "back" for
+            the one that leads back from the scale of effect sizes made by `escalc`.
+
+        Returns
+        -------
+        callable
+
+        Raises
+        ------
+        SpecificationError
+            For an unknown name, or "back" for estimates whose scale is not known or is none.
+        """
+        return resolve(transform, self.effect_scale.get("back", ""))
 
     def predict(self, exog: Any = None, transform: bool = True, **kwargs: Any) -> pd.Series:
         """Predicted means at new data.
@@ -161,10 +194,11 @@ class PredictionMethods(FitHolder):
                     "with given="
                 )
             added = self._new_heterogeneity(newdata, len(x), transform, corr)
-            return PredictionResults(predict(basis, x, added, new_variance), index)
+            found = predict(basis, x, added, new_variance)
+            return PredictionResults(found, index, back=self.effect_scale.get("back", ""))
         names, links, added = self._given(newdata, given, (corr, distance))
         found = predict_given(self.fit_, basis, x, links, added, new_variance)
-        return PredictionResults(found, index, names)
+        return PredictionResults(found, index, names, self.effect_scale.get("back", ""))
 
     def _given(
         self, newdata: Any, given: Any, known: tuple[Any, Any]

@@ -405,7 +405,9 @@ def _used_frame(frame: pd.DataFrame, given: _Given, source: Source, rows: Ints) 
     if given.weights is not None:
         extra[given.weights.name] = None
     new = {n: source.column(n) for n in extra if n in source and n not in frame}
-    return _take(frame.assign(**new), rows)
+    used = _take(frame.assign(**new), rows)
+    used.attrs["scale"] = source.scale
+    return used
 
 
 def _take(frame: pd.DataFrame, rows: Ints) -> pd.DataFrame:
