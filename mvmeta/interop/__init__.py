@@ -46,8 +46,10 @@ def marginaleffects(res: MetaMixedLMResults) -> Any:
 
     Examples
     --------
-    >>> from marginaleffects import avg_comparisons              # doctest: +SKIP
-    >>> avg_comparisons(interop.marginaleffects(res), variables="dose")  # doctest: +SKIP
+    The way it is used, with the package installed::
+
+        from marginaleffects import avg_slopes
+        avg_slopes(interop.marginaleffects(res), variables="dose")
     """
     if res.model.prepared.spec is None:
         raise SpecificationError(
