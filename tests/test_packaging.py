@@ -73,7 +73,7 @@ class TestOneHomePerFact:
         lines = (ROOT / "constraints" / "floors.txt").read_text(encoding="utf-8").splitlines()
         floors = dict(line.split("==") for line in lines if not line.startswith("#"))
         extras = PROJECT["optional-dependencies"]
-        added = (extras[name] for name in ("completion", "dask", "plot", "progress"))
+        added = (extras[name] for name in ("completion", "dask", "plot", "progress", "report"))
         wanted = [*PROJECT["dependencies"], *(entry for extra in added for entry in extra)]
         bounds = dict(re.sub(r"\[.*\]", "", entry).split(">=") for entry in wanted)
 

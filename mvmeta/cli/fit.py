@@ -57,10 +57,18 @@ def _check_usage(args: argparse.Namespace) -> None:
         args.usage("--vcalc needs the sampling variances, --variance COLUMN")
     if _files(args).count(STANDARD_STREAM) > 1:
         args.usage("only one of the outputs can go to standard output")
+    belonging = {
+        "--title": args.title,
+        "--question": args.question,
+        "--report-plots": args.report_plots,
+    }
+    alone = [flag for flag, value in belonging.items() if value is not None]
+    if alone and args.report is None:
+        args.usage(f"{' and '.join(alone)} goes with --report FILE only")
 
 
 def _files(args: argparse.Namespace) -> list[str]:
-    return [f for f in (args.json, args.markdown, args.latex) if f is not None]
+    return [f for f in (args.json, args.markdown, args.latex, args.report) if f is not None]
 
 
 def _write_all(res: MetaMixedLMResults, args: argparse.Namespace) -> None:
@@ -68,6 +76,7 @@ def _write_all(res: MetaMixedLMResults, args: argparse.Namespace) -> None:
         (args.json, lambda: res.to_json(args.alpha)),
         (args.markdown, lambda: res.to_markdown(alpha=args.alpha)),
         (args.latex, lambda: str(res.summary(alpha=args.alpha).as_latex())),
+        (args.report, lambda: _report(res, args)),
     ]
     for path, render in renderings:
         if path is not None:
@@ -75,6 +84,15 @@ def _write_all(res: MetaMixedLMResults, args: argparse.Namespace) -> None:
     for picture in args.plot or []:
         with stage(f"drawing {picture.path}"):
             picture.draw(res)
+
+
+def _report(res: MetaMixedLMResults, args: argparse.Namespace) -> str:
+    with stage("writing the report"):
+        return str(
+            res.report(
+                title=args.title, question=args.question, plots=args.report_plots, alpha=args.alpha
+            )
+        )
 
 
 def _estimate(args: argparse.Namespace) -> MetaMixedLMResults:

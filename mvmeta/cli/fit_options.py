@@ -20,7 +20,7 @@ examples:
   mvmeta fit species.csv -f "yi ~ 1" --variance vi --groups article/effect \\
       --random "1 | species" --random "1 | species; corr=tree.csv"
   mvmeta fit toy.csv -f "d ~ 1" --variance Variance --groups Study \\
-      --plot forest.svg --json results.json
+      --plot forest.svg --report report.html --json results.json
 
 {terms.HELP}
 {covariances.HELP}
@@ -36,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_estimation_options(parser)
     _add_test_options(parser)
     _add_output_options(parser)
+    _add_report_options(parser)
     add_reading_options(parser)
 
 
@@ -127,7 +128,16 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         type=picture,
-        help="a plot, repeatable: forest.svg, funnel.pdf, or KIND=FILE as orchard=figure2.png; "
+        help="a plot, repeatable: forest.svg, or KIND=FILE as orchard=figure2.png, or "
+        "KIND:NAME=FILE as bubble:dose=figure3.pdf; "
         f"kinds: {', '.join(PICTURES)}",
     )
     add.add_argument("-q", "--quiet", action="store_true", help="do not print the summary")
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("report").add_argument
+    add("--report", metavar="FILE", help="everything as one HTML page with plots and methods text")
+    add("--title", metavar="TEXT", help="heading of the page")
+    add("--question", metavar="TEXT", help="what the analysis is to answer, for the page")
+    add("--report-plots", metavar="KINDS", type=names, help="plots of the page: forest,funnel")

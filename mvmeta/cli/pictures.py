@@ -29,18 +29,32 @@ PICTURES = (
 """Those of `mvmeta.plots`, which a test compares; importing it takes longer than `--help` may."""
 
 
+OF_SOMETHING = (
+    "bubble",
+    "caterpillar",
+    "evidence",
+    "influence",
+    "network",
+    "orchard",
+    "profile",
+    "sensitivity",
+)
+"""Those that can be told of what: a moderator, a term, a contrast, a coefficient, a component."""
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A plot that was asked for and the file it goes to."""
+    """A plot that was asked for, of what, and the file it goes to."""
 
     kind: str
     path: str
+    of: str | None = None
 
     def draw(self, res: MetaMixedLMResults) -> None:
         """Draw it and write the file, in the format its name ends with."""
         from mvmeta import plots
 
-        figure = getattr(plots, self.kind)(res)
+        figure = getattr(plots, self.kind)(res, *([] if self.of is None else [self.of]))
         try:
             figure.savefig(self.path, bbox_inches="tight")
         except ValueError as error:
@@ -51,15 +65,16 @@ class Picture:
 
 def picture(text: str) -> Picture:
     """Take a plot apart."""
-    kind, equals, path = text.partition("=")
-    if not equals:
-        kind, path = Path(text).stem, text
-    if kind not in PICTURES or not Path(path).suffix:
+    head, equals, path = text.rpartition("=")
+    kind, colon, of = (head if equals else Path(path).stem).partition(":")
+    known = OF_SOMETHING if colon else PICTURES
+    if kind not in known or not Path(path).suffix or (colon and not of):
         raise argparse.ArgumentTypeError(
-            f"{text!r}: a plot is KIND=FILE, or a FILE named after its kind such as forest.svg; "
-            f"kinds are {', '.join(PICTURES)}, and the file ends in .svg, .pdf or .png"
+            f"{text!r}: a plot is KIND=FILE, KIND:NAME=FILE, or a FILE named after its kind such "
+            f"as forest.svg; kinds are {', '.join(PICTURES)}, a NAME is that of the moderator, "
+            "term, coefficient or component, and the file ends in .svg, .pdf or .png"
         )
-    return Picture(kind, path)
+    return Picture(kind, path, of or None)
 
 
 def _close(figure: object) -> None:

@@ -30,6 +30,7 @@ REWORDED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"a labelled DataFrame", "a labelled CSV file"),
     (r"\b(?:fixed|equal)= of (.*) must be a dict with the keys (.*), got .*", r"\1 has \2 only"),
     (r"\bfixed=", "fixed values"),
+    (r"\bplots= takes", "--report-plots takes"),
     (r"\buse None for those", "leave empty those"),
     (r"convert it with pandas\S+ errors='coerce'\)", "correct it, or leave the cell empty"),
     (r"\bRandom\(('[^']*')(?:[^()]|\([^()]*\))*\)", r"the random term \1"),

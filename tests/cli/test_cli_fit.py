@@ -383,6 +383,34 @@ def test_plots(capsys, toy_csv, tmp_path):
     assert "Format 'xyz' is not supported" in err
 
 
+def test_a_plot_of_one_component(capsys, toy_csv, tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+    path = tmp_path / "figure.svg"
+    options = ["--plot", f"profile:Study: sigma2={path}", "--quiet"]
+    assert main(["fit", toy_csv, *ARGUMENTS, *options]) == 0
+    assert path.exists()
+    err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "-q", "--plot", f"profile={path}")
+    assert "which component? There are 'Study: sigma2'" in err
+
+
+def test_the_report(capsys, toy, toy_csv, tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib").use("Agg")
+    path = tmp_path / "report.html"
+    texts = ["--title", "Toy", "--question", "Why 20?", "--report-plots", "forest,funnel"]
+    assert main(["fit", toy_csv, *ARGUMENTS, "-q", "--report", str(path), *texts]) == 0
+    page = path.read_text(encoding="utf-8")
+    frame = toy.set_axis(range(1, 6))  # a file's rows are counted from 1
+    model = MetaMixedLM.from_formula(FORMULA, frame, variance="Variance", groups="Study")
+    wanted = model.fit().report(title="Toy", question="Why 20?", plots=["forest", "funnel"])
+    assert page == wanted + "\n"
+    capsys.readouterr()
+    assert main(["fit", toy_csv, *ARGUMENTS, "--report", "-", "--report-plots", "forest"]) == 0
+    assert capsys.readouterr().out.startswith("<!DOCTYPE html>")
+    err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "--report", "-", "--report-plots", "pie")
+    assert "--report-plots takes forest" in err
+
+
 def test_the_plots_are_those_of_the_package():
     assert list(pictures.PICTURES) == plots.__all__
 
@@ -545,6 +573,9 @@ def test_matrices_that_are_none(capsys, toy_csv, tmp_path):
         (["fit", "toy.csv", *ARGUMENTS, "--vcalc", "a; rho=1; rho=2"], "each once"),
         (["fit", "toy.csv", *ARGUMENTS, "--plot", "pie.svg"], "kinds are bubble, caterpillar"),
         (["fit", "toy.csv", *ARGUMENTS, "--plot", "forest"], "the file ends in .svg, .pdf"),
+        (["fit", "toy.csv", *ARGUMENTS, "--plot", "forest:d=x.svg"], "a plot is KIND=FILE"),
+        (["fit", "toy.csv", *ARGUMENTS, "--plot", "bubble:=x.svg"], "a plot is KIND=FILE"),
+        (["fit", "toy.csv", *ARGUMENTS, "--title", "x"], "--title goes with --report FILE only"),
         (["fit", "toy.csv", *ARGUMENTS, "--tol", "0"], "0 is not positive"),
         (["fit", "toy.csv", *ARGUMENTS, "--repair"], "--repair goes with --cov-type CR0"),
         (["fit", "toy.csv", *ARGUMENTS, "--vari", "v"], "unrecognized arguments: --vari v"),

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.base.model import LikelihoodModelResults
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Floats, Ints
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.blup import conditional_residuals
 from mvmeta.inference.criteria import info_criteria
@@ -33,6 +33,7 @@ from mvmeta.model.results.prediction_methods import PredictionMethods
 from mvmeta.model.results.publication_methods import PublicationMethods
 from mvmeta.model.results.random_effect_methods import RandomEffectMethods
 from mvmeta.model.results.refit import RefitMethods
+from mvmeta.model.results.report_methods import ReportMethods
 from mvmeta.model.results.resampling_methods import ResamplingMethods
 from mvmeta.model.results.summary import summarize
 from mvmeta.model.results.table_methods import TableMethods
@@ -61,6 +62,7 @@ class MetaMixedLMResults(
     MetaforNames,
     PlotMethods,
     TableMethods,
+    ReportMethods,
     ComparisonMethods,
     ResamplingMethods,
     RefitMethods,
@@ -264,6 +266,11 @@ class MetaMixedLMResults(
     def df_resid_inference(self) -> float | Floats:
         """Same as `df_inference`, under its name in statsmodels."""
         return self.df_inference
+
+    @property
+    def clusters(self) -> Ints | None:
+        """Clusters of a robust covariance: codes (n,), or (n, m) of several groupings."""
+        return self._inference.clusters
 
     @property
     def notes(self) -> list[str]:
