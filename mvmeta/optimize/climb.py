@@ -12,6 +12,7 @@ from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.kinks import over_kinks
 from mvmeta.optimize.newton import Ascent, Box, Iteration, Local, ascend, joined
 from mvmeta.optimize.ridge import straightened
+from mvmeta.optimize.running_off import far_end
 from mvmeta.optimize.starts import box_of
 from mvmeta.optimize.sweep import axes
 
@@ -45,7 +46,7 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
     on in coordinates in which the ridge it may be on is straight; see `optimize.ridge`.
     """
     go = partial(ascend, tol=tol, report=report)
-    if objective.problem.n > QUICK_ABOVE and maxiter > 1:
+    if objective.problem.n > QUICK_ABOVE and maxiter > 1 and not _may_run_off(objective):
         go = partial(go, polish=False)
         quick = partial(objective.working, quick=True)
         first = go(quick, start, box, maxiter=maxiter - 1, tol=max(tol, LAST_STEP))
@@ -74,7 +75,31 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
         else:
             further = _elsewhere(objective, straight, ascent.at, box, go_on)
         ascent = joined(ascent, further)
+        endless = None if ascent.ended else without_end(objective, ascent, box, tol)
+        if endless is not None:
+            return joined(ascent, endless)
     return ascent
+
+
+def _may_run_off(objective: Objective) -> bool:
+    return any(t.structure.can_run_off for t in objective.problem.terms)
+
+
+def without_end(objective: Objective, ascent: Ascent, box: Box, tol: float) -> Ascent | None:
+    """The limit at infinity that an ascent was on its way to; None if it was not.
+
+    See `optimize.running_off`.
+    """
+    if not _may_run_off(objective):
+        return None
+    problem = objective.problem
+    end = far_end(objective, problem.to_natural(ascent.at.x))
+    straight = None if end is None else straightened(objective, end)
+    if end is None or straight is None:
+        return None
+    there = objective.working(problem.to_working(end))
+    go = partial(ascend, tol=tol, maxiter=PATIENCE)
+    return replace(_elsewhere(objective, straight, there, box, go), endless=True)
 
 
 def _on(

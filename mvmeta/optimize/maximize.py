@@ -10,7 +10,7 @@ from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
-from mvmeta.optimize.climb import climb
+from mvmeta.optimize.climb import climb, without_end
 from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, ascend, joined
 from mvmeta.optimize.starts import (
     BOUNDS_UP_TO,
@@ -129,6 +129,7 @@ def maximize(
     best = _best(ascents)
     best = _settled(objective, best, box, maxiter, tol)
     best = _drop_inert(objective, best, box, maxiter, tol)
+    best = best if best.endless else without_end(objective, best, box, tol) or best
     theta = problem.to_natural(best.at.x)
     boundary = _boundary(objective, theta)
     inert = _flat_components(objective, best, box)
@@ -162,7 +163,7 @@ def _starts(objective: Objective, box: Box, go: Callable[..., Ascent]) -> Iterat
     starts = distinct([lead(x) for x in start_values(objective)])
     yield starts[0]
     if objective.problem.n <= EXTRA_STARTS_UP_TO:
-        for axis in axes(objective):
+        for axis in (a for a in axes(objective) if a.sweep.hilly):
             bases = starts[:1]
             if objective.problem.n <= BOUNDS_UP_TO:
                 bases += alone(objective, axis.index)
@@ -278,6 +279,8 @@ def _flat_components(objective: Objective, best: Ascent, box: Box) -> Bools:
     problem, x = objective.problem, best.at.x
     theta = problem.to_natural(x)
     out = np.zeros(len(theta), dtype=bool)
+    if best.endless:  # level there because the limit is close: known to be large
+        return out
     for j in np.flatnonzero(best.local.inert | best.local.flat):
         moved = x.copy()
         step = NUDGE * box.unit[j]

@@ -17,8 +17,8 @@ class Status(Enum):
         "sides of it"
     )
     AT_INFINITY = (
-        "no finite maximum: the likelihood tends to a limit as a variance and a range grow "
-        "together without end; stopped close to the limit"
+        "no finite maximum: the likelihood tends to a limit as components grow without end (a "
+        "variance with a range, the coefficients of a scale formula); stopped close to the limit"
     )
     NOT_IDENTIFIED = "maximum reached, but the likelihood is flat in some components"
     MAXIMUM_ITERATIONS = "stopped at the iteration limit before the maximum was reached"

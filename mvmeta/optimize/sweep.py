@@ -44,8 +44,7 @@ def axes(objective: Objective) -> list[Axis]:
     out: dict[int, Axis] = {}
     first = 0
     for t, term in enumerate(problem.terms):
-        sweep = term.structure.sweep()
-        if sweep is not None:
+        for sweep in term.structure.sweeps():
             index = int(group[first + sweep.index])
             scale = None if sweep.scale is None else int(group[first + sweep.scale])
             terms = (*(out[index].terms if index in out else ()), t)

@@ -70,12 +70,16 @@ class Sweep:
     scale : int or None
         The working parameter that G is proportional to: where it is 0, the swept one is
         without effect.
+    hilly : bool
+        Whether ascents start on the hills along it; else it is only looked at where the scale is
+        0, for a value at which it would grow.
     """
 
     index: int
     values: Floats
     kinks: Floats
     scale: int | None = None
+    hilly: bool = True
 
 
 class Chart(ABC):
@@ -139,6 +143,9 @@ class CovarianceStructure(Chart):
         The name users give as ``struct=``.
     convex : bool
         Whether with any two matrices the ones between them are of the family, too.
+    can_run_off : bool
+        Whether G may tend to a limit as parameters grow without end; in the chart of
+        `straightened` they do so along a line.
     q : int
         Order of G.
     labels : tuple of str
@@ -151,6 +158,7 @@ class CovarianceStructure(Chart):
     """
 
     convex: ClassVar[bool] = False
+    can_run_off: ClassVar[bool] = False
     code: ClassVar[str] = ""
     q: int
     labels: tuple[str, ...]
@@ -188,6 +196,11 @@ class CovarianceStructure(Chart):
     def sweep(self) -> Sweep | None:
         """Return the working parameter to sweep for several maxima; None without such."""
         return None
+
+    def sweeps(self) -> list[Sweep]:
+        """Return all of them, for structures in which each of several makes maxima."""
+        sweep = self.sweep()
+        return [] if sweep is None else [sweep]
 
     def separable(self) -> "CovarianceStructure":
         """Return the same natural chart with a working chart that moves one component each.

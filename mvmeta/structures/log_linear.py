@@ -5,12 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from mvmeta._typing import Floats
-from mvmeta.structures.base import ByNaturalChart, Chart, Component, CovarianceStructure
+from mvmeta.structures.base import ByNaturalChart, Chart, Component, CovarianceStructure, Sweep
 
 MOST = 300.0
 """Largest exponent: beyond it variances leave the range of numbers."""
-STEEP = 1.0
-"""Slope of the log-variance, per standard deviation of a covariate, of further starts."""
+STEEP = (1.0, 3.0, 9.0)
+"""Slopes of the log-variance, per standard deviation of a covariate, of further starts; at the
+last all of the variance belongs to the rows at one end."""
+SLOPES = np.array([-9.0, -6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0, 9.0])
+"""Slopes at which other maxima are looked for, in the same unit."""
 
 
 class _Scaled(Chart):
@@ -51,6 +54,32 @@ class _Scaled(Chart):
         return out
 
 
+class _Logs(_Scaled):
+    """The same with the logarithm of s as a coordinate: (log s, a_1, ..., a_m), without bounds."""
+
+    def __init__(self, w: Floats) -> None:
+        super().__init__(w)
+        self.lower = np.full_like(self.upper, -np.inf)
+
+    def _at(self, x: Floats) -> Floats:
+        return float(np.exp(np.clip(x[0], -MOST, MOST))) * self._outer(x)
+
+    def _means(self) -> Floats:
+        """Derivatives of log G_ij, shape (1 + m, q, q)."""
+        mean = self._mean()
+        return np.concatenate([np.ones_like(mean[:1]), mean])
+
+    def matrix(self, x: Floats) -> Floats:
+        return self._at(x)
+
+    def jacobian(self, x: Floats) -> Floats:
+        return self._means() * self._at(x)
+
+    def hessian(self, x: Floats) -> Floats | None:
+        means = self._means()
+        return means[:, None] * means[None] * self._at(x)
+
+
 class LogLinear(ByNaturalChart):
     """``G_ij = sigma2 exp((w_i + w_j)'alpha / 2)``: one effect u, which row i carries times h_i.
 
@@ -74,6 +103,7 @@ class LogLinear(ByNaturalChart):
     """
 
     code = "SCALE"
+    can_run_off = True
 
     def __init__(
         self,
@@ -110,11 +140,20 @@ class LogLinear(ByNaturalChart):
     def separable(self) -> CovarianceStructure:
         return LogLinear(self.covariates, self.names, self.labels, centred=False)
 
+    def straightened(self, theta: Floats) -> CovarianceStructure | None:
+        """In logarithms: there variances run off to 0 along a line while others stay."""
+        return None if theta[0] <= 0 else LogLinearInLogs(self.covariates, self.names, self.labels)
+
+    def sweeps(self) -> list[Sweep]:
+        which = range(1, 1 + len(self.names))
+        return [Sweep(j, SLOPES, np.empty(0), scale=0, hilly=False) for j in which]
+
     def starts(self, scale: float) -> list[Floats]:
         m = len(self.names)
         flat = np.append(scale, np.zeros(m))
-        tilts = [np.append(scale, sign * STEEP * row) for row in np.eye(m) for sign in (1.0, -1.0)]
-        return [flat, *tilts]
+        tilts = [sign * t * row for t in STEEP for row in np.eye(m) for sign in (1.0, -1.0)]
+        centred = (self.covariates - self._centre) / self._spread
+        return [flat, *(np.append(scale * np.exp(-(centred @ a).max()), a) for a in tilts)]
 
     def root(self, theta: Floats) -> Floats:
         out = np.zeros((self.q, self.q))
@@ -125,3 +164,27 @@ class LogLinear(ByNaturalChart):
         """Variance of the effect where the covariates are (k, m), shape (k,)."""
         log = np.clip(np.asarray(covariates) @ np.asarray(theta, float)[1:], -MOST, MOST)
         return np.asarray(theta[0] * np.exp(log))
+
+
+class LogLinearInLogs(LogLinear):
+    """`LogLinear` with the logarithm of the variance at the centre as a working coordinate.
+
+    It cannot be 0: for going on from where it is not.
+    """
+
+    def __init__(self, covariates: Floats, names: Sequence[str], labels: Sequence[str]) -> None:
+        super().__init__(covariates, names, labels)
+        self._working = _Logs((self.covariates - self._centre) / self._spread)
+
+    def units(self) -> Floats:
+        return np.zeros(1 + len(self.names))
+
+    def to_working(self, theta: Floats) -> Floats:
+        x = super().to_working(theta)
+        return np.append(np.log(x[0]), x[1:])
+
+    def to_natural(self, x: Floats) -> Floats:
+        return super().to_natural(np.append(np.exp(np.clip(x[0], -MOST, MOST)), x[1:]))
+
+    def starts(self, scale: float) -> list[Floats]:
+        return [np.append(np.log(x[0]), x[1:]) for x in super().starts(scale)]

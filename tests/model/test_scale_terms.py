@@ -1,14 +1,18 @@
-"""Location-scale models against metafor's (tests/reference/generate/scale.R) and dense formulas."""
+"""Location-scale models against metafor, glmmTMB (generate/scale.R) and dense formulas."""
 
 import json
+import warnings
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from mvmeta import DataError, MetaMixedLM, Random, SpecificationError
+from mvmeta import DataError, MetaMixedLM, Random, SpecificationError, datasets
+from mvmeta.optimize.status import Status
 from tests.tolerances import OBJECTIVE
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metafor" / "scale.json"
@@ -50,6 +54,28 @@ def test_metafors_models(name):
     added = res.fit_.marginal_diagonal - data()["vi"]
     np.testing.assert_allclose(added, want["tau2"], rtol=1e-4)
     assert list(res.vcomp["level"]) == ["", "imag", "ni100"]
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_beside_an_effect_of_studies_it_is_glmmtmbs_dispersion(reml):
+    """Without sampling errors; REML of glmmTMB leaves out the term of X'X."""
+    want = reference()["beside_reml" if reml else "beside_ml"]
+    frame = datasets.load("konstantopoulos2011").assign(decade=lambda d: (d["year"] - 1990) / 10)
+    m = MetaMixedLM.from_formula(
+        "yi ~ 1",
+        frame,
+        variance=0.0,
+        groups="district",
+        random=Random("1 | study", scale="decade"),
+    )
+    res = m.fit(reml=reml)
+    constant = 0.5 * np.log(len(frame)) if reml else 0.0
+    assert res.llf - constant == pytest.approx(want["loglik"], rel=1e-9)
+    np.testing.assert_allclose(res.params, want["beta"], rtol=AT_OPTIMUM)
+    sigma2 = res.vcomp["estimate"].iloc[0]
+    assert sigma2 == pytest.approx(want["sigma2"], rel=AT_OPTIMUM)
+    sd = np.sqrt(res.fit_.marginal_diagonal - sigma2)
+    np.testing.assert_allclose(sd, want["sd"], rtol=AT_OPTIMUM)
 
 
 def grouped():
@@ -123,6 +149,86 @@ def test_profile_and_ranef():
     point = res.profile("id (scale): scale[imag]").at(1.0)
     assert point.loglik < res.llf
     assert len(res.ranef()["id (scale)"]) == len(data())
+
+
+def without_spread(n=30, seed=0):
+    """Two kinds of estimates; those of kind 1 differ by less than their sampling errors."""
+    rng = np.random.default_rng(seed)
+    x = np.repeat([0.0, 1.0], n // 2)
+    v = rng.uniform(0.05, 0.2, n)
+    y = rng.normal(size=n) * np.sqrt(np.where(x == 1, 0.25 * v, v + 0.4))
+    return pd.DataFrame({"y": y, "v": v, "x": x, "kind": x.astype(int), "id": np.arange(n)})
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_a_slope_without_end_is_said_and_reaches_the_limit(reml):
+    """The limit is the model in which the estimates of kind 1 have one true effect."""
+    frame = without_spread()
+    none = Random("kind | id", struct="DIAG", fixed={"tau2": [None, 0.0]})
+    limit = MetaMixedLM.from_formula("y ~ 1", frame, variance="v", random=none).fit(reml=reml)
+    m = MetaMixedLM.from_formula("y ~ 1", frame, variance="v", random=Random("1 | id", scale="x"))
+    with pytest.warns(ConvergenceWarning, match="no finite maximum"):
+        res = m.fit(reml=reml)
+    assert res.status is Status.AT_INFINITY
+    assert not res.converged
+    assert res.llf == pytest.approx(limit.llf, rel=1e-9)
+    np.testing.assert_allclose(res.params, limit.params, rtol=1e-6)
+    sigma2, slope = res.vcomp["estimate"]
+    assert sigma2 == pytest.approx(limit.vcomp["estimate"].iloc[0], rel=1e-5)
+    assert slope < -20
+
+
+def test_a_steep_slope_with_a_maximum_is_no_slope_without_end():
+    frame = without_spread()
+    frame.loc[20, "y"] = 1.5  # one estimate of kind 1 that needs some heterogeneity
+    m = MetaMixedLM.from_formula("y ~ 1", frame, variance="v", random=Random("1 | id", scale="x"))
+    assert m.fit().status is Status.INTERIOR
+
+
+def dense_loglik(p, y, v, w, reml):
+    """Of the intercept-only model with variances v + exp(p_0 + w'p), profiled over the mean."""
+    m = v + np.exp(np.clip(p[0] + w @ p[1:], -300, 300))
+    precision = (1 / m).sum()
+    e = y - (y / m).sum() / precision
+    out = -0.5 * (np.log(m).sum() + (e**2 / m).sum() + len(y) * np.log(2 * np.pi))
+    return out - 0.5 * reml * (np.log(precision / len(y)) - np.log(2 * np.pi))
+
+
+@pytest.mark.parametrize("seed", [4, 36, 60, 80, 90])
+def test_the_highest_of_several_maxima_is_found(seed):
+    """Against thirty random starts of another optimiser; a single start ends below in all five."""
+    rng = np.random.default_rng([1, seed])
+    n = int(rng.integers(8, 60))
+    k = int(rng.integers(1, 4)) if n > 20 else 1
+    w = rng.normal(size=(n, k))
+    if rng.random() < 0.4:
+        w[:, 0] = rng.random(n) < 0.4
+    v = np.exp(rng.uniform(np.log(0.02), np.log(0.5), n))
+    a, s = rng.normal(size=k) * rng.choice([0, 0.5, 2]), rng.choice([0, 0.02, 0.1, 1])
+    y = rng.normal(size=n) * np.sqrt(v + s * np.exp(np.clip(w @ a, -20, 20)))
+    names = [f"x{j}" for j in range(k)]
+    frame = pd.DataFrame(w, columns=names).assign(y=y, v=v, id=np.arange(n))
+    reml = bool(rng.random() < 0.7)
+    term = Random("1 | id", scale=" + ".join(names))
+    m = MetaMixedLM.from_formula("y ~ 1", frame, variance="v", random=term)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some have no finite maximum
+        res = m.fit(reml=reml)
+    assert dense_loglik(
+        [np.log(max(res.vcomp["estimate"].iloc[0], 1e-300)), *res.vcomp["estimate"].iloc[1:]],
+        *(y, v, w, reml),
+    ) == pytest.approx(res.llf, rel=1e-8)
+    heights = []
+    for _ in range(30):
+        start = [rng.normal() * 3 - 2, *rng.normal(size=k) * rng.choice([0.3, 1, 4])]
+        found = optimize.minimize(
+            lambda p: -dense_loglik(p, y, v, w, reml),
+            start,
+            method="L-BFGS-B",
+            bounds=[(-40, 15)] + [(-40, 40)] * k,
+        )
+        heights.append(-found.fun)
+    assert res.llf > max(heights) - 1e-6
 
 
 @pytest.mark.parametrize(

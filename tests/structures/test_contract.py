@@ -167,17 +167,15 @@ def test_starts_are_within_bounds_and_scale(structure):
 
 @each
 def test_sweeps_stay_in_bounds(structure):
-    sweep = structure.sweep()
-    if sweep is None:
-        return
-    low, high = structure.working.lower[sweep.index], structure.working.upper[sweep.index]
-    for values in (sweep.values, sweep.kinks):
-        assert ((values >= low) & (values <= high)).all()
-        assert (np.diff(values) > 0).all()
-    if sweep.scale is not None:
-        x = structure.starts(1.0)[0]
-        x[sweep.scale] = 0.0
-        assert not structure.working.matrix(x).any()
+    for sweep in structure.sweeps():
+        low, high = structure.working.lower[sweep.index], structure.working.upper[sweep.index]
+        for values in (sweep.values, sweep.kinks):
+            assert ((values >= low) & (values <= high)).all()
+            assert (np.diff(values) > 0).all()
+        if sweep.scale is not None:
+            x = structure.starts(1.0)[0]
+            x[sweep.scale] = 0.0
+            assert not structure.working.matrix(x).any()
 
 
 @each

@@ -1,9 +1,10 @@
 # Location-scale models from metafor, with moderators and without; log-likelihood at its estimates
-# and at given ones.
+# and at given ones.  Models that metafor does not have, beside random effects of studies, from
+# glmmTMB: sampling variances are 0, the dispersion formula is that of the variance of single rows.
 #
 # usage (from the root of the repository):  Rscript tests/reference/generate/scale.R
 
-suppressMessages(library(metafor))
+suppressMessages({library(metafor); library(glmmTMB)})
 here <- file.path("tests", "reference")
 source(file.path(here, "generate", "json.R"))
 
@@ -14,6 +15,17 @@ answer <- function(mods, method) {
   m <- rma(yi, vi, mods = mods, scale = ~ imag + ni100, data = d, method = method, control = control)
   list(loglik = as.numeric(logLik(m)), beta = c(m$beta), se = m$se, alpha = c(m$alpha), tau2 = m$tau2)
 }
-write_json(list(metafor_version = as.character(packageVersion("metafor")), data = d[!is.na(d$imag), ],
+schools <- dat.konstantopoulos2011
+schools$decade <- (schools$year - 1990) / 10
+beside <- function(reml) {
+  m <- glmmTMB(yi ~ 1 + (1 | district), dispformula = ~ decade, data = schools, REML = reml,
+               control = glmmTMBControl(optCtrl = list(rel.tol = 1e-13, iter.max = 1000, eval.max = 1000)))
+  list(loglik = as.numeric(logLik(m)), beta = unname(fixef(m)$cond),
+       sigma2 = unname(c(VarCorr(m)$cond$district)), sd = predict(m, type = "disp"))
+}
+
+write_json(list(metafor_version = as.character(packageVersion("metafor")),
+                glmmtmb_version = as.character(packageVersion("glmmTMB")), data = d[!is.na(d$imag), ],
                 REML = answer(~ 1, "REML"), ML = answer(~ 1, "ML"),
-                REML_mods = answer(~ grade, "REML")), file.path(here, "metafor", "scale.json"))
+                REML_mods = answer(~ grade, "REML"), beside_ml = beside(FALSE),
+                beside_reml = beside(TRUE)), file.path(here, "metafor", "scale.json"))
