@@ -172,7 +172,8 @@ save_csv("mccurdy2020", dat.mccurdy2020[c(
   "gen_constraint", "stimuli", "ni", "yi", "vi"
 )])
 
-# The five studies of the example of Morris (2008, Organizational Research Methods 11:364).
+# The example of Morris (2008, Organizational Research Methods 11:364), typed from its reproduction
+# at https://www.metafor-project.org/doku.php/analyses:morris2008.
 morris <- data.frame(
   study = rep(1:5, 2), group = rep(c("treatment", "control"), each = 5),
   m_pre = c(30.6, 23.5, 0.5, 53.4, 35.6, 23.1, 24.9, 0.6, 55.7, 34.8),
