@@ -82,6 +82,19 @@ class Autoregressive:
 
 
 @dataclass(frozen=True, eq=False)
+class Raised:
+    """floor + (1 - floor) part: what all rows of a cluster share, and the rest of it by `part`."""
+
+    floor: Part
+    part: Part
+
+    def __call__(self, i: Ints, j: Ints) -> Floats:
+        """Correlation of rows i and j, broadcast."""
+        floor = self.floor(i, j)
+        return floor + (1.0 - floor) * self.part(i, j)
+
+
+@dataclass(frozen=True, eq=False)
 class Contrasts:
     """Rows that are differences of two arms, a_1 - a_2.
 

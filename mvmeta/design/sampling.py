@@ -1,5 +1,6 @@
 """The known sampling covariance V: diagonal or block-sparse, validated, never densified."""
 
+import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -199,6 +200,9 @@ class SamplingCovariance:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
 
     def summary(self) -> str:
         """What is in V, as text: studies, blocks, correlations, and how it was made.

@@ -187,8 +187,11 @@ def test_bad_aggregates():
         aggregate(named.assign(vi=[0.0, 0.1, 0.2]), "study", struct="ID")
     with pytest.raises(CovarianceError, match=r"within studies 'Lee', 'Ito' \(rows 7, 9\)"):
         aggregate(named.assign(vi=[0.0, 0.1, 0.0]), "study", struct="ID")
-    with pytest.raises(SpecificationError, match="rho= has no value for 1 of 2 studies: 2"):
-        aggregate(data.assign(t=1.0), "study", struct="CS+CAR", rho={1: 0.5}, phi=0.5, time="t")
+    timed = data.assign(t=[1.0, 2.0, 1.0])
+    with pytest.raises(DataError, match="rho has no value for 1 studies: 1; it has 2"):
+        aggregate(timed, "study", struct="CS+CAR", rho={2: 0.5}, phi=0.5, time="t")
+    with pytest.raises(SpecificationError, match=r"phi must lie within .* 1.5 in rows 0, 1 .study"):
+        aggregate(timed, "study", struct="CS+CAR", rho=0.5, phi=1.5, time="t")
 
 
 def same(got, want):

@@ -289,6 +289,14 @@ def test_rows_may_be_shuffled_and_contrasts_turned_round():
     assert_allclose(varms("ROM", data=data, **turned).toarray(), v, rtol=ALGEBRA)
 
 
+def test_parts_of_a_study_without_common_people_are_independent():
+    data = frame("control", "data").assign(control="0", sex=["m", "m", "f", "m", "f", "f"])
+    call = {"cluster": "study", "grp1": "trt", "grp2": "control", "data": data} | MEANS
+    whole, parts = varms("MD", **call).toarray(), varms("MD", subgroup="sex", **call).toarray()
+    sex = data["sex"].to_numpy()
+    assert_array_equal(parts, np.where(sex[:, None] == sex, whole, 0.0))
+
+
 def test_many_rows_stay_sparse():
     n = 300_000
     rng = np.random.default_rng(4)

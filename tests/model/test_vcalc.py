@@ -476,6 +476,7 @@ def test_v_knows_its_studies_and_the_call():
         "  blocks        17, the largest of 22 effects",
         "  made by       vcalc(cluster='study', obs='esid', rho=0.6)",
     ]
+    assert v._repr_html_() == f"<pre>{str(v).replace(chr(39), '&#x27;')}</pre>"
     kept = v.take(rows).scaled(2.0)
     assert_array_equal(kept.block(3), 2 * v.block(3))
     assert "effects in 1 study" in str(kept)

@@ -1,14 +1,17 @@
 """One estimate per study from several: generalised least squares under the sampling covariance."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.design.impute import Autoregressive, Constant, Raised, impute
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError, SpecificationError
+from mvmeta.model.preparation.clustered import ClusteredRows
+from mvmeta.model.preparation.correlations import call_text, read_per_study
+from mvmeta.model.preparation.definite import signed_off
 from mvmeta.model.preparation.vcalc import vcalc
 from mvmeta.model.specification.frames import Source, numeric, row_names, shorten
 from mvmeta.model.specification.variance import read_variance
@@ -152,33 +155,13 @@ def _structured(
 def _cs_plus_car(
     frame: pd.DataFrame, cluster: str, vi: str, rho: Any, phi: Any, time: str
 ) -> SamplingCovariance:
-    """V with correlations rho + (1 - rho) phi^|t - t'|, study by study."""
-    codes, labels = pd.factorize(frame[cluster])
-    sd, t = np.sqrt(numeric(frame[vi], vi)), numeric(frame[time], time)
-    order, blocks = np.argsort(codes, kind="stable"), []
-    for g, (r, p) in enumerate(
-        zip(_per_study(rho, labels, "rho"), _per_study(phi, labels, "phi"), strict=True)
-    ):
-        rows = np.flatnonzero(codes == g)
-        apart = np.abs(np.subtract.outer(t[rows], t[rows]))
-        correlation = r + (1.0 - r) * p**apart
-        np.fill_diagonal(correlation, 1.0)
-        blocks.append(correlation * np.outer(sd[rows], sd[rows]))
-    ordered = SamplingCovariance.from_blocks(blocks, list(frame.index[order]))
-    return ordered.take(np.argsort(order))
-
-
-def _per_study(value: Any, labels: Any, name: str) -> Floats:
-    if isinstance(value, Mapping | pd.Series):
-        lookup = dict(value)
-        missing = [label for label in labels if label not in lookup]
-        if missing:
-            raise SpecificationError(
-                f"{name}= has no value for {len(missing)} of {len(labels)} studies: "
-                f"{shorten(repr(label) for label in missing)}"
-            )
-        return np.array([float(lookup[label]) for label in labels])
-    return np.full(len(labels), float(value))
+    """V with correlations rho + (1 - rho) phi^|t - t'| within studies."""
+    rows = ClusteredRows.of(frame, vi, cluster)
+    floor = Constant(read_per_study(rows, rho, "rho"))
+    decay = Autoregressive(rows.numbers(time, "time"), read_per_study(rows, phi, "phi"))
+    v, faults = impute(rows.variances(vi), rows.block, [Raised(floor, decay)])
+    call = call_text("aggregate", {"cluster": cluster, "rho": rho, "phi": phi, "time": time})
+    return signed_off(v, faults, rows, call, repaired=False)
 
 
 def combine(

@@ -122,8 +122,8 @@ def rcalc(
     common = _common(nfun)
     order = np.argsort(codes, kind="stable")
     out_n, blocks = np.empty(len(r)), []
-    for g, label in enumerate(labels):
-        rows = np.flatnonzero(codes == g)
+    bounds = np.cumsum(np.bincount(codes, minlength=len(labels)))[:-1]
+    for label, rows in zip(labels, np.split(order, bounds), strict=True):
         n = common(sizes[rows])
         if not n >= LEAST_N:
             raise DataError(

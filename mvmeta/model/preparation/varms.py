@@ -34,6 +34,7 @@ def varms(
     grp1: Column,
     grp2: Column | None = None,
     type: Column | None = None,
+    subgroup: Column | None = None,
     data: Any = None,
     rho: Any = None,
     overlap: Any = None,
@@ -66,6 +67,9 @@ def varms(
         The two groups (arms) each row compares; `grp1` alone for measures of single groups.
     type : column, optional
         Outcome; needs `rho`.
+    subgroup : column, optional
+        Parts of a study without common people (men and women): rows of different parts are
+        independent, whatever their groups are called.
     data : DataFrame, optional
         Where column names are looked up.
     rho : float, str, mapping, Series, DataFrame, "exclusive" or "nested", optional
@@ -141,9 +145,10 @@ def varms(
     """
     given = {
         "measure": measure, "cluster": cluster, "grp1": grp1, "grp2": grp2, "type": type,
-        "rho": rho, "overlap": overlap, "pool": None if pool == "pair" else pool,
+        "subgroup": subgroup, "rho": rho, "overlap": overlap,
+        "pool": None if pool == "pair" else pool,
     }  # fmt: skip
-    rows = ClusteredRows.of(data, 0.0, cluster)
+    rows = ClusteredRows.of(data, 0.0, cluster, subgroup)
     numbers = arm_data(
         _codes(rows, measure), inputs, as_frame(data), ArmOptions(correct, add, to, drop00)
     )
