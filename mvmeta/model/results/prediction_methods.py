@@ -56,6 +56,14 @@ class PredictionMethods(FitHolder):
         ------
         SpecificationError
             For an unknown name, or "back" for estimates whose scale is not known or is none.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, escalc
+        >>> data = escalc("ZCOR", ri=[0.3, 0.5, 0.1], ni=[30, 40, 50]).assign(study=[1, 2, 3])
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="study").fit()
+        >>> res.transformation("back").__name__
+        'ztor'
         """
         return resolve(transform, self.effect_scale.get("back", ""))
 
