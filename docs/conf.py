@@ -19,7 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
 ]
-exclude_patterns = ["_build", ".jupyter_cache", "jupyter_execute"]
+exclude_patterns = ["_build", ".jupyter_cache", "jupyter_execute", "reference/agreement.md"]
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]

@@ -54,6 +54,11 @@ class TestOneHomePerFact:
         assert not set(PROJECT["dynamic"]) & set(PROJECT)
         assert "setuptools" not in PYPROJECT["tool"]
 
+    def test_citation_is_of_this_version(self):
+        citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+        assert f"\nversion: {mvmeta.__version__}\n" in citation
+        assert f"\nlicense: {PROJECT['license']}\n" in citation
+
     def test_version_comes_from_the_source(self):
         assert setup_cfg()["metadata"]["version"] == "attr: mvmeta._version.__version__"
         assert mvmeta.__version__ == mvmeta._version.__version__

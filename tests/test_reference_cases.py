@@ -1,11 +1,14 @@
 """Fits against metafor: maxima found elsewhere, and everything reported at fixed components."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mvmeta import MetaMixedLM
 from mvmeta.errors import MvmetaError, MvmetaWarning
+from tests.reference.agreement import PAGE, cases, compare
 from tests.reference.loader import (
     STRUCTURED_NAMES,
     array,
@@ -18,7 +21,7 @@ from tests.reference.loader import (
     load_case,
     variance_of,
 )
-from tests.reference.parameters import AT_FIXED, AT_OPTIMUM, each_case
+from tests.reference.parameters import AT_FIXED, AT_OPTIMUM, LIKELIHOODS, each_case
 from tests.reference.tolerance import assert_close, assert_near, tolerance_of
 
 CRITERIA = (("llf", "ll"), ("deviance", "dev"), ("aic", "AIC"), ("bic", "BIC"), ("aicc", "AICc"))
@@ -327,3 +330,17 @@ def test_redundant_columns_are_named():
     assert case["design"]["dropped_columns"] == [5]
     with pytest.warns(MvmetaWarning, match=r"C\(A\)\[T\.a3\]:C\(B\)\[T\.b2\]"):
         build_model(case)
+
+
+def test_validation_page_has_every_case():
+    text = PAGE.read_text(encoding="utf-8")
+    names = [name for folder in (AT_OPTIMUM, AT_FIXED, LIKELIHOODS) for name in cases(folder)]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == names
+
+
+@pytest.mark.parametrize("name", ["a01_toy_study_reml", "c01_berkey_un_reml"])
+def test_digits_of_agreement_are_those_of_the_page(name):
+    row = next(r for r in PAGE.read_text(encoding="utf-8").splitlines() if f"`{name}`" in r)
+    stated = [float(c) for c in row.strip("| ").split(" | ")[3:]]
+    # A digit more or less is another rounding of the same fit.
+    np.testing.assert_allclose(compare(name, AT_OPTIMUM), stated, atol=1.5)
