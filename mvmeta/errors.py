@@ -1,5 +1,11 @@
 """The errors and warnings of the package: what was wrong, where, and what to do."""
 
+import inspect
+import os
+import warnings
+
+PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
 
 class MvmetaError(ValueError):
     """Base of every error raised on purpose by this package.
@@ -98,3 +104,11 @@ class MvmetaWarning(UserWarning):
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("error", MvmetaWarning)  # stop at the first
     """
+
+
+def warn(message: str) -> None:
+    """Issue an MvmetaWarning that points at the user's line, not into this package."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, MvmetaWarning, stacklevel=level)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from mvmeta.effects.layouts import Layout
 from mvmeta.effects.registry import Measure
 from mvmeta.effects.values import Arrays, BoolArray, Flags
-from mvmeta.errors import MvmetaWarning
+from mvmeta.errors import warn
 
 SHOWN = 5
 
@@ -51,11 +50,7 @@ class Problems:
             return
         named = "; ".join(f"row {labels[row]!s}: {self.reasons[row]}" for row in bad[:SHOWN])
         more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-        warnings.warn(
-            f"{code}: {len(bad)} of {len(self.reasons)} rows {what}: {named}{more}",
-            MvmetaWarning,
-            stacklevel=3,
-        )
+        warn(f"{code}: {len(bad)} of {len(self.reasons)} rows {what}: {named}{more}")
 
 
 def find_problems(measure: Measure, layout: Layout, given: Arrays, arrays: Arrays) -> Problems:

@@ -421,9 +421,12 @@ def test_a_contrast_given_twice_is_named():
 
 def test_rows_without_an_effect_and_groups_that_differ():
     lost = SMALL.assign(ai=[12, np.nan, 5])
-    with pytest.warns(MvmetaWarning, match="varms: 1 of 3 rows have no variance .*row 12: ai is"):
+    with pytest.warns(
+        MvmetaWarning, match="varms: 1 of 3 rows have no variance .*row 12: ai is"
+    ) as said:
         v = varms("OR", data=lost, **CALL)
     assert_array_equal(np.isnan(v.variances), [False, True, False])
+    assert said[0].filename == __file__
     other = SMALL.assign(n2i=[61, 50, 42])
     with pytest.warns(MvmetaWarning, match=r"other numbers .* rows 11, 12 \(study Lee\)"):
         v = varms("OR", data=other, **CALL)

@@ -11,7 +11,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mvmeta import DataError, MetaMixedLM, SpecificationError, che, datasets, sce, vcalc
+from mvmeta import (
+    DataError,
+    MetaMixedLM,
+    MvmetaWarning,
+    SpecificationError,
+    che,
+    datasets,
+    sce,
+    vcalc,
+)
 from tests.tolerances import ALGEBRA
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metafor" / "working_models.json"
@@ -94,6 +103,14 @@ def test_the_data_are_not_changed():
     before = data.copy()
     che("yi ~ 1", data, cluster="study", rho=0.6)
     assert data.equals(before)
+
+
+def test_warnings_point_at_the_call():
+    data = effects()
+    data.loc[3, "yi"] = np.nan
+    with pytest.warns(MvmetaWarning, match="1 of 100 rows dropped") as said:
+        che("yi ~ 1", data, cluster="study", rho=0.6)
+    assert said[0].filename == __file__
 
 
 def test_what_is_refused():

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mvmeta.design.batched import NOT_HELD, BatchedProblem
 from mvmeta.design.terms import RandomTerm
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import DataError, SpecificationError, warn
 from mvmeta.marginal.batched import BatchedMarginal, total
 from mvmeta.model.batched.cross import Cross, Orthonormal, cross, orthonormalise, refine
 from mvmeta.model.batched.findings import Findings, Look
@@ -282,4 +282,4 @@ def _say_dropped(found: Findings) -> None:
     count = found.given - found.usable
     if count:
         reasons = ", ".join(f"{name} ({n} rows)" for name, n in found.reasons.items())
-        masks.warn(f"{count} of {found.given} rows dropped for missing values: {reasons}")
+        warn(f"{count} of {found.given} rows dropped for missing values: {reasons}")

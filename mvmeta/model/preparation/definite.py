@@ -9,10 +9,9 @@ from mvmeta._typing import Ints
 from mvmeta.design.impute import Fault
 from mvmeta.design.provenance import Provenance, Repair
 from mvmeta.design.sampling import DEFINITE_TOLERANCE, SamplingCovariance
-from mvmeta.errors import CovarianceError
+from mvmeta.errors import CovarianceError, warn
 from mvmeta.model.preparation.clustered import ClusteredRows
 from mvmeta.model.specification.frames import MOST_NAMED, row_names, shorten
-from mvmeta.model.specification.rows import warn
 
 REPAIRED = 1e-12
 """Change of a correlation below which a repair has left it alone."""

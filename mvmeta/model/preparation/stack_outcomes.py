@@ -10,12 +10,11 @@ import pandas as pd
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import DataError, SpecificationError, warn
 from mvmeta.model.preparation.correlations import brief, call_text
 from mvmeta.model.preparation.vcalc import vcalc
 from mvmeta.model.specification.frames import Source, numeric, row_names, shorten
 from mvmeta.model.specification.labelled import select_labelled
-from mvmeta.model.specification.rows import warn
 
 OUTCOME = "outcome"
 """Column with the outcome in the result."""

@@ -13,12 +13,11 @@ from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.effects.arms import ArmData, ArmOptions, arm_data
 from mvmeta.effects.inputs import as_frame
 from mvmeta.effects.registry import MEASURES
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import DataError, SpecificationError, warn
 from mvmeta.model.preparation.clustered import ClusteredRows, Column, common_codes
 from mvmeta.model.preparation.correlations import call_text, read_correlation
 from mvmeta.model.preparation.definite import signed_off
 from mvmeta.model.specification.levels import Factor, factor
-from mvmeta.model.specification.rows import warn
 
 RELATIONS: dict[str, Relation] = {"exclusive": "exclusive", "nested": "nested"}
 """What `rho=` takes in words."""

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.problem import MetaProblem
-from mvmeta.errors import DataError
+from mvmeta.errors import DataError, warn
 from mvmeta.model.specification import formula as formulas
 from mvmeta.model.specification import rows as masks
 from mvmeta.model.specification.formula import Design, FormulaSpec, ParsedFormula
@@ -386,7 +386,7 @@ def say_redundant(names: Sequence[str]) -> None:
     """Warn of columns of the design that were left out."""
     if names:
         what = "a column" if len(names) == 1 else f"{len(names)} columns"
-        masks.warn(
+        warn(
             f"dropped {what} of the design, linearly dependent on those to the left: "
             f"{shorten(names, most=20)}"
         )

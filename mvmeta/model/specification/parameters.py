@@ -1,7 +1,7 @@
 """Whether a model asks more of the data than they can tell."""
 
 from mvmeta.design.problem import MetaProblem
-from mvmeta.model.specification.rows import warn
+from mvmeta.errors import warn
 
 
 def warn_of_too_many(problem: MetaProblem) -> None:

@@ -1,8 +1,5 @@
 """One mask for everything that has a value per row, and the alignment of what has an index."""
 
-import inspect
-import os
-import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -11,13 +8,11 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Ints
-from mvmeta.errors import DataError, MvmetaWarning
+from mvmeta.errors import DataError, warn
 from mvmeta.model.specification.frames import Source, row_names, shorten
 
 MISSING_ACTIONS = ("drop", "raise", "none")
 """What `missing=` takes."""
-
-PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def positions(labels: pd.Index, index: pd.Index, what: str) -> Ints | None:
@@ -223,14 +218,6 @@ def check_finite(values: np.ndarray, names: list[str], index: pd.Index) -> None:
     raise DataError(
         f"infinite or missing values in {shorten(where)}; correct them or leave the rows out"
     )
-
-
-def warn(message: str) -> None:
-    """Issue an MvmetaWarning that points at the user's line, not into this package."""
-    level, frame = 1, inspect.currentframe()
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, MvmetaWarning, stacklevel=level)
 
 
 def _booleans(values: np.ndarray) -> np.ndarray:
