@@ -21,6 +21,12 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 """Of Okabe & Ito's palette: told apart by every kind of colour vision and as greys in print, and
 at least 3.7 : 1 against white and against black."""
 
+SKY = "#56B4E9"
+"""In place of blue on a dark background, where blue is 3.7 : 1 and this 9 : 1."""
+
+DARK = 0.5
+"""Lightness of the text from which a style is a dark one."""
+
 MUTED = 0.65
 """Opacity of the style's text colour where something stands back."""
 
@@ -41,6 +47,18 @@ LEGEND_LINES = 2
 
 LONGEST = 30
 """Characters of a label; longer ones lose their middle."""
+
+NAMES = 0.35
+"""Most of the width of axes of the user that names of rows take."""
+
+TEXTS = 0.62
+"""Most of it that names and a column beside the rows take together."""
+
+FEWEST_LETTERS = 8
+"""Of a name, however narrow the axes."""
+
+NARROW = 2.4
+"""Inches of axes with fewer numbers on a logarithmic axis."""
 
 LETTER = 0.75
 """Width of a letter with some room, in font sizes."""
@@ -107,6 +125,11 @@ def foreground(opacity: float = 1.0) -> tuple[float, float, float, float]:
     from matplotlib.colors import to_rgba
 
     return to_rgba(pyplot().rcParams["text.color"], opacity)
+
+
+def blue() -> str:
+    """The accent of estimates, lighter where the style is dark."""
+    return SKY if np.dot(foreground()[:3], (0.299, 0.587, 0.114)) > DARK else BLUE
 
 
 def background(ax: Axes) -> Any:
@@ -233,16 +256,45 @@ def right_column(ax: Axes, at: Floats, texts: Sequence[str], size: float) -> Non
         ax.text(1.02, y, text, transform=across, fontsize=0.9 * size, **style)
 
 
-def room_beside(ax: Axes, texts: Sequence[str], size: float) -> bool:
-    """Whether a right column of these texts leaves the axes at least half their width."""
+def room_beside(
+    ax: Axes, texts: Sequence[str], size: float, names: Sequence[str] = (), *, owned: bool = False
+) -> bool:
+    """Whether a right column leaves enough of the axes: half, after names, too, of the user's."""
+    column = 0.9 * text_width(texts, size)
+    if owned or not names:
+        return column <= 0.5 * width_of(ax)
+    return column + text_width(names, size) <= TEXTS * width_of(ax)
+
+
+def text_width(texts: Sequence[str], size: float) -> float:
+    """Inches of the longest line of the texts, about."""
     letters = max((len(line) for text in texts for line in text.split("\n")), default=0)
-    return letters * NARROW_LETTER * 0.9 * size / 72.0 <= 0.5 * width_of(ax)
+    return letters * NARROW_LETTER * size / 72.0
+
+
+def letters(ax: Axes, owned: bool, size: float) -> int:
+    """Most letters of names of rows, fewer in narrow axes of the user."""
+    if owned:
+        return LONGEST
+    room = int(72.0 * NAMES * width_of(ax) / (NARROW_LETTER * size))
+    return int(np.clip(room, FEWEST_LETTERS, LONGEST))
 
 
 def width_of(ax: Axes) -> float:
     """Inches; of a new figure before its layout is made."""
     figure: Any = ax.figure
     return float(ax.get_window_extent().width / figure.dpi)
+
+
+def whole_size(ax: Axes) -> tuple[float, float]:
+    """Inches across and up of axes without labels, after the layout of the figure if it has one."""
+    figure: Any = ax.figure
+    spec = ax.get_subplotspec()
+    if figure.get_layout_engine() is None or spec is None:
+        return width_of(ax), float(ax.get_window_extent().height / figure.dpi)
+    rows, columns = spec.get_gridspec().get_geometry()
+    across = figure.get_figwidth() * len(spec.colspan) / columns
+    return float(across), float(figure.get_figheight() * len(spec.rowspan) / rows)
 
 
 def wrapped(ax: Axes, text: str, size: float) -> str:
@@ -289,12 +341,13 @@ def transformed_name(res: Any, transform: Callable[[Floats], Floats] | None) -> 
 
 
 def log_axis(ax: Axes, which: str = "x") -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    """A logarithmic axis with plain numbers at 1, 2 and 5, or 1 and 3 where there is less room."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     getattr(ax, f"set_{which}scale")("log")
     axis = getattr(ax, f"{which}axis")
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    narrow = which == "x" and width_of(ax) < NARROW
+    axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if narrow else (1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

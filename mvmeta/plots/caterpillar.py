@@ -76,7 +76,7 @@ def caterpillar(
     axes.axvline(0.0, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
     for which, colour, fill, label in (
         (~apart, _axes.foreground(_axes.MUTED), _axes.background(axes), "includes zero"),
-        (apart, _axes.BLUE, _axes.BLUE, "excludes zero"),
+        (apart, _axes.blue(), _axes.blue(), "excludes zero"),
     ):
         if not which.any():
             continue
@@ -96,7 +96,8 @@ def caterpillar(
     axes.set_ylim(len(frame) - 0.4, -0.6)
     size = _axes.text_size(axes, ax is None, dense)
     shown = np.flatnonzero(_axes.readable(axes, at, ax is None, size))
-    names = _axes.short([_axes.joined(v) for v in frame.index])
+    longest = _axes.letters(axes, ax is None, size)
+    names = _axes.short([_axes.joined(v) for v in frame.index], longest)
     _axes.label_rows(axes, at[shown], [names[i] for i in shown], size)
     axes.autoscale_view(scaley=False)
     axes.set_xlabel(f"predicted effect of {_axes.elide(name)}")

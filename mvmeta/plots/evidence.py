@@ -77,16 +77,17 @@ def evidence(
     axes.axvline(0.0, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
     joint = _estimates(frame, "joint", critical)
     direct = _estimates(frame, "direct", critical)
-    _series(axes, joint, at - APART, _axes.BLUE, f"all rows, {1 - alpha:.0%} interval")
+    _series(axes, joint, at - APART, _axes.blue(), f"all rows, {1 - alpha:.0%} interval")
     if np.isfinite(direct).all(axis=1).any():
         _series(axes, direct, at + APART, _axes.ORANGE, "its own rows alone", hollow=True)
     axes.set_ylim(len(frame) - 0.5, -0.5)
-    names = _axes.short(frame.index)
     size = _axes.text_size(axes, ax is None)
+    names = _axes.short(frame.index, _axes.letters(axes, ax is None, size))
     shown = np.flatnonzero(_axes.readable(axes, at, ax is None, size))
     _axes.label_rows(axes, at[shown], [names[i] for i in shown], size)
     cells = [_share(frame["borrowed"].iloc[i]) for i in shown]
-    _axes.right_column(axes, at[shown], cells, size)
+    if _axes.room_beside(axes, cells, size, names, owned=ax is None):
+        _axes.right_column(axes, at[shown], cells, size)
     axes.autoscale_view(scaley=False)
     axes.set_xlabel(res.model.endog_names)
     _axes.legend(figure, axes, ax is None)

@@ -10,7 +10,8 @@ import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.inference.wald import critical_value
-from mvmeta.plots import _axes
+from mvmeta.plots import _axes, _columns
+from mvmeta.plots._columns import TextColumn, text_columns, weight_column
 from mvmeta.plots._rows import (
     Studies,
     Summaries,
@@ -68,6 +69,8 @@ def forest(
     groups: Any = None,
     transform: Callable[[Floats], Floats] | str | None = None,
     labels: Any = None,
+    columns: Any = None,
+    weights: bool = False,
     max_rows: int = MAX_ROWS,
     alpha: float = 0.05,
 ) -> Figure:
@@ -88,6 +91,12 @@ def forest(
     labels : str or array_like (n,), optional
         Names of the rows within their study; the inner levels of the random terms or the labels
         of the data unless said.
+    columns : str, list of str, or dict, optional
+        Columns of text at the right: columns the model uses, or a dict from headings to these
+        or to values over the fitted rows.  What all rows of a study share stands once, beside
+        the name of the study.
+    weights : bool
+        A column of the true weights of rows and studies in the mean (row sums), in percent.
     max_rows : int
         Lines that get the height of a line of text.  More are drawn closer together, all of
         them, and only labels with room for them are written.
@@ -101,7 +110,9 @@ def forest(
     Raises
     ------
     DataError
-        If `groups` or `labels` do not fit the rows.
+        If `groups`, `labels` or `columns` do not fit the rows.
+    SpecificationError
+        If `weights` are asked for and the model has more than one mean.
     MvmetaError
         If matplotlib is not installed.
 
@@ -135,8 +146,14 @@ def forest(
     names = row_labels(res, labels)
     lines = _layout(at, len(found.labels), max_rows)
     drawn = lines.total / lines.unit
+    headed = ~np.isnan(lines.header)
+    extra = [weight_column(found, at, headed)] if weights else []
+    extra += text_columns(res, columns, at, headed, len(found.labels))
+    room = float(_columns.widths(extra, _axes.font_size("ytick.labelsize")).sum())
     figure, axes = _axes.figure_and_axes(
-        ax, _axes.height_of(drawn + _axes.LEGEND_LINES), _axes.WIDTH + 1
+        ax,
+        _axes.height_of(drawn + _axes.LEGEND_LINES + bool(extra)),
+        _axes.WIDTH + 1 + room / _axes.scaled(1.0),
     )
     transform = None if transform is None else res.transformation(transform)
     change = transform or _axes.identity
@@ -151,7 +168,7 @@ def forest(
     _draw_diamonds(axes, middle, bottom, lines, alpha)
     _draw_references(axes, change, bottom, lines, same_mean(res))
     _scale(axes, transform, lines)
-    text = _Text(at, names, found.labels, rows, middle, bottom[:, :3])
+    text = _Text(at, names, found.labels, rows, middle, bottom[:, :3], extra)
     _write(axes, text, lines, ax is None)
     axes.set_xlabel(_axes.transformed_name(res, transform))
     _axes.legend(figure, axes, ax is None)
@@ -202,14 +219,14 @@ def _draw_rows(ax: Axes, rows: Floats, lines: Lines, found: Summaries, alpha: fl
     label = f"estimate, {1 - alpha:.0%} interval; area: weight"
     style = {"color": _axes.foreground(_axes.MUTED), "linewidth": 1.1 / lines.unit**0.5}
     _axes.intervals(ax, rows[:, 0], rows[:, 2], lines.row, zorder=2, gid="rows", **style)
-    fill = np.where(negative, "none", _axes.BLUE)
+    fill = np.where(negative, "none", _axes.blue())
     ax.scatter(
         rows[:, 1],
         lines.row,
         s=np.maximum(size, SMALLEST_POINT / lines.unit**0.5),
         marker="s",
         facecolors=fill.tolist(),
-        edgecolors=_axes.BLUE,
+        edgecolors=_axes.blue(),
         linewidths=0.8,
         zorder=3,
         label=label,
@@ -236,7 +253,7 @@ def _draw_diamonds(ax: Axes, middle: Floats, bottom: Floats, lines: Lines, alpha
             bottom[bar, 4],
             lines.summary[bar],
             color=_axes.ORANGE,
-            alpha=0.4,
+            alpha=0.5,
             linewidth=4,
             label=f"{1 - alpha:.0%} prediction interval of a new true effect",
             gid="prediction",
@@ -284,30 +301,49 @@ class _Text:
     rows: Floats
     middle: Floats
     bottom: Floats
+    columns: list[TextColumn]
 
-    def entries(self, lines: Lines) -> tuple[Floats, list[str], Floats, Bools]:
+    def entries(self, lines: Lines, longest: int) -> tuple[Floats, list[str], Floats, Bools]:
         """Heights, names, limits and whether it comes first; summaries, studies, rows."""
-        headed = np.flatnonzero(~np.isnan(lines.header))
-        headed = headed[np.argsort(lines.header[headed])]
-        order = np.argsort(lines.row)
+        headed, order = self._order(lines)
         alone = np.isnan(lines.header)[self.at.code]
         at = np.concatenate([lines.summary, lines.header[headed], lines.row[order]])
-        studies, rows = _axes.short(self.at.labels), _axes.short(self.names)
-        names = _axes.short(self.labels) + [studies[i] for i in headed]
+        studies = _axes.short(self.at.labels, longest)
+        rows = _axes.short(self.names, longest)
+        names = _axes.short(self.labels, longest) + [studies[i] for i in headed]
         names += [studies[self.at.code[i]] if alone[i] else rows[i] for i in order]
         limits = np.concatenate([self.bottom, self.middle[headed], self.rows[order]])
         named = alone[order] & bool(len(headed))
         first = np.append(np.ones(len(at) - len(order), dtype=bool), named)
         return at, names, limits, first
 
+    def column(self, which: TextColumn, lines: Lines) -> list[str]:
+        """Its texts in the order of the entries."""
+        headed, order = self._order(lines)
+        out = [*which.summaries, *(which.studies[i] for i in headed)]
+        return out + [which.rows[i] for i in order]
+
+    def _order(self, lines: Lines) -> tuple[Ints, Ints]:
+        """Studies with a line of their own, and rows, from the top."""
+        headed = np.flatnonzero(~np.isnan(lines.header))
+        return headed[np.argsort(lines.header[headed])], np.argsort(lines.row)
+
 
 def _write(ax: Axes, text: _Text, lines: Lines, owned: bool) -> None:
-    at, names, limits, first = text.entries(lines)
     size = _axes.text_size(ax, owned, lines.unit)
+    at, names, limits, first = text.entries(lines, _axes.letters(ax, owned, size))
     shown = np.flatnonzero(_axes.readable(ax, at, owned, size, first))
     _axes.label_rows(ax, at[shown], [names[i] for i in shown], size)
     for tick, i in zip(ax.get_yticklabels(), shown, strict=True):
         tick.set_fontweight("bold" if first[i] else "normal")
-    told = shown[np.isfinite(limits[shown]).all(axis=1)]
-    cells = _axes.cells(limits)
-    _axes.right_column(ax, at[told], [cells[i] for i in told], size)
+    known: Bools = np.asarray(np.isfinite(limits).all(axis=1))
+    cells = [cell if ok else "" for cell, ok in zip(_axes.cells(limits), known, strict=True)]
+    beside = _axes.room_beside(ax, cells, size, names, owned=owned)
+    if beside:
+        told = shown[known[shown]]
+        _axes.right_column(ax, at[told], [cells[i] for i in told], size)
+    if text.columns:
+        taken = 0.02 * _axes.width_of(ax) + _axes.text_width(cells, 0.9 * size) if beside else 0.0
+        columns = [(c.heading, text.column(c, lines)) for c in text.columns]
+        chosen = [(heading, [texts[i] for i in shown]) for heading, texts in columns]
+        _columns.draw(ax, at[shown], chosen, size, taken)

@@ -101,7 +101,7 @@ def funnel(
         x,
         se,
         s=28 / dense**0.5,
-        color=_axes.BLUE,
+        color=_axes.blue(),
         alpha=max(0.25, 0.8 / dense**0.5),
         linewidths=0,
         zorder=3,

@@ -77,9 +77,10 @@ def heterogeneity(res: Any, ax: Axes | None = None, *, alpha: float | None = 0.0
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
     size = _axes.text_size(axes, ax is None)
     shown = np.flatnonzero(_axes.readable(axes, at, ax is None, size))
-    names, cells = _axes.short(found.names), _cells(found)
+    names = _axes.short(found.names, _axes.letters(axes, ax is None, size))
+    cells = _cells(found)
     _axes.label_rows(axes, at[shown], [names[i] for i in shown], size)
-    if _axes.room_beside(axes, cells, size):
+    if _axes.room_beside(axes, cells, size, names, owned=ax is None):
         _axes.right_column(axes, at[shown], [cells[i] for i in shown], size)
     told = "" if alpha is None else f", {1 - alpha:.0%} intervals"
     text = f"share of the variance of a typical estimate (I²){told}"
@@ -130,7 +131,7 @@ def _draw(ax: Axes, found: _Decomposition, at: Floats) -> None:
 
     terms = len(at) - 3
     shades = np.linspace(1.0, FAINTEST, max(terms, 2))[:terms].tolist()
-    fills: list[Any] = [*(to_rgba(_axes.BLUE, shade) for shade in shades), "none"]
+    fills: list[Any] = [*(to_rgba(_axes.blue(), shade) for shade in shades), "none"]
     parts = np.append(found.bars[1:-2], found.bars[-1])
     edge = _axes.foreground(_axes.MUTED)
     style: Any = {"height": BAR, "edgecolor": edge, "linewidth": 0.8, "zorder": 2}

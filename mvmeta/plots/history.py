@@ -53,7 +53,7 @@ def history(res: Any, ax: Axes | None = None) -> Figure:
     below = float(table["llf"].max()) - table["llf"].to_numpy()
     expected = 0.5 * table["decrement"].to_numpy()
     for values, colour, style, label in (
-        (below, _axes.BLUE, "o-", "below the best log-likelihood"),
+        (below, _axes.blue(), "o-", "below the best log-likelihood"),
         (expected, _axes.ORANGE, "D--", "gain still expected (half the Newton decrement)"),
     ):
         known = values > 0

@@ -155,9 +155,9 @@ def _influence(res: Any, groups: Any, reestimate: bool) -> Any:
 
 
 def _outermost(res: Any) -> Any:
-    """Studies over the rows of the data as given; None where every row is one."""
+    """Studies over the rows of the data as given; None where rows have no other name."""
     at, prepared = studies(res), res.model.prepared
-    if len(at.labels) == len(at.code):
+    if not any(len(t.groups.labels) > 1 for t in res.fit_.problem.terms):
         return None
     given = np.full(prepared.n_given, None, dtype=object)
     given[prepared.rows] = np.array(at.labels, dtype=object)[at.code]
@@ -231,8 +231,8 @@ def _values(found: Any, kind: str, p: int) -> tuple[Floats, float, float]:
 def _draw_estimates(ax: Axes, found: _Estimates, at: Floats, dense: float) -> None:
     lower, middle, upper = found.full.tolist()
     label = f"all studies, {1 - found.alpha:.0%} interval"
-    ax.axvspan(lower, upper, color=_axes.BLUE, alpha=0.18, linewidth=0, label=label)
-    ax.axvline(middle, color=_axes.BLUE, linewidth=0.8, linestyle=":", zorder=1)
+    ax.axvspan(lower, upper, color=_axes.blue(), alpha=0.18, linewidth=0, label=label)
+    ax.axvline(middle, color=_axes.blue(), linewidth=0.8, linestyle=":", zorder=1)
     ax.axvline(0.0, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
     known = np.isfinite(found.limits).all(axis=1)
     across = ax.get_yaxis_transform()
@@ -265,7 +265,7 @@ def _draw_values(ax: Axes, drawn: tuple[Floats, float, float], at: Floats, dense
 
 
 def _points(ax: Axes, values: Floats, at: Floats, dense: float, *, marked: bool) -> None:
-    colour = _axes.ORANGE if marked else _axes.BLUE
+    colour = _axes.ORANGE if marked else _axes.blue()
     ax.scatter(
         values,
         at,
@@ -288,5 +288,5 @@ def _label(ax: Axes, labels: pd.Index, owned: bool, dense: float, *, first: bool
     at = np.arange(len(labels), dtype=float)
     size = _axes.text_size(ax, owned, dense)
     shown = np.flatnonzero(_axes.readable(ax, at, owned, size))
-    names = _axes.short([_axes.joined(v) for v in labels])
+    names = _axes.short([_axes.joined(v) for v in labels], _axes.letters(ax, owned, size))
     _axes.label_rows(ax, at[shown], [names[i] for i in shown], size)

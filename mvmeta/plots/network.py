@@ -29,6 +29,12 @@ WIDEST, THINNEST = 7.0, 0.8
 OUTSIDE = 1.13
 """Where names are, in radii of the circle."""
 
+EDGE = 1.25
+"""Half the height of the axes, in radii of the largest circle."""
+
+SMALLEST_CIRCLE = 0.7
+"""Of the largest, before names are shortened."""
+
 MOST_COUNTS, SMALL = 40, 0.8
 """Lines up to which the numbers of studies are written on them, and what marks may be shrunk to."""
 
@@ -91,16 +97,16 @@ def network(res: Any, factor: Any = None, ax: Axes | None = None, *, groups: Any
         at[:, 0],
         at[:, 1],
         s=_swarm.shrink(axes) * np.maximum(area, SMALLEST_NODE),
-        color=_axes.BLUE,
+        color=_axes.blue(),
         edgecolors=[_axes.background(axes)],
         zorder=3,
         label="level; area: estimates",
         gid="levels",
     )
-    _name(axes, graph, at)
-    axes.set_aspect("equal")
-    axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
+    axes.set_aspect("equal", adjustable="datalim")
     axes.axis("off")
+    legend = 2 * _axes.line_height() if ax is None else 0.0
+    _name(axes, graph, at, legend)
     if graph.parts > 1:
         size = _axes.font_size("ytick.labelsize")
         axes.set_title(f"{graph.parts} parts that no study links", fontsize=size)
@@ -194,12 +200,30 @@ def _draw_lines(ax: Axes, graph: _Graph, at: Floats) -> None:
         ax.text(x, y, f"{count}", fontsize=size, ha="center", va="center", bbox=box, zorder=2)
 
 
-def _name(ax: Axes, graph: _Graph, at: Floats) -> None:
-    """Names outside the circle, each on its side, with the numbers of estimates."""
+def _name(ax: Axes, graph: _Graph, at: Floats, below: float) -> None:
+    """Names outside the circle, each on its side, with the numbers of estimates.
+
+    The circle leaves them room at its sides, up to a point; then they are shortened.  `below`
+    are the inches of what stands below the axes.
+    """
     shrunk = max(_axes.SMALLEST_TEXT, _swarm.shrink(ax) ** 0.5)
     size = shrunk * _axes.font_size("ytick.labelsize")
-    names = _axes.short(graph.labels)
-    for name, count, (x, y) in zip(names, graph.size.tolist(), at.tolist(), strict=True):
+    wide, tall = _axes.whole_size(ax)
+    tall -= below
+    largest = 0.5 * min(wide, tall) / EDGE
+    counts = [f" ({count})" for count in graph.size.tolist()]
+    full = [_axes.elide(n) + count for n, count in zip(graph.labels, counts, strict=True)]
+    fitting = (0.5 * wide - _axes.text_width(full, size)) / OUTSIDE
+    radius = float(np.clip(fitting, SMALLEST_CIRCLE * largest, largest))
+    room = 72.0 * (0.5 * wide - OUTSIDE * radius) / (_axes.NARROW_LETTER * size)
+    letters = _axes.LONGEST if fitting >= radius else int(room) - max(map(len, counts))
+    names = _axes.short(graph.labels, max(letters, _axes.FEWEST_LETTERS))
+    corner = 0.5 * np.array([wide, tall]) / radius
+    ax.update_datalim([-corner, corner])
+    ax.margins(0.0)
+    ax.autoscale_view()
+    for name, count, (x, y) in zip(names, counts, at.tolist(), strict=True):
         side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
         level = "center" if abs(y) < 0.9 else "bottom" if y > 0 else "top"
-        ax.text(OUTSIDE * x, OUTSIDE * y, f"{name} ({count})", ha=side, va=level, fontsize=size)
+        text = ax.text(OUTSIDE * x, OUTSIDE * y, name + count, ha=side, va=level, fontsize=size)
+        text.set_in_layout(False)  # a layout would make room for them by shrinking the circle

@@ -121,11 +121,11 @@ def _write(
     at = np.arange(len(found.labels), dtype=float)
     size = _axes.text_size(ax, owned)
     shown = np.flatnonzero(_axes.readable(ax, at, owned, size))
-    names = _axes.short(found.labels)
+    names = _axes.short(found.labels, _axes.letters(ax, owned, size))
     _axes.label_rows(ax, at[shown], [names[i] for i in shown], size)
     limits = change(found.limits[:, :3])
     cells = _axes.cells(limits)
     room = _axes.readable(ax, np.arange(2.0) * 0.5, owned, 0.9 * size).all()
     both = [f"{cells[i]}\n{counts[i]}" if room else cells[i] for i in shown]
-    if _axes.room_beside(ax, both, size):
+    if _axes.room_beside(ax, both, size, names, owned=owned):
         _axes.right_column(ax, at[shown], both, size)

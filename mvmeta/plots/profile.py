@@ -83,7 +83,7 @@ def profile(
     grid, curve = _curve(found, interval, n)
     top = float(found.at(found.estimate).loglik)
     cut = top - 0.5 * float(stats.chi2.isf(alpha, 1))
-    axes.plot(grid, curve, color=_axes.BLUE, linewidth=1.8, label="profile log-likelihood")
+    axes.plot(grid, curve, color=_axes.blue(), linewidth=1.8, label="profile log-likelihood")
     axes.axhline(
         cut,
         color=_axes.foreground(_axes.MUTED),
@@ -92,7 +92,7 @@ def profile(
         label=f"cut for the {1 - alpha:.0%} interval",
     )
     axes.plot(
-        [found.estimate], [top], "o", color=_axes.BLUE, label=f"estimate {_text(found.estimate)}"
+        [found.estimate], [top], "o", color=_axes.blue(), label=f"estimate {_text(found.estimate)}"
     )
     _mark(axes, interval, (grid, curve), cut)
     depth = top - cut

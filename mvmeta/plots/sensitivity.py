@@ -124,10 +124,10 @@ def _panels(ax: Axes | None, count: int, lines: float) -> tuple[Figure, list[Axe
 def _panel(axes: Axes, part: pd.DataFrame, at: Floats, name: str) -> None:
     limits = part[["lower", "estimate", "upper"]].to_numpy(dtype=float)
     changed = (part["changes"] != "").to_numpy()
-    axes.axvspan(limits[0, 0], limits[0, 2], color=_axes.BLUE, alpha=0.08, linewidth=0)
+    axes.axvspan(limits[0, 0], limits[0, 2], color=_axes.blue(), alpha=0.08, linewidth=0)
     axes.axvline(0.0, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
-    axes.axvline(limits[0, 1], color=_axes.BLUE, linewidth=0.8, linestyle=":", zorder=1)
-    _marks(axes, limits, at, ~changed, _axes.BLUE, "same conclusions as the fit")
+    axes.axvline(limits[0, 1], color=_axes.blue(), linewidth=0.8, linestyle=":", zorder=1)
+    _marks(axes, limits, at, ~changed, _axes.blue(), "same conclusions as the fit")
     _marks(axes, limits, at, changed, _axes.ORANGE, "a conclusion changes", hollow=True)
     axes.autoscale_view(scaley=False)
     axes.set_ylim(at[-1] + 0.6, -0.6)
@@ -168,5 +168,5 @@ def _label(axes: Axes, settings: list[str], at: Floats, owned: bool, first: bool
         return
     size = _axes.text_size(axes, owned)
     shown = np.flatnonzero(_axes.readable(axes, at, owned, size))
-    names = _axes.short(settings)
+    names = _axes.short(settings, _axes.letters(axes, owned, size))
     _axes.label_rows(axes, at[shown], [names[i] for i in shown], size)

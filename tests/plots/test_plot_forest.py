@@ -1,12 +1,14 @@
 """The forest plot: what is where, how heavy, and how it is called."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from mvmeta import MetaMixedLM, MvmetaError, datasets
-from mvmeta.errors import DataError
+from mvmeta import MetaMixedLM, MvmetaError, datasets, plots
+from mvmeta.errors import DataError, SpecificationError
 from mvmeta.plots import _axes, evidence, forest, sensitivity
 from tests.plots.fits import fit
 
@@ -255,3 +257,90 @@ def test_without_matplotlib_the_error_says_what_to_install(toy, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)
     with pytest.raises(MvmetaError, match=r'pip install "mvmeta\[plot\]"'):
         forest(toy)
+
+
+def texts_of(ax, gid):
+    return [t for t in ax.texts if t.get_gid() == gid]
+
+
+def test_columns_of_text_stand_in_their_rows_under_their_heading():
+    data = datasets.load("bcg")
+    res = fit("yi ~ 1", data, "vi", "trial")
+    ax = plots.forest(res, columns={"Year": data["year"], "how": data["alloc"]}).axes[0]
+    headings = [t.get_text() for t in texts_of(ax, "heading")]
+    assert headings == ["Year", "how"]
+    years, ways = texts_of(ax, "Year"), texts_of(ax, "how")
+    order = np.argsort([t.xy[1] for t in years])
+    assert [years[i].get_text() for i in order] == data["year"].astype(str).tolist()
+    assert sorted(t.get_text() for t in ways) == sorted(data["alloc"])
+    # all of a column begin at one place, right of the column before
+    assert len({t.xyann[0] for t in years}) == len({t.xyann[0] for t in ways}) == 1
+    assert ways[0].xyann[0] > years[0].xyann[0] > 0
+
+
+def test_columns_do_not_touch(plt):
+    data = datasets.load("bcg")
+    res = fit("yi ~ 1", data, "vi", "trial")
+    long = data["author"] + " and many others"
+    figure = plots.forest(res, columns={"a heading longer than years": data["year"], "who": long})
+    figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts if t.get_text()]
+    page = figure.bbox
+    assert all(page.x0 <= b.x0 and b.x1 <= page.x1 + 1 for b in boxes)
+    for i, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_what_all_rows_of_a_study_share_stands_beside_its_name(schools):
+    data = datasets.load("konstantopoulos2011")
+    ax = plots.forest(schools, columns={"year": data["year"]}).axes[0]
+    for code, rows in data.groupby("district"):
+        shown = [t.get_text() for t in texts_of(ax, "year") if t.get_text()]
+        assert str(rows["year"].iloc[0]) in shown, code
+    once = data.groupby("district")["year"].nunique() == 1
+    sizes = data.groupby("district").size()
+    assert len(texts_of(ax, "year")) == int(once.sum() + sizes[~once].sum())
+
+
+def test_weights_are_row_sums_and_add_up_by_study(schools):
+    ax = plots.forest(schools, weights=True).axes[0]
+    shown = [float(t.get_text().rstrip("%").replace("−", "-")) for t in texts_of(ax, "weight")]
+    rows = schools.weights()["rowsum"]
+    data = datasets.load("konstantopoulos2011")
+    by_study = rows.groupby(data["district"].to_numpy()).sum()
+    expected = sorted([100.0, *rows, *by_study])
+    np.testing.assert_allclose(sorted(shown), expected, atol=0.0501)
+
+
+def test_weights_of_several_means_are_refused(outcomes, schools):
+    with pytest.raises(SpecificationError, match=r"weights=True .* 2 means"):
+        plots.forest(outcomes, weights=True)
+    with pytest.raises(DataError, match="columns='nothing' is no column"):
+        plots.forest(schools, columns="nothing")
+
+
+def test_long_names_leave_small_axes_their_width(plt):
+    data = datasets.load("bcg")
+    data["name"] = data["author"] + " with a long list of collaborators " + data["year"].astype(str)
+    res = fit("yi ~ 1", data, "vi", "name")
+    draws = [
+        lambda ax: plots.forest(res, ax, transform=np.exp),
+        lambda ax: plots.influence(res, ax=ax),
+        lambda ax: plots.caterpillar(res, ax=ax),
+    ]
+    for draw in draws:
+        figure, ax = plt.subplots(figsize=(4, 3), layout="constrained")
+        draw(ax)
+        figure.canvas.draw()
+        assert ax.get_window_extent().width > 0.5 * figure.bbox.width
+        ticks = [t for t in ax.get_xticklabels() if t.get_text()]
+        boxes = [t.get_window_extent() for t in ticks]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+def test_estimates_are_lighter_on_dark(schools, plt):
+    with plt.style.context("dark_background"):
+        points = plots.forest(schools).axes[0].collections[1]
+    assert points.get_edgecolors()[0].tolist() == list(to_rgba(_axes.SKY))
+    points = plots.forest(schools).axes[0].collections[1]
+    assert points.get_edgecolors()[0].tolist() == list(to_rgba(_axes.BLUE))

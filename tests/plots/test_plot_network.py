@@ -115,3 +115,13 @@ def test_what_cannot_be_drawn_is_refused(senn, schools):
         plots.network(senn, "nobody")
     with pytest.raises(SpecificationError, match="tuple of two, not 3"):
         plots.network(senn, ("treatment", "treatment", "treatment"))
+
+
+def test_long_names_leave_small_axes_their_circle(senn, plt):
+    figure, ax = plt.subplots(figsize=(4, 3), layout="constrained")
+    plots.network(senn, ax=ax)
+    figure.canvas.draw()
+    nodes = ax.transData.transform(named(ax, "levels").get_offsets())
+    assert np.ptp(nodes[:, 1]) > 0.5 * figure.bbox.height
+    names = [t.get_window_extent() for t in ax.texts if "(" in t.get_text()]
+    assert all(b.x0 >= -1 and b.x1 <= figure.bbox.x1 + 1 for b in names)
