@@ -38,6 +38,8 @@ autosummary_ignore_module_all = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
+# A name in a docstring that does not exist is a broken link.
+nitpicky = True
 
 html_theme = "pydata_sphinx_theme"
 html_math_renderer = "mathml"

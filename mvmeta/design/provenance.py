@@ -20,6 +20,19 @@ class Repair:
         Labels of the two rows in the data.
     before, after : float
         Their correlation as it was given and as it is in V.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import pandas as pd
+    >>> from mvmeta import vcalc
+    >>> data = pd.DataFrame({"study": ["Ito"] * 3, "vi": [0.1, 0.2, 0.1], "obs": [1, 2, 3]})
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     v = vcalc("vi", "study", obs="obs", rho=-0.6, data=data, nearpd=True)
+    >>> repair = v.provenance.repairs[0]
+    >>> repair.cluster, repair.before, round(repair.after, 3)
+    ('Ito', -0.6, -0.5)
     """
 
     cluster: str
@@ -45,6 +58,14 @@ class Provenance:
         Every correlation that is not as it was given.
     repaired : ndarray of int, shape (r, 2)
         Positions of the two rows of each repair.
+
+    Examples
+    --------
+    >>> from mvmeta import datasets, vcalc
+    >>> data = datasets.load("berkey1998")
+    >>> v = vcalc("vi", "trial", obs="outcome", rho=0.4, data=data)
+    >>> v.provenance.call
+    "vcalc(cluster='trial', obs='outcome', rho=0.4)"
     """
 
     call: str
@@ -54,7 +75,25 @@ class Provenance:
     repaired: Ints = field(default_factory=lambda: np.empty((0, 2), dtype=np.intp))
 
     def take(self, rows: Ints) -> "Provenance":
-        """Of the given rows (integer positions); repairs of other rows are left out."""
+        """Of the given rows; repairs of other rows are left out.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (m,)
+            Positions, each at most once.
+
+        Returns
+        -------
+        Provenance
+
+        Examples
+        --------
+        >>> from mvmeta import datasets, vcalc
+        >>> data = datasets.load("berkey1998")
+        >>> v = vcalc("vi", "trial", obs="outcome", rho=0.4, data=data)
+        >>> v.provenance.take([0, 1, 2]).study
+        array([0, 0, 1])
+        """
         study = self.study[rows]
         if not self.repairs:
             return replace(self, study=study)

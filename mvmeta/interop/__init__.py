@@ -42,7 +42,7 @@ def marginaleffects(res: MetaMixedLMResults) -> Any:
 
     See Also
     --------
-    MetaMixedLMResults.marginal_means : Marginal means without a further package.
+    mvmeta.MetaMixedLMResults.marginal_means : Marginal means without a further package.
 
     Examples
     --------

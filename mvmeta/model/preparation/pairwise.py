@@ -35,6 +35,17 @@ class ArmContrasts(NamedTuple):
         yi and vi, `id`, `comp` ("a-b") and `design` (all arms of the study).
     V : SamplingCovariance
         Of the rows of `dat`: contrasts of one study covary by the arms they share.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mvmeta import pairwise
+    >>> arms = pd.DataFrame(
+    ...     {"study": [1, 1, 1], "drug": ["a", "b", "c"], "events": [4, 6, 9], "n": [40, 40, 40]}
+    ... )
+    >>> contrasts = pairwise("OR", arms, study="study", arm="drug", xi="events", ni="n")
+    >>> contrasts.dat["comp"].tolist(), contrasts.V.n
+    (['a-c', 'b-c'], 2)
     """
 
     dat: pd.DataFrame

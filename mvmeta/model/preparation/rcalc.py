@@ -33,6 +33,15 @@ class Correlations(NamedTuple):
         sample size of the study).
     V : SamplingCovariance
         Of the rows of `dat`: block-diagonal by study.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mvmeta import rcalc
+    >>> data = pd.DataFrame({"r": [0.5], "a": ["x"], "b": ["y"], "study": [1], "n": [40]})
+    >>> rcalc("r ~ a + b | study", "n", data).dat[["study", "pair", "yi"]]
+       study pair   yi
+    0      1  x.y  0.5
     """
 
     dat: pd.DataFrame
