@@ -15,6 +15,7 @@ from mvmeta.likelihood.objective import Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.marginal.select import build_backend
 from mvmeta.optimize.maximize import maximize
+from mvmeta.progress import track
 
 GRID = 17
 """Correlations at which the profile is evaluated before it is refined."""
@@ -100,7 +101,7 @@ def profile_rho(
     low, high = _range(groups, bounds)
     profile = _Profile(fit, groups)
     grid = np.linspace(low, high, GRID)
-    values = np.array([profile.on_grid(r) for r in grid])
+    values = np.array([profile.on_grid(r) for r in track(grid, "correlations")])
     if not np.isfinite(values).any():
         raise ConvergenceError("the likelihood does not exist at any correlation in the range")
     estimate, top = _maximum(profile, grid, values)

@@ -19,6 +19,7 @@ from mvmeta.inference.bootstrap import TIES, exceedance
 from mvmeta.inference.clusters import Adjustment, are_independent, cluster_scores
 from mvmeta.inference.fit import Fit
 from mvmeta.likelihood.orthonormal import orthonormal_basis
+from mvmeta.progress import Progress
 
 KINDS = ("CR0", "CR2", "CR3")
 CELLS = 1 << 22
@@ -168,7 +169,13 @@ def wild_bootstrap(  # noqa: PLR0913  (what is tested is four of the seven)
     statistic = _Statistic(_clusters(fit, code, count, kind), rows, rows @ fit.beta - rhs)
     enumerated = weights == "rademacher" and count < 63 and 2**count <= n
     draws = _all_signs(count) if enumerated else _sample(weights, n, count, rng)
-    replicates = np.concatenate([statistic(w) for w in draws])
+    total = 2**count if enumerated else n
+    with Progress("replicates", total) as progress:
+        parts = []
+        for w in draws:
+            parts.append(statistic(w))
+            progress.step(len(w))
+    replicates = np.concatenate(parts)
     observed = float(statistic(np.ones((1, count)))[0])
     if enumerated:
         p = float((replicates >= observed - TIES * max(1.0, observed)).mean())

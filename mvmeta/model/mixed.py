@@ -33,6 +33,7 @@ from mvmeta.model.specification.search import check_search
 from mvmeta.model.testing.inference import check_options, choose_inference
 from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.newton import DECREMENT
+from mvmeta.progress import Progress
 
 INFORMATION = ("expected", "average", "observed")
 
@@ -548,16 +549,17 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     def _estimate(
         self, *, reml: bool, start: Floats | None, maxiter: int, tol: float, disp: bool
     ) -> tuple[Fit, Optimum]:
-        return estimate(
-            self._backend,
-            reml=reml,
-            weights=self.prepared.weights,
-            start=start,
-            maxiter=maxiter,
-            tol=tol,
-            report=printer() if disp else None,
-            row_labels=self.prepared.index,
-        )
+        with Progress("iterations") as progress:
+            return estimate(
+                self._backend,
+                reml=reml,
+                weights=self.prepared.weights,
+                start=start,
+                maxiter=maxiter,
+                tol=tol,
+                report=printer() if disp else lambda _: progress.step(),
+                row_labels=self.prepared.index,
+            )
 
     def _conclude(
         self,

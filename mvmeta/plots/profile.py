@@ -10,6 +10,7 @@ from scipy import stats
 from mvmeta._typing import Floats
 from mvmeta.errors import ConvergenceError, SpecificationError
 from mvmeta.plots import _axes
+from mvmeta.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,16 +129,21 @@ def _curve(found: Any, interval: Any, n: int) -> tuple[Floats, Floats]:
     best: dict[int, Any] = {}
     middle = int(np.searchsorted(grid, found.estimate))
     above, below = range(middle, len(grid)), range(middle, -1, -1)
-    for order in (above, below, above[::-1], below[::-1]):
-        _sweep(found, grid, order, best)
+    orders = (above, below, above[::-1], below[::-1])
+    with Progress("points", sum(map(len, orders))) as progress:
+        for order in orders:
+            _sweep(found, grid, order, best, progress)
     known = sorted(best)
     return grid[known], np.array([best[i].loglik for i in known])
 
 
-def _sweep(found: Any, grid: Floats, order: range, best: dict[int, Any]) -> None:
+def _sweep(
+    found: Any, grid: Floats, order: range, best: dict[int, Any], progress: Progress
+) -> None:
     """Maximise at the values in this order, each from the one before, and keep the better."""
     start = None
     for i in order:
+        progress.step()
         try:
             point = found.at(float(grid[i]), start)
         except ConvergenceError:  # the likelihood may not exist for a correlation of one

@@ -11,6 +11,7 @@ from mvmeta.model.diagnosis import studies as of_studies
 from mvmeta.model.diagnosis.findings import Diagnosis, Outcome
 from mvmeta.model.diagnosis.subject import Subject, may_refit
 from mvmeta.model.evidence.studies import studies
+from mvmeta.progress import track
 
 if TYPE_CHECKING:
     from mvmeta.model.results.results import MetaMixedLMResults
@@ -39,4 +40,4 @@ def diagnose(res: MetaMixedLMResults, groups: Any = None, refit: bool | None = N
     """Run every check; see `MetaMixedLMResults.diagnose`."""
     allowed = may_refit(res) if refit is None else bool(refit)
     subject = Subject(res, studies(res.model.prepared, groups), allowed)
-    return Diagnosis.of({name: check(subject) for name, check in CHECKS.items()})
+    return Diagnosis.of({name: CHECKS[name](subject) for name in track(list(CHECKS), "checks")})

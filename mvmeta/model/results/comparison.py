@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from mvmeta.inference.simulate import Simulator
 from mvmeta.model.results.bootstrap import FEWEST, draw_in_chunks, is_count, random_generator
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.specification.search import check_jobs
+from mvmeta.progress import Progress
 
 if TYPE_CHECKING:
     from mvmeta.model.results.results import MetaMixedLMResults
@@ -154,7 +156,10 @@ def _bootstrapped(
         raise SpecificationError(f"n= is the number of replicates, at least {FEWEST}; got {n!r}")
     check_jobs(n_jobs)
     draws = draw_in_chunks(Simulator(null.fit), n, null.fit.problem.n, random_generator(seed))
-    statistics = np.concatenate([_simulated(y, full, null, n_jobs) for y in draws])
+    with Progress("fits", 2 * n) as progress:
+        statistics = np.concatenate(
+            [_simulated(y, full, null, n_jobs, progress.step) for y in draws]
+        )
     good = statistics[~np.isnan(statistics)]
     failed = n - len(good)
     if not len(good):
@@ -171,9 +176,11 @@ def _bootstrapped(
     )
 
 
-def _simulated(y: Floats, full: Candidate, null: Candidate, n_jobs: int) -> Floats:
+def _simulated(
+    y: Floats, full: Candidate, null: Candidate, n_jobs: int, report: Callable[[int], None]
+) -> Floats:
     """Likelihood ratios (b,) of both models fitted to y (n, b); NaN where a fit failed."""
-    fits = [_fits(c, y, n_jobs) for c in (full, null)]
+    fits = [_fits(c, y, n_jobs, report) for c in (full, null)]
     good = np.array(
         [all(s.converged for s in pair) for pair in zip(*(f.status for f in fits), strict=True)]
     )
@@ -181,8 +188,8 @@ def _simulated(y: Floats, full: Candidate, null: Candidate, n_jobs: int) -> Floa
     return np.where(good, ratio, np.nan)
 
 
-def _fits(c: Candidate, y: Floats, n_jobs: int) -> ManyFits:
-    return fit_many(ManySpec(c.fit.problem, c.fit.reml), y, n_jobs=n_jobs)
+def _fits(c: Candidate, y: Floats, n_jobs: int, report: Callable[[int], None]) -> ManyFits:
+    return fit_many(ManySpec(c.fit.problem, c.fit.reml), y, n_jobs=n_jobs, report=report)
 
 
 def compare(
