@@ -66,7 +66,7 @@ def test_a_missing_covariance_between_rows_that_stay_is_an_error(source):
     v[0, 1] = v[1, 0] = np.nan
     given = read_variance(v, source)
     assert not given.missing.any()
-    with pytest.raises(CovarianceError, match="rows w, x"):
+    with pytest.raises(CovarianceError, match="in row w, column x"):
         given.take(np.arange(4), source.index)
     assert given.take(np.array([0, 2]), source.index[[0, 2]]).n == 2
 
