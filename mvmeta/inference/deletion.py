@@ -11,8 +11,9 @@ from mvmeta.inference.clusters import marginal_stack
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.projection import Projection
 
-UNDETERMINED = 1e-10
-"""Smallest eigenvalue of P_SS relative to N_SS below which X loses rank without the group S."""
+UNDETERMINED, DOUBTFUL = 1e-10, 1e-8
+"""Smallest eigenvalue of P_SS relative to N_SS below which X loses rank without the group S, and
+the inverse of the norm of an inverse below which it is looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
     Leaving out S is the same as giving each of its rows a mean of its own:
     ``beta - beta_(S) = C X'N_S inv(P_SS) (N e)_S`` and
     ``cov_(S) = C + C X'N_S inv(P_SS) N_S'X C`` with C = inv(X'N X) (Cook & Weisberg 1982, 2.2;
-    Haslett 1999 for correlated rows).
+    Haslett 1999 for correlated rows), and ``|cov_(S)| / |C| = |N_SS| / |P_SS|``.
 
     Raises
     ------
@@ -83,34 +84,22 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
             "weights refit without the rows"
         )
     code, count = recode(groups)
+    at = _Whole(fit, is_nested(fit.problem.cluster, code))
     p, n = fit.problem.p, fit.problem.n
-    projection = Projection(fit.problem.x, fit.factor.solve)
-    scaled = fit.factor.solve(fit.resid[:, None])[:, 0]
-    shift, statistic = np.full((count, p), np.nan), np.full(count, np.nan)
+    shift, added = np.full((count, p), np.nan), np.full((count, p), np.nan)
+    statistic, covratio = np.full(count, np.nan), np.full(count, np.nan)
     resid, variance = np.full(n, np.nan), np.full(n, np.nan)
-    covs = np.full((count, p, p), np.nan)
-    nested = is_nested(fit.problem.cluster, code)
     for rows in size_classes(code):
-        m, q, nq = marginal_stack(fit, rows), projection.q[rows], projection.nq[rows]
-        inverse = inverse_without(precision_stack(fit, rows, m, nested), nq, projection.c)
-        pull = projection.c @ nq.transpose(0, 2, 1) @ inverse
-        d = np.einsum("bpm,bm->bp", pull, scaled[rows])
-        cov = projection.c + pull @ nq @ projection.c
-        v = m + q @ cov @ q.transpose(0, 2, 1)
-        e = fit.resid[rows] + np.einsum("bmp,bp->bm", q, d)
-        shift[code[rows[:, 0]]], covs[code[rows[:, 0]]] = d, cov
-        resid[rows], variance[rows] = e, np.diagonal(v, axis1=1, axis2=2)
-        statistic[code[rows[:, 0]]] = _quadratic(v, e)
-    gram = np.linalg.inv(projection.c)
-    in_columns = np.linalg.solve(projection.r, shift.T).T
-    back = np.linalg.inv(projection.r)
-    with np.errstate(invalid="ignore"):  # NaN for a cluster that determines a coefficient
-        covratio = np.linalg.det(gram @ covs)
+        index, found = code[rows[:, 0]], at.without(rows)
+        shift[index], added[index] = found.shift, found.added
+        covratio[index], statistic[index] = np.exp(found.log_ratio), found.statistic
+        resid[rows], variance[rows] = found.resid, found.variance
+    in_columns = shift @ at.back.T
     return Deletion(
         shift=in_columns,
-        cooks_distance=np.einsum("jp,pq,jq->j", shift, gram, shift),
+        cooks_distance=(shift**2).sum(axis=1),
         dfbetas=in_columns / np.sqrt(np.diag(fit.cov_beta)),
-        se=np.sqrt(np.einsum("pa,jab,pb->jp", back, covs, back)),
+        se=np.sqrt((at.back**2).sum(axis=1) + added),
         covratio=covratio,
         resid=resid,
         resid_se=np.sqrt(variance),
@@ -118,6 +107,80 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
         statistic=statistic,
         size=np.bincount(code).astype(np.intp),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Without:
+    """What changes without each of b groups of m rows, as in `Deletion`.
+
+    `shift` (b, p) is in units in which C = I, `added` (b, p) the variances that the coefficients
+    gain, and `log_ratio` (b,) the logarithm of `covratio`.
+    """
+
+    shift: Floats
+    added: Floats
+    log_ratio: Floats
+    resid: Floats
+    variance: Floats
+    statistic: Floats
+
+
+class _Whole:
+    """All rows, to leave groups of them out.
+
+    Parameters
+    ----------
+    fit : Fit
+    independent : bool
+        The groups are uncorrelated with the rows outside them.
+    """
+
+    def __init__(self, fit: Fit, independent: bool) -> None:
+        self._fit, self._independent = fit, independent
+        at = Projection(fit.problem.x, fit.factor.solve)
+        root = np.linalg.cholesky(at.c)
+        self.back = np.linalg.solve(at.r, root)
+        self._q, self._e = at.q @ root, fit.resid
+        if not independent:
+            self._nq = at.nq @ root
+            self._ne = fit.factor.solve(self._e[:, None])[:, 0]
+
+    def without(self, rows: Ints) -> _Without:
+        """Leave out groups of equal size, `rows` (b, m)."""
+        m, q, e = marginal_stack(self._fit, rows), self._q[rows], self._e[rows]
+        if self._independent:
+            return self._of_independent(m, q, e)
+        return self._of_linked(rows, m, q, e)
+
+    def _of_independent(self, m: Floats, q: Floats, e: Floats) -> _Without:
+        """``inv(P_SS) = M T M`` with ``T = inv(M - q q')``: no N is needed."""
+        t = _inverse(m - q @ q.transpose(0, 2, 1), m)
+        te, turned = (t @ e[:, :, None])[:, :, 0], q @ self.back.T
+        return _Without(
+            shift=np.einsum("bmp,bm->bp", q, te),
+            added=(turned * (t @ turned)).sum(axis=1),
+            log_ratio=_log_determinant(m) + _log_determinant(t),
+            resid=(m @ te[:, :, None])[:, :, 0],
+            variance=((m @ t) * m).sum(axis=2),
+            statistic=(e * te).sum(axis=1),
+        )
+
+    def _of_linked(self, rows: Ints, m: Floats, q: Floats, e: Floats) -> _Without:
+        fit, nq = self._fit, self._nq[rows]
+        precision = fit.factor.inverse_blocks(rows, fit.problem.n)
+        inverse = _inverse(precision - nq @ nq.transpose(0, 2, 1), precision)
+        shift = np.einsum("bmp,bm->bp", nq, (inverse @ self._ne[rows][:, :, None])[:, :, 0])
+        turned, through = nq @ self.back.T, q @ nq.transpose(0, 2, 1)
+        v = m + q @ q.transpose(0, 2, 1) + through @ inverse @ through.transpose(0, 2, 1)
+        resid = e + np.einsum("bmp,bp->bm", q, shift)
+        return _Without(
+            shift=shift,
+            added=(turned * (inverse @ turned)).sum(axis=1),
+            log_ratio=_log_determinant(precision) + _log_determinant(inverse),
+            resid=resid,
+            variance=np.diagonal(v, axis1=1, axis2=2),
+            statistic=_quadratic(v, resid),
+        )
 
 
 def studentized_groups(fit: Fit, groups: Ints) -> Floats:
@@ -138,26 +201,47 @@ def studentized_groups(fit: Fit, groups: Ints) -> Floats:
     return out
 
 
-def precision_stack(fit: Fit, rows: Ints, m: Floats, nested: bool) -> Floats:
+def precision_stack(fit: Fit, rows: Ints, m: Floats, independent: bool) -> Floats:
     """Blocks N_SS (b, m, m) of the inverse of M."""
-    if rows.shape[1] == 1:
-        return fit.factor.inverse_diagonal()[rows][:, :, None]
-    if nested:
+    if independent:
         return np.asarray(np.linalg.inv(m), dtype=float)
-    out = np.empty(m.shape)
-    for b, index in enumerate(rows):
-        unit = np.zeros((fit.problem.n, len(index)))
-        unit[index, np.arange(len(index))] = 1.0
-        out[b] = fit.factor.solve(unit)[index]
-    return out
+    return fit.factor.inverse_blocks(rows, fit.problem.n)
 
 
 def inverse_without(n: Floats, nq: Floats, c: Floats) -> Floats:
     """``inv(P_SS)`` (b, m, m); NaN where singular."""
-    p = n - nq @ c @ nq.transpose(0, 2, 1)
-    ok = _determined(p, n)
-    out = np.full(p.shape, np.nan)
-    out[ok] = np.linalg.inv(p[ok])
+    return _inverse(n - nq @ c @ nq.transpose(0, 2, 1), n)
+
+
+def _inverse(left: Floats, whole: Floats) -> Floats:
+    """Inverses of left (b, m, m); NaN where it is singular relative to whole (b, m, m)."""
+    if left.shape[1] == 1:
+        fine = left > UNDETERMINED * whole
+        return np.divide(1.0, left, out=np.full(left.shape, np.nan), where=fine)
+    try:
+        out = np.asarray(np.linalg.inv(left), dtype=float)
+    except np.linalg.LinAlgError:
+        out, doubtful = np.full(left.shape, np.nan), np.ones(len(left), dtype=bool)
+    else:
+        scale = np.diagonal(whole, axis1=1, axis2=2)
+        # the norm bounds the inverse of the smallest eigenvalue, and costs little
+        size = np.einsum("bij,bi,bj->b", out**2, scale, scale)
+        doubtful = ~(size < DOUBTFUL**-2)
+    if doubtful.any():
+        fine = doubtful.copy()
+        fine[doubtful] = _determined(left[doubtful], whole[doubtful])
+        out[doubtful] = np.nan
+        out[fine] = np.linalg.inv(left[fine])
+    return out
+
+
+def _log_determinant(a: Floats) -> Floats:
+    """log|a| of positive definite a (b, m, m), NaN passed on."""
+    if a.shape[1] == 1:
+        return np.asarray(np.log(a[:, 0, 0]))
+    out = np.full(len(a), np.nan)
+    ok = np.isfinite(a[:, 0, 0])
+    out[ok] = np.linalg.slogdet(a[ok] if not ok.all() else a)[1]
     return out
 
 
@@ -170,6 +254,8 @@ def _determined(left: Floats, whole: Floats) -> np.ndarray:
 
 def _quadratic(v: Floats, e: Floats) -> Floats:
     """``e' inv(v) e`` for v (b, m, m) and e (b, m), NaN passed on."""
+    if v.shape[1] == 1:
+        return np.asarray(e[:, 0] ** 2 / v[:, 0, 0])
     out = np.full(len(e), np.nan)
     ok = np.isfinite(v).all(axis=(1, 2))
     solved = np.linalg.solve(v[ok], e[ok][:, :, None])[:, :, 0]

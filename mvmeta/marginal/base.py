@@ -130,6 +130,10 @@ class LeastSquares:
     columns: "Floats | Arranged"
 
 
+UNIT_COLUMNS = 64
+"""Columns of the identity that are solved for at a time."""
+
+
 class NotPositiveDefiniteError(ArithmeticError):
     """M is not positive definite at this point; the optimiser steps back from it."""
 
@@ -163,6 +167,29 @@ class MarginalFactor(ABC):
     @abstractmethod
     def inverse_diagonal(self) -> Floats:
         """diag(inv(M)), shape (n,)."""
+
+    def inverse_blocks(self, rows: Ints, n: int) -> Floats:
+        """Blocks of inv(M) (n, n) for b groups of m rows each, shape (b, m, m).
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (b, m)
+            Positions of the rows of each group; no row is in two groups.
+        n : int
+            Rows of the problem.
+        """
+        count, m = rows.shape
+        if m == 1:
+            return self.inverse_diagonal()[rows][:, :, None]
+        out = np.empty((count, m, m))
+        step = max(1, UNIT_COLUMNS // m)
+        for i in range(0, count, step):
+            some = rows[i : i + step].ravel()
+            unit = np.zeros((n, len(some)))
+            unit[some, np.arange(len(some))] = 1.0
+            solved = self.solve(unit)[some].reshape(-1, m, len(some) // m, m)
+            out[i : i + step] = solved[np.arange(len(solved)), :, np.arange(len(solved))]
+        return out
 
 
 class MarginalCovariance(ABC):

@@ -248,16 +248,44 @@ class WoodburyFactor(MarginalFactor):
         return out
 
     def inverse_diagonal(self) -> Floats:
-        out, link = self._base.inverse_diagonal(), self._link()
-        step = max(1, CHUNK_ENTRIES // self._plan.width)
-        for i in range(0, len(out), step):
-            part = link[i : i + step].toarray()
-            out[i : i + step] -= np.einsum("nq,nq->n", part @ self._low.h, part)
+        n = self._plan.problem.n
+        return self.inverse_blocks(np.arange(n)[:, None], n)[:, 0, 0]
+
+    def inverse_blocks(self, rows: Ints, n: int) -> Floats:
+        """``(N0 - N0 Z H Z'N0)_SS``: of H only where the rows of N0 Z are not 0."""
+        del n
+        count, m = rows.shape
+        one, two = np.repeat(rows, m, axis=1), np.tile(rows, (1, m))
+        out = np.asarray(self._n0[one.ravel(), two.ravel()]).reshape(count, m, m)
+        link, h = self._link(), self._low.h
+        column, entry = _padded(link)
+        width = m * column.shape[1]
+        if width > self._plan.width:
+            step = max(1, CHUNK_ENTRIES // (self._plan.width * m))
+            for i in range(0, count, step):
+                part = link[rows[i : i + step].ravel()].toarray().reshape(-1, m, self._plan.width)
+                out[i : i + step] -= part @ h @ part.transpose(0, 2, 1)
+            return out
+        step = max(1, CHUNK_ENTRIES // width**2)
+        for i in range(0, count, step):
+            some = rows[i : i + step]
+            at, part = column[some].reshape(-1, width), entry[some]
+            own = h[at[:, :, None], at[:, None, :]].reshape(len(some), *column[some[0]].shape * 2)
+            out[i : i + step] -= np.einsum("bia,biajc,bjc->bij", part, own, part, optimize=True)
         return out
 
     def _link(self) -> sparse.csr_array:
         """N0 Z, shape (n, Q)."""
         return (self._n0 @ self._plan.z).tocsr()
+
+
+def _padded(matrix: sparse.csr_array) -> tuple[Ints, Floats]:
+    """Columns and entries (n, k) of every row of a sparse matrix, k the most that one has."""
+    count = np.diff(matrix.indptr)
+    place = np.arange(int(count.max(initial=0))) < count[:, None]
+    column, entry = np.zeros(place.shape, dtype=np.intp), np.zeros(place.shape)
+    column[place], entry[place] = matrix.indices, matrix.data
+    return column, entry
 
 
 def _low_rank(plan: WoodburyMarginal, k: Matrix, gs: Sequence[Floats]) -> LowRank:

@@ -109,6 +109,17 @@ def test_inverse_diagonal(name, backend):
 
 
 @each_pair
+@pytest.mark.parametrize("m", [1, 2, 5])
+def test_inverse_blocks(name, backend, m):
+    """Of groups of m rows from anywhere, against the inverse of M as a whole."""
+    n = make(name).n
+    rows = np.random.default_rng(m).permutation(n)[: n - n % m].reshape(-1, m)
+    inverse = factor_of(name, "dense").solve(np.eye(n))
+    blocks = inverse[rows[:, :, None], rows[:, None, :]]
+    assert_same(factor_of(name, backend).inverse_blocks(rows, n), blocks, BACKEND)
+
+
+@each_pair
 def test_level_gram(name, backend):
     ours, oracle = factor_of(name, backend), factor_of(name, "dense")
     for t, term in enumerate(make(name).terms):
