@@ -80,6 +80,23 @@ class Sums:
             np.zeros((e, a, a)),
         )
 
+    def __sub__(self, other: "Sums") -> "Sums":
+        return self + other.scaled(-1.0)
+
+    def scaled(self, factor: float) -> "Sums":
+        """All of them times a number."""
+        pairs = None if self.slope_pairs is None else factor * self.slope_pairs
+        return Sums(
+            factor * self.logdet,
+            factor * self.gram,
+            factor * self.trace,
+            factor * self.slope,
+            factor * self.trace_pairs,
+            pairs,
+            factor * self.extra_trace,
+            factor * self.extra_slope,
+        )
+
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(
             self.logdet + other.logdet,
