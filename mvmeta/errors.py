@@ -4,6 +4,16 @@ import inspect
 import os
 import warnings
 
+__all__ = [
+    "ConvergenceError",
+    "CovarianceError",
+    "DataError",
+    "EngineError",
+    "MvmetaError",
+    "MvmetaWarning",
+    "SpecificationError",
+]
+
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 

@@ -30,6 +30,22 @@ class StackedOutcomes(NamedTuple):
         `vi`, and the columns of the data that are not of single outcomes.
     V : SamplingCovariance
         Of the rows of `dat`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mvmeta import stack_outcomes
+    >>> wide = pd.DataFrame({"study": [1, 2], "y": [0.4, 0.3], "v": 0.1, "z": 0.2, "w": 0.1})
+    >>> stacked = stack_outcomes(
+    ...     wide, study="study", rho=0.6,
+    ...     yi={"pain": "y", "sleep": "z"}, vi={"pain": "v", "sleep": "w"}
+    ... )
+    >>> stacked.dat[["outcome", "yi"]]
+      outcome   yi
+    0    pain  0.4
+    1   sleep  0.2
+    2    pain  0.3
+    3   sleep  0.2
     """
 
     dat: pd.DataFrame
