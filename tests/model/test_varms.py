@@ -29,6 +29,7 @@ from mvmeta.effects.error_parts import PARTS
 from tests.tolerances import ALGEBRA
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metafor" / "shared_arms.json"
+PUBLISHED = Path(__file__).parents[1] / "reference" / "published" / "gleser2009.json"
 COUNTS = {"ai": "ai", "n1i": "n1i", "ci": "ci", "n2i": "n2i"}
 MEANS = {name: name for name in ("m1i", "sd1i", "n1i", "m2i", "sd2i", "n2i")}
 DIFFERENCES = 1e-7
@@ -55,6 +56,35 @@ def check_fit(res, want):
     assert_allclose(res.heterogeneity_test().statistic, want["QE"], rtol=1e-9)
 
 
+@cache
+def published():
+    return json.loads(PUBLISHED.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("measure", "scale"), [("RD", 1.0), ("AS", 2.0)])
+def test_pooled_effects_printed_by_gleser_and_olkin(measure, scale):
+    want = published()[measure]
+    data = escalc(measure, data=frame("gleser", "proportions").assign(control="0"), **COUNTS)
+    v = varms(measure, cluster="study", grp1="control", grp2="trt", data=data, **COUNTS)
+    res = fixed(data, v, "yi ~ C(trt) - 1")
+    assert_array_equal((scale * res.params).round(4), want["estimates"])
+    cov = scale**2 * res.cov_params()
+    if measure == "RD":
+        assert_array_equal(data["yi"].round(4), want["yi"])
+        assert_array_equal((cov * 1e6).round(3), want["covariance_times_1e6"])
+    else:
+        assert_array_equal(cov.round(5), want["covariance"])
+    # The chapter rounds on the way: one unit of its last digit.
+    assert abs(res.heterogeneity_test().statistic - want["Q"]) < 1.1e-3
+
+
+def test_standardized_mean_differences_printed_by_gleser_and_olkin():
+    data = frame("gleser", "quantitative")
+    d = (data["m1i"] - data["m2i"]) / data["sdpi"]
+    assert_array_equal(d.round(4), published()["SMD"]["yi"])
+    assert_allclose(reference("gleser")["by_study"]["yi"], d, rtol=ALGEBRA)
+
+
 @pytest.mark.parametrize("measure", ["RD", "OR", "RR", "AS"])
 def test_gleser_and_olkin_several_treatments_and_a_control(measure):
     data, want = frame("gleser", "proportions"), reference("gleser")["binary"][measure]
@@ -77,7 +107,7 @@ def test_gleser_and_olkin_standard_deviations_of_the_study():
     check_fit(fixed(data, v, "yi ~ C(trt) - 1"), want["fit"])
 
 
-def test_gleser_and_olkin_two_endpoints():
+def test_two_endpoints_by_gleser_and_olkins_formula():
     data, want = frame("gleser", "schools"), reference("gleser")["endpoints"]
     data["one"], data["two"] = "coached", "control"
     v = varms(
@@ -287,6 +317,31 @@ def test_rows_may_be_shuffled_and_contrasts_turned_round():
     back = {b: a for a, b in swap.items()}
     turned = {(swap | back).get(k, k): c for k, c in call.items()}
     assert_allclose(varms("ROM", data=data, **turned).toarray(), v, rtol=ALGEBRA)
+
+
+@pytest.mark.parametrize(("measure", "power"), [("MD", 2), ("SMD", 0), ("ROM", 0), ("CVR", 0)])
+def test_the_unit_of_measurement(measure, power):
+    data = frame("control", "data").assign(control="0")
+    call = {"cluster": "study", "grp1": "trt", "grp2": "control"} | MEANS
+    other = data.assign(**{c: 4 * data[c] for c in ("m1i", "sd1i", "m2i", "sd2i")})
+    assert_allclose(
+        varms(measure, data=other, **call).toarray(),
+        4**power * varms(measure, data=data, **call).toarray(),
+        rtol=ALGEBRA,
+    )
+
+
+def test_counting_the_other_event_turns_the_sign():
+    data = two_outcomes()
+    turned = data.copy()
+    second = data["out"] == "y"
+    turned.loc[second, "ai"] = data["n1i"] - data["ai"]
+    turned.loc[second, "ci"] = data["n2i"] - data["ci"]
+    sign = np.where(second, -1, 1)
+    for measure in ("OR", "RD", "AS"):
+        v, w = outcomes(measure, 0.3, data), outcomes(measure, -0.3, turned)
+        # the correlation turns with the event, and so does the sign of the effect
+        assert_allclose(w.toarray(), v.toarray() * np.outer(sign, sign), rtol=ALGEBRA)
 
 
 def test_parts_of_a_study_without_common_people_are_independent():

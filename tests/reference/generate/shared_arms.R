@@ -1,6 +1,6 @@
 # Covariances of effects that share arms, by the published formulas of each measure, and fits with
-# them by metafor: the examples of Gleser & Olkin (2009, The Handbook of Research Synthesis and
-# Meta-Analysis, ch. 19), shared controls of ratios of means (Lajeunesse 2011, Ecology 92:2049), and
+# them by metafor: several treatments and several endpoints (Gleser & Olkin 2009, The Handbook of
+# Research Synthesis and Meta-Analysis, ch. 19), shared controls of ratios of means (Lajeunesse 2011, Ecology 92:2049), and
 # several outcomes (Wei & Higgins 2013, Stat Med 32:1191), exclusive and nested events (Trikalinos &
 # Olkin 2008, Stat Med 27:4279; 2012, Clin Trials 9:610).
 #
@@ -38,17 +38,17 @@ proportions <- lapply(setNames(nm = names(shared)), function(measure) {
   case(d, build(d, shared[[measure]]), ~ factor(trt) - 1)
 })
 
-# Several treatments, a quantitative response; standard deviations pooled over the groups of a study.
+# Their example of several treatments and a quantitative response; standard deviations pooled over the groups of a study.
 q <- data.frame(study = c(1, 1, 2, 3, 4, 4), trt = c(1, 2, 1, 1, 1, 2),
                 m1i = c(7.87, 4.35, 9.32, 8.08, 7.44, 5.34), m2i = c(-1.36, -1.36, 0.98, 1.17, 0.45, 0.45),
                 sdpi = c(4.2593, 4.2593, 2.8831, 3.1764, 2.9344, 2.9344),
                 n1i = c(25, 22, 38, 50, 30, 30), n2i = c(25, 25, 40, 50, 30, 30))
-q$Ni <- unlist(lapply(split(q, q$study), function(x) rep(sum(x$n1i) + x$n2i[1], each = nrow(x))))
+q$Ni <- ave(q$n1i, q$study, FUN = sum) + q$n2i
 q$yi <- with(q, (m1i - m2i) / sdpi)
 q$vi <- with(q, 1 / n1i + 1 / n2i + yi^2 / (2 * Ni))
 by_study <- case(q, build(q, function(a, b) 1 / a$n2i + a$yi * b$yi / (2 * a$Ni)), ~ factor(trt) - 1)
 
-# Two endpoints of one sample.
+# Two endpoints of one sample, numbers made up in the manner of their example, r by study.
 e <- data.frame(school = rep(1:7, each = 2), outcome = rep(c("math", "reading"), 7),
                 m1i = c(2.3, 2.5, 2.4, 1.3, 2.5, 2.4, 3.3, 1.7, 1.1, 2.0, 2.8, 2.1, 1.7, 0.6),
                 m2i = c(10.3, 6.6, 9.7, 3.1, 8.7, 3.7, 7.5, 8.5, 2.2, 2.1, 3.8, 1.4, 1.8, 3.9),
