@@ -123,11 +123,20 @@ class RandomTerm:
             return np.einsum("nq,nqk->nk", self.z, u[self.level])
         return np.asarray(u[self.level, 0 if self.inner is None else self.inner])
 
+    def lift_root(self, root: Floats, u: Floats) -> Floats:
+        """``Z (I (x) R) u`` for R (q, r) and u (L, r, k), shape (n, k).
+
+        Row by row where R has few columns: L q k numbers are many then.
+        """
+        if self.inner is None or self.z is not None or root.shape[1] == self.q:
+            return self.lift(np.matmul(root, u))
+        return np.einsum("nr,nrk->nk", root[self.inner], u[self.level])
+
     def marginal_variance(self, g: Floats) -> Floats:
         """diag(Z (I (x) G) Z'), shape (n,)."""
         if self.z is not None:
             return np.einsum("nq,qr,nr->n", self.z, g, self.z)
-        d = np.diag(g)
+        d = g.diagonal()
         return np.asarray(
             d[np.zeros(len(self.level), dtype=int) if self.inner is None else self.inner]
         )

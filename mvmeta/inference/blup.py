@@ -12,6 +12,8 @@ from mvmeta.inference.fit import Fit
 from mvmeta.inference.probing import BATCH, quadratic_forms
 from mvmeta.inference.projection import Projection
 
+MOST_CELLS = 5_000_000
+"""Levels times covariate values in a table of effects of a scale formula."""
 MOST_EFFECTS = 10_000
 """Effects of which a joint covariance is made: 0.75 GiB."""
 
@@ -26,7 +28,7 @@ class RandomEffects:
         Of the term.
     effects : ndarray, shape (L, q)
         u_hat of every level.
-    cov : ndarray, shape (L, q, q)
+    cov : ndarray, shape (L, q, q), or OneEffectEach
         Covariance of u_hat - u within each level, uncertainty of the fixed effects included.
     observed : ndarray of bool, shape (L, q)
         Effects some row carries; the others are predicted from those they correlate with.
@@ -36,7 +38,7 @@ class RandomEffects:
 
     name: str
     effects: Floats
-    cov: Floats
+    cov: "Floats | OneEffectEach"
     observed: Bools
 
     prior: Floats
@@ -44,9 +46,14 @@ class RandomEffects:
     @property
     def se(self) -> Floats:
         """Comparative standard error, that of u_hat - u, shape (L, q)."""
-        variance = np.diagonal(self.cov, axis1=1, axis2=2)
         # A variance of 0 comes out as rounding of either sign.
-        return np.sqrt(np.clip(variance, 0.0, None))
+        return np.sqrt(np.clip(self._variance, 0.0, None))
+
+    @property
+    def _variance(self) -> Floats:
+        if isinstance(self.cov, OneEffectEach):
+            return self.cov.diagonals
+        return np.asarray(np.diagonal(self.cov, axis1=1, axis2=2))
 
     @property
     def diagnostic_se(self) -> Floats:
@@ -56,8 +63,36 @@ class RandomEffects:
         and shows levels that do not fit (Goldstein 2011, Multilevel Statistical Models, 4th ed.,
         sec. 2.13).
         """
-        variance = np.diag(self.prior) - np.diagonal(self.cov, axis1=1, axis2=2)
+        variance = self.prior.diagonal() - self._variance
         return np.sqrt(np.clip(variance, 0.0, None))
+
+
+@dataclass(frozen=True, eq=False)
+class OneEffectEach:
+    """Covariances ``s_l r r'`` of levels with one effect, made when they are asked for.
+
+    Attributes
+    ----------
+    size : ndarray, shape (L,)
+    root : ndarray, shape (q,)
+    """
+
+    size: Floats
+    root: Floats
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(L, q, q)."""
+        return len(self.size), len(self.root), len(self.root)
+
+    @property
+    def diagonals(self) -> Floats:
+        """Shape (L, q)."""
+        return np.asarray(self.size[:, None] * self.root**2)
+
+    def __getitem__(self, at: tuple[int, slice, slice]) -> Floats:
+        level, rows, columns = at
+        return np.asarray(self.size[level] * np.outer(self.root[rows], self.root[columns]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +137,9 @@ def random_effects(fit: Fit, projection: Projection | None = None) -> list[Rando
 
 def _term_effects(fit: Fit, t: int, projection: Projection, scaled: Floats) -> RandomEffects:
     term, g = fit.problem.terms[t], fit.gs[t]
+    root = term.structure.root(fit.problem.split(fit.theta)[t])
+    if term.inner is not None and root.shape[1] == 1 < term.q:
+        return _one_effect_each(fit, t, root[:, 0], projection, scaled)
     zx = term.project(projection.nq)
     gram = fit.factor.level_gram(t) - zx @ projection.c @ zx.transpose(0, 2, 1)
     effects = term.project(scaled)[:, :, 0] @ g
@@ -109,6 +147,48 @@ def _term_effects(fit: Fit, t: int, projection: Projection, scaled: Floats) -> R
     seen = term.project(np.ones((fit.problem.n, 1)))[:, :, 0] != 0
     observed = np.ones_like(seen) if term.z is not None else seen
     return RandomEffects(term.name, effects, (cov + cov.transpose(0, 2, 1)) / 2.0, observed, g)
+
+
+def _one_effect_each(
+    fit: Fit, t: int, root: Floats, projection: Projection, scaled: Floats
+) -> RandomEffects:
+    """Effects of a term with G = r r': a standard normal w of each level times r.
+
+    With a the entries of r that the rows carry: ``w_hat = a'N (y - X b)`` over the rows of a level,
+    and ``var(w_hat - w) = 1 - a'P a``; nothing of order q^2 is made for a level.
+    """
+    term = fit.problem.terms[t]
+    count, q = term.n_levels, term.q
+    if count * q > MOST_CELLS:
+        raise SpecificationError(
+            f"the table of {count:,} levels of {term.name!r} by {q:,} values of its covariates is "
+            f"too large (the limit is {MOST_CELLS:,} cells); blup() has the predicted true effect "
+            "of every row"
+        )
+    inner = term.inner if term.inner is not None else np.zeros_like(term.level)
+    carried = root[inner]
+    order = np.argsort(term.level, kind="stable")
+    start = np.searchsorted(term.level[order], np.arange(count + 1))
+
+    def columns(items: Ints, column: Ints, width: int) -> Floats:
+        sizes = start[items + 1] - start[items]
+        first = np.repeat(start[items] - np.cumsum(sizes) + sizes, sizes)
+        rows = order[first + np.arange(sizes.sum())]
+        out = np.zeros((fit.problem.n, width))
+        out[rows, np.repeat(column, sizes)] = carried[rows]
+        return out
+
+    quadratic = quadratic_forms(fit, fit.problem.cluster[order[start[:-1]]], columns)
+    by_level = sparse.csr_array(
+        (carried, (term.level, np.arange(fit.problem.n))), shape=(count, fit.problem.n)
+    )
+    x = np.asarray(by_level @ projection.nq)
+    size = 1.0 - quadratic + np.einsum("lp,pr,lr->l", x, projection.c, x)
+    predicted = np.asarray(by_level @ scaled[:, 0])
+    observed = np.zeros((count, q), dtype=bool)
+    observed[term.level, inner] = True
+    cov = OneEffectEach(np.clip(size, 0.0, None), root)
+    return RandomEffects(term.name, predicted[:, None] * root, cov, observed, fit.gs[t])
 
 
 def effects_cov(fit: Fit, terms: Sequence[int]) -> Floats:
@@ -137,7 +217,9 @@ def effects_cov(fit: Fit, terms: Sequence[int]) -> Floats:
     if not count:
         return np.empty((0, 0))
     pieces = [
-        sparse.kron(sparse.eye_array(fit.problem.terms[t].n_levels), fit.gs[t], format="csr")
+        sparse.kron(
+            sparse.eye_array(fit.problem.terms[t].n_levels), np.asarray(fit.gs[t]), format="csr"
+        )
         for t in terms
     ]
     prior = sparse.block_diag(pieces, format="csr")

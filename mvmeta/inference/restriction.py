@@ -146,6 +146,9 @@ def _columns_of(full: RandomTerm, restricted: RandomTerm) -> list[int] | None:
     if full.correlated is not None or restricted.correlated is not None:
         same = full.q == restricted.q and np.array_equal(full.inner, restricted.inner)  # type: ignore[arg-type]
         return list(range(full.q)) if same else None
+    if full.inner is not None and restricted.inner is not None and full.q == restricted.q:
+        if np.array_equal(full.inner, restricted.inner):
+            return list(range(full.q))
     z, other = full.dense_z(), restricted.dense_z()
     found = []
     for column in other.T:

@@ -46,8 +46,8 @@ class Simulator:
         problem = self._fit.problem
         out = self._mean[:, None] + self._errors(rng.standard_normal((problem.n, count)))
         for term, root in zip(problem.terms, self._roots, strict=False):
-            z = rng.standard_normal((term.n_levels, term.q, count))
-            out += term.lift(np.matmul(root, z))
+            z = rng.standard_normal((term.n_levels, root.shape[1], count))
+            out += term.lift_root(root, z)
         return out
 
 

@@ -6,7 +6,7 @@ from mvmeta._typing import Floats
 from mvmeta.inference.explained import explained_share, relative_heterogeneity
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.heterogeneity import typical_sampling_variance
-from mvmeta.inference.variances import mean_outer
+from mvmeta.inference.variances import mean_outer, mean_variance
 
 TOTAL = "total"
 
@@ -51,7 +51,9 @@ class SpreadMeasures:
             Natural components.
         """
         pieces = zip(self._problem.terms, self._weights, self._problem.split(theta), strict=True)
-        by_term = np.array([(w * t.structure.matrix(x)).sum() for t, w, x in pieces], dtype=float)
+        by_term = np.array(
+            [mean_variance(w, t.structure.matrix(x)) for t, w, x in pieces], dtype=float
+        )
         variance = np.append(by_term, by_term.sum())
         relative = relative_heterogeneity(float(self._mean @ beta), variance)
         out = [variance]

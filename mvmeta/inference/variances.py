@@ -13,12 +13,17 @@ Kind = Literal["variance", "i2", "share"]
 
 
 def mean_outer(term: RandomTerm) -> Floats:
-    """Mean over rows of z z' (q, q): the mean of diag(Z (I (x) G) Z') is its product with G."""
+    """Mean over rows of z z' (q, q), or its diagonal (q,) if that is all; see `mean_variance`."""
     if term.z is not None:
         return np.asarray(term.z.T @ term.z / len(term.z))
     if term.inner is None:
         return np.ones((1, 1))
-    return np.diag(np.bincount(term.inner, minlength=term.q) / len(term.inner))
+    return np.asarray(np.bincount(term.inner, minlength=term.q) / len(term.inner))
+
+
+def mean_variance(weights: Floats, g: Floats) -> float:
+    """Mean of diag(Z (I (x) G) Z') for the `mean_outer` of a term and its G, or a derivative."""
+    return float(weights @ g.diagonal() if weights.ndim == 1 else (weights * g).sum())
 
 
 class AddedVariances:
@@ -29,7 +34,7 @@ class AddedVariances:
     problem : MetaProblem
     typical : float
         Typical sampling variance, the rest of the total in I2.
-    weights : sequence of ndarray (q, q), optional
+    weights : sequence of ndarray (q, q) or (q,), optional
         `mean_outer` of every term, where the rows it is made from are not held.
 
     Attributes
@@ -65,11 +70,11 @@ class AddedVariances:
         )
         for t, (w, chart, piece) in enumerate(zip(self._weights, charts, pieces, strict=True)):
             own = slice(ends[t], ends[t + 1])
-            values[t] = (w * chart.matrix(piece)).sum()
-            slopes[t, own] = np.tensordot(chart.jacobian(piece), w, axes=2)
+            values[t] = mean_variance(w, chart.matrix(piece))
+            slopes[t, own] = [mean_variance(w, k) for k in chart.jacobian(piece)]
             second = chart.hessian(piece)
             if second is not None:
-                bends[t, own, own] = np.tensordot(second, w, axes=2)
+                bends[t, own, own] = [[mean_variance(w, k) for k in row] for row in second]
         share = self._problem.shared_working
         return (
             values,

@@ -296,10 +296,18 @@ def directions(
         hessian = chart.hessian(x)
         if hessian is None:
             continue
-        for j, i in np.argwhere(np.tril(hessian.any(axis=(2, 3)))).tolist():
+        for j, i in np.argwhere(np.tril(_not_zero(hessian))).tolist():
             second.append(Direction(t, hessian[j, i]))
             where.append((start + j, start + i))
     return first, second, where
+
+
+def _not_zero(hessian: np.ndarray) -> np.ndarray:
+    """Which second derivatives (J, J) are not 0, in full (J, J, q, q) or as objects (J, J)."""
+    if hessian.dtype != object:
+        return np.asarray(hessian.any(axis=(2, 3)))
+    found = [bool(matrix.any()) for matrix in hessian.ravel()]
+    return np.array(found).reshape(hessian.shape)
 
 
 def _gradient(trace: Floats, slope: Floats, projector: Floats, b: Floats) -> Floats:

@@ -8,6 +8,9 @@ from mvmeta.design.problem import MetaProblem
 LEAST = 0.05
 """Share of the mean squared residual below which a variance does not start."""
 
+MOST_LEVELS = 200
+"""Inner levels beyond which a rough G takes longer than it saves."""
+
 
 def residual_covariance(problem: MetaProblem, term: int) -> Floats | None:
     """Mean products of ordinary residuals over the levels of a term, less sampling variances.
@@ -22,10 +25,13 @@ def residual_covariance(problem: MetaProblem, term: int) -> Floats | None:
     -------
     ndarray, shape (q, q), or None
         Positive semi-definite; variances at least `LEAST` of the overall one, covariances 0 of
-        inner levels that never occur together.  None for terms without inner levels.
+        inner levels that never occur together.  None for terms without inner levels, or so many
+        that each of them is seen in few rows.
     """
     t = problem.terms[term]
-    if t.inner is None or not isinstance(problem.y, np.ndarray):  # rows that come in batches
+    if (
+        t.inner is None or t.q > MOST_LEVELS or not isinstance(problem.y, np.ndarray)
+    ):  # rows that come in batches
         return None
     r = problem.y - problem.x @ np.linalg.lstsq(problem.x, problem.y, rcond=None)[0]
     cell = t.level * t.q + t.inner

@@ -90,14 +90,20 @@ class Chart(ABC):
 
     @abstractmethod
     def matrix(self, x: Floats) -> Floats:
-        """G at `x` (J,), shape (q, q), symmetric positive semi-definite."""
+        """G at `x` (J,), shape (q, q), symmetric positive semi-definite.
+
+        An array, or where q is large something that gives its entries: `factored.Factored`.
+        """
 
     @abstractmethod
     def jacobian(self, x: Floats) -> Floats:
-        """First derivatives dG/dx_j, shape (J, q, q)."""
+        """First derivatives dG/dx_j, shape (J, q, q), or (J,) of `Factored`."""
 
     def hessian(self, x: Floats) -> Floats | None:
-        """Second derivatives d2G/dx_j dx_l, shape (J, J, q, q); None where G is linear in x."""
+        """Second derivatives d2G/dx_j dx_l, shape (J, J, q, q), or (J, J) of `Factored`.
+
+        None where G is linear in x.
+        """
         return None
 
 
@@ -253,7 +259,7 @@ class CovarianceStructure(Chart):
         return []
 
     def root(self, theta: Floats) -> Floats:
-        """Return R with R R' = G(theta), shape (q, q), for natural `theta`; G may be singular."""
+        """Return R with R R' = G(theta), shape (q, r), for natural `theta`; G may be singular."""
         return matrix_root(self.matrix(theta))
 
     def on_boundary(self, theta: Floats) -> Bools:

@@ -1,11 +1,20 @@
 """One effect whose standard deviation depends on covariates, log-linearly: scale terms."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from mvmeta._typing import Floats
-from mvmeta.structures.base import ByNaturalChart, Chart, Component, CovarianceStructure, Sweep
+from mvmeta._typing import Bools, Floats
+from mvmeta.structures.base import (
+    INERT,
+    ByNaturalChart,
+    Chart,
+    Component,
+    CovarianceStructure,
+    Sweep,
+)
+from mvmeta.structures.factored import Factored, object_array
 
 MOST = 300.0
 """Largest exponent: beyond it variances leave the range of numbers."""
@@ -16,8 +25,12 @@ SLOPES = np.array([-9.0, -6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0, 9.0])
 """Slopes at which other maxima are looked for, in the same unit."""
 
 
-class _Scaled(Chart):
-    """``G = s h h'`` with ``h_i = exp(w_i'a / 2)``: coordinates (s, a_1, ..., a_m).
+DENSE_UP_TO = 500
+"""Distinct rows of covariates up to which G and its derivatives are made in full."""
+
+
+class _Exponential(Chart):
+    """``G_ij = c exp((w_i + w_j)'a / 2)`` and the products of it with means of columns of w.
 
     Parameters
     ----------
@@ -26,58 +39,77 @@ class _Scaled(Chart):
 
     def __init__(self, w: Floats) -> None:
         self._w = w
+
+    def _root(self, a: Floats) -> Floats:
+        """exp(w_i'a / 2), shape (q,)."""
+        return np.exp(np.clip(self._w @ np.asarray(a, dtype=float), -MOST, MOST) / 2.0)
+
+    def _outer(self, a: Floats, size: float, columns: Sequence[int] = ()) -> Any:
+        """``size h h'`` times (w_ik + w_jk) / 2 for each k of `columns`, at most two of them.
+
+        The product of a sum with h h' has twice its rank: in full up to `DENSE_UP_TO` rows.
+        """
+        h = self._root(a)
+        left, right = size * h[:, None], h[:, None]
+        for w in (self._w[:, [k]] / 2.0 for k in columns):
+            left, right = np.hstack([left * w, left]), np.hstack([right, right * w])
+        factored = Factored(left, right)
+        return np.asarray(factored) if len(h) <= DENSE_UP_TO else factored
+
+    def _stack(self, items: Sequence[Any], shape: tuple[int, ...]) -> Any:
+        """Matrices (q, q) as an array of shape (..., q, q), or of objects if they are factored."""
+        if len(self._w) > DENSE_UP_TO:
+            return object_array(items, shape)
+        return np.array(items).reshape(*shape, len(self._w), len(self._w))
+
+
+class _Scaled(_Exponential):
+    """``G = s h h'`` with ``h_i = exp(w_i'a / 2)``: coordinates (s, a_1, ..., a_m)."""
+
+    def __init__(self, w: Floats) -> None:
+        super().__init__(w)
         self.lower = np.append(0.0, np.full(w.shape[1], -np.inf))
         self.upper = np.full(1 + w.shape[1], np.inf)
 
-    def _outer(self, x: Floats) -> Floats:
-        half = np.clip(self._w @ np.asarray(x[1:], dtype=float), -MOST, MOST) / 2.0
-        h = np.exp(half)
-        return np.outer(h, h)
+    def matrix(self, x: Floats) -> Any:
+        return self._outer(x[1:], float(x[0]))
 
-    def _mean(self) -> Floats:
-        """(w_i + w_j) / 2, shape (m, q, q)."""
-        return (self._w.T[:, :, None] + self._w.T[:, None, :]) / 2.0
+    def jacobian(self, x: Floats) -> Any:
+        s, m = float(x[0]), self._w.shape[1]
+        slopes = [self._outer(x[1:], s, [k]) for k in range(m)]
+        return self._stack([self._outer(x[1:], 1.0), *slopes], (1 + m,))
 
-    def matrix(self, x: Floats) -> Floats:
-        return float(x[0]) * self._outer(x)
-
-    def jacobian(self, x: Floats) -> Floats:
-        outer = self._outer(x)
-        return np.concatenate([outer[None], float(x[0]) * self._mean() * outer])
-
-    def hessian(self, x: Floats) -> Floats | None:
-        outer, mean = self._outer(x), self._mean()
-        m, q = len(mean), len(outer)
-        out = np.zeros((m + 1, m + 1, q, q))
-        out[0, 1:] = out[1:, 0] = mean * outer
-        out[1:, 1:] = float(x[0]) * mean[:, None] * mean[None] * outer
-        return out
+    def hessian(self, x: Floats) -> Any:
+        s, m = float(x[0]), self._w.shape[1]
+        out = [[self._outer(x[1:], 0.0)] * (m + 1) for _ in range(m + 1)]
+        for k in range(m):
+            out[0][1 + k] = out[1 + k][0] = self._outer(x[1:], 1.0, [k])
+            for j in range(k + 1):
+                out[1 + k][1 + j] = out[1 + j][1 + k] = self._outer(x[1:], s, [k, j])
+        return self._stack([item for row in out for item in row], (m + 1, m + 1))
 
 
-class _Logs(_Scaled):
+class _Logs(_Exponential):
     """The same with the logarithm of s as a coordinate: (log s, a_1, ..., a_m), without bounds."""
 
     def __init__(self, w: Floats) -> None:
         super().__init__(w)
-        self.lower = np.full_like(self.upper, -np.inf)
+        self.upper = np.full(1 + w.shape[1], np.inf)
+        self.lower = -self.upper
 
-    def _at(self, x: Floats) -> Floats:
-        return float(np.exp(np.clip(x[0], -MOST, MOST))) * self._outer(x)
+    def _at(self, x: Floats, columns: Sequence[int]) -> Any:
+        size = float(np.exp(np.clip(x[0], -MOST, MOST)))
+        return self._outer(x[1:], size, [k - 1 for k in columns if k > 0])
 
-    def _means(self) -> Floats:
-        """Derivatives of log G_ij, shape (1 + m, q, q)."""
-        mean = self._mean()
-        return np.concatenate([np.ones_like(mean[:1]), mean])
+    def matrix(self, x: Floats) -> Any:
+        return self._at(x, [])
 
-    def matrix(self, x: Floats) -> Floats:
-        return self._at(x)
+    def jacobian(self, x: Floats) -> Any:
+        return self._stack([self._at(x, [k]) for k in range(len(x))], (len(x),))
 
-    def jacobian(self, x: Floats) -> Floats:
-        return self._means() * self._at(x)
-
-    def hessian(self, x: Floats) -> Floats | None:
-        means = self._means()
-        return means[:, None] * means[None] * self._at(x)
+    def hessian(self, x: Floats) -> Any:
+        pairs = [self._at(x, [k, j]) for k in range(len(x)) for j in range(len(x))]
+        return self._stack(pairs, (len(x), len(x)))
 
 
 class LogLinear(ByNaturalChart):
@@ -120,7 +152,7 @@ class LogLinear(ByNaturalChart):
         self._centre = self.covariates.mean(axis=0) if centred else np.zeros(m)
         self._spread = np.where(spread > 0, spread, 1.0) if centred else np.ones(m)
         self._natural = _Scaled(self.covariates)
-        self._working = _Scaled((self.covariates - self._centre) / self._spread)
+        self._working: Chart = _Scaled((self.covariates - self._centre) / self._spread)
         slopes = tuple(Component("scale", name, -np.inf, np.inf, power=0) for name in names)
         self.components = (Component("sigma2"), *slopes)
 
@@ -156,9 +188,14 @@ class LogLinear(ByNaturalChart):
         return [flat, *(np.append(scale * np.exp(-(centred @ a).max()), a) for a in tilts)]
 
     def root(self, theta: Floats) -> Floats:
-        out = np.zeros((self.q, self.q))
-        out[:, 0] = np.sqrt(np.diag(self.matrix(theta)))
-        return out
+        return np.sqrt(self._natural.matrix(theta).diagonal())[:, None]
+
+    def _inert(self, theta: Floats, relative: Bools) -> Bools:
+        if theta[0] <= 0:
+            return np.ones(len(theta), dtype=bool)
+        unit = np.where(relative & np.isfinite(theta), np.abs(theta), 1.0)
+        response = np.append(1.0 / theta[0], np.abs(self.covariates).max(axis=0))
+        return np.asarray(response * unit <= INERT)
 
     def variances(self, theta: Floats, covariates: Floats) -> Floats:
         """Variance of the effect where the covariates are (k, m), shape (k,)."""

@@ -13,6 +13,7 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mvmeta import DataError, MetaMixedLM, Random, SpecificationError, datasets
 from mvmeta.optimize.status import Status
+from mvmeta.structures import log_linear
 from tests.tolerances import OBJECTIVE
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metafor" / "scale.json"
@@ -254,6 +255,94 @@ def test_bad_scale_terms():
             Random(f"{left} | id", scale="x", **wrong)
     with pytest.raises(SpecificationError, match="is a formula such as"):
         Random("1 | id", scale=3)
-    many = pd.DataFrame({"y": np.arange(1200.0) % 7, "id": range(1200), "x": np.arange(1200.0)})
-    with pytest.raises(SpecificationError, match="1200 distinct values, more than 1000"):
-        MetaMixedLM.from_formula("y ~ 1", many, variance=0.1, random=Random("1 | id", scale="x"))
+
+
+@pytest.fixture
+def in_factors(monkeypatch):
+    """G of few rows by its factors, as that of many."""
+    monkeypatch.setattr(log_linear, "DENSE_UP_TO", 0)
+
+
+def fitted(frame):
+    terms = [Random("1 | s", scale="x"), Random("1 | id", scale="x")]
+    return MetaMixedLM.from_formula("y ~ 1", frame, variance="v", random=terms).fit()
+
+
+def everything(res):
+    """Numbers that G has a part in, some of them by its derivatives."""
+    new = pd.DataFrame({"x": [0.0, 0.5]})
+    known = pd.DataFrame({"s": [2, 2], "id": [None, None], "x": [0.0, 0.5]})
+    satterthwaite = res.model.fit(df="satterthwaite")
+    return {
+        "llf": [res.llf],
+        "components": res.vcomp["estimate"],
+        "information": res.model.information(res.vcomp["estimate"].to_numpy()),
+        "variance": res.fit_.marginal_diagonal,
+        "heterogeneity": res.heterogeneity().to_numpy(dtype=float),
+        "profile": res.profile(1).at(0.2).loglik,
+        "blup": res.blup(),
+        "ranef": pd.concat(res.ranef()),
+        "new": res.get_prediction(new).summary_frame(),
+        "given": res.get_prediction(known, given="s (scale)").summary_frame(),
+        "simulated": res.simulate(3, seed=1),
+        "df": satterthwaite.df_inference,
+        "without": res.leave_one_out("s", reestimate=False).params,
+        "measures": res.bootstrap(3, "heterogeneity", seed=1).observed,
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_factors_of_g_say_the_same_as_all_of_it(monkeypatch):
+    dense = everything(fitted(grouped()))
+    monkeypatch.setattr(log_linear, "DENSE_UP_TO", 0)
+    for name, value in everything(fitted(grouped())).items():
+        np.testing.assert_allclose(
+            np.asarray(value, float),
+            np.asarray(dense[name], float),
+            rtol=1e-6,
+            atol=1e-9,
+            err_msg=name,
+        )
+
+
+@pytest.mark.usefixtures("in_factors")
+@pytest.mark.parametrize("name", FORMULAS)
+def test_factors_of_g_are_metafors_models(name):
+    want, reml = reference()[name], name != "ML"
+    res = model(FORMULAS[name]).fit(reml=reml)
+    assert res.llf == pytest.approx(want["loglik"], rel=1e-8)
+    np.testing.assert_allclose(res.params, want["beta"], rtol=AT_OPTIMUM)
+
+
+def test_standard_errors_of_effects_are_those_of_their_joint_covariance():
+    res = fitted(grouped())
+    joint = res.ranef_cov()
+    for name, table in res.ranef(diagnostic=True).items():
+        at = [(name, str(outer), str(inner)) for outer, inner in table.index]
+        assert set(at) <= set(joint.index)
+        np.testing.assert_allclose(
+            table["se"] ** 2, np.diag(joint.loc[at, at]), rtol=1e-8, atol=1e-12
+        )
+
+
+def many(n):
+    rng = np.random.default_rng(5)
+    x, v = rng.normal(size=n), rng.uniform(0.02, 0.2, n)
+    y = rng.normal(size=n) * np.sqrt(v + 0.1 * np.exp(0.6 * x))
+    return pd.DataFrame({"y": y, "v": v, "x": x, "id": np.arange(n)})
+
+
+def test_as_many_values_of_a_covariate_as_rows():
+    frame = many(2500)
+    term = Random("1 | id", scale="x")
+    res = MetaMixedLM.from_formula("y ~ 1", frame, variance="v", random=term).fit()
+    assert res.status is Status.INTERIOR
+    sigma2, slope = res.vcomp["estimate"]
+    columns = frame["y"].to_numpy(), frame["v"].to_numpy(), frame[["x"]].to_numpy()
+    at = [np.log(sigma2), slope]
+    assert dense_loglik(at, *columns, True) == pytest.approx(res.llf, rel=1e-10)
+    best = optimize.minimize(lambda p: -dense_loglik(p, *columns, True), at, tol=1e-12)
+    np.testing.assert_allclose(at, best.x, rtol=1e-5)
+    with pytest.raises(SpecificationError, match=r"2,500 levels .* too large.*blup\(\)"):
+        res.ranef()
+    assert len(res.blup()) == 2500

@@ -136,7 +136,7 @@ def _inner(fitted: FittedTerm, source: Source, given: Given) -> Effects:
     if record.scale_rows is not None:
         g = structure.matrix(theta)
         variance = record.scale_variance(g, source)
-        covariance = np.sqrt(np.outer(variance, np.diag(g)))  # one effect, more or less of it
+        covariance = np.sqrt(np.outer(variance, g.diagonal()))  # one effect, more or less of it
         return np.arange(source.n), covariance, variance
     if record.design is not None:
         g = structure.matrix(theta)

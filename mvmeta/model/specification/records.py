@@ -102,7 +102,7 @@ class TermRecord:
         assert self.scale_rows is not None
         if any(c not in source for c in self.design.variables):
             return np.full(source.n, np.nan)
-        fitted = np.diag(g)
+        fitted = g.diagonal()
         if not fitted.any():
             return np.zeros(source.n)
         slopes = np.linalg.lstsq(self.scale_rows, np.log(fitted), rcond=None)[0]

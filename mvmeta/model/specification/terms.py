@@ -45,9 +45,6 @@ __all__ = ["Selection", "TermData", "TermRecord", "bind", "collect"]
 COUNTED = frozenset({"AR", "HAR", "TOEP", "HTOEP"})
 """Structures in which a level keeps its place even if all its rows are dropped."""
 
-MOST_PATTERNS = 1000
-"""Distinct rows of the covariates of a scale formula: G and its derivatives are dense in them."""
-
 FAR = 10.0
 """Distance of the mean of a scale covariate from 0, in standard deviations, that is too much."""
 
@@ -234,7 +231,7 @@ def _one_variance(structure: CovarianceStructure) -> bool:
     """Whether all effects have one variance, whatever the components are."""
     if sum(c.kind in {"sigma2", "tau2"} for c in structure.components) != 1:
         return False
-    return constant(np.diag(structure.matrix(structure.to_natural(structure.starts(1.0)[0]))))
+    return constant(structure.matrix(structure.to_natural(structure.starts(1.0)[0])).diagonal())
 
 
 def _bare(spec: TermSpec) -> TermSpec:
@@ -355,11 +352,6 @@ def _scaled(data: TermData, outer: Factor, chosen: Selection) -> Bound:
         )
     columns = [data.slopes[c].iloc[chosen.rows] for c in data.slopes]
     patterns = factor(columns, ", ")
-    if len(patterns.levels) > MOST_PATTERNS:
-        raise SpecificationError(
-            f"scale={spec.scale!r} of {spec.name!r}: its covariates have {len(patterns.levels)} "
-            f"distinct values, more than {MOST_PATTERNS}; round or group them"
-        )
     rows = x[_first(patterns.codes)]
     kept = [j for j in range(x.shape[1]) if j not in constant]
     _check_near_zero(rows[:, kept], [names[j] for j in kept], spec)
