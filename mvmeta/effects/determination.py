@@ -10,6 +10,7 @@ from mvmeta.effects.values import FloatArray, Values, YiVi, weighted_average
 
 ALL = "r2i mi ni"
 _NODES = np.arange(-80, 81)
+_BLOCK = 10_000  # rows at a time, so that rows by nodes stay a few megabytes
 
 
 @measure("R2", layout="determination", needs=ALL, vtypes="LS LS2 AV AV2")
@@ -54,8 +55,9 @@ def fixed_determination(x: Values) -> YiVi:
     noncentrality n y / (1-y): R2 is then a noncentral beta variable (Johnson, Kotz & Balakrishnan,
     1995, chapter 30). In large samples 4 y (1-y)^2 (1 - y/2) / n.
     """
-    noncentrality = x.ni * x.r2i / (1 - x.r2i)
-    return x.r2i, _noncentral_beta_variance(x.mi / 2, (x.ni - x.mi - 1) / 2, noncentrality)
+    columns = np.stack([x.mi / 2, (x.ni - x.mi - 1) / 2, x.ni * x.r2i / (1 - x.r2i)])
+    blocks = np.array_split(columns, range(_BLOCK, len(x.ni), _BLOCK), axis=1)
+    return x.r2i, np.concatenate([_noncentral_beta_variance(*block) for block in blocks])
 
 
 @measure(

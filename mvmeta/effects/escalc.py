@@ -130,6 +130,7 @@ def escalc(  # noqa: PLR0913
     found = find_measure("GEN") if READY & inputs.keys() else chosen
     layout = LAYOUTS[found.layout]
     check_replace(replace)
+    _check_options({"correct": correct, "drop00": drop00, "append": append}, cutoff, var_names)
     frame = as_frame(data)
     _check_names(found, layout, inputs)
     given = read_inputs(inputs, frame)
@@ -157,6 +158,17 @@ def escalc(  # noqa: PLR0913
     result.attrs["ni"] = RowValues(layout.size(arrays).tolist())
     result.attrs["slab"] = None if slabs is None else RowValues(slabs)
     return result
+
+
+def _check_options(switches: dict[str, Any], cutoff: Any, var_names: Any) -> None:
+    for name, value in switches.items():
+        if not isinstance(value, bool | np.bool_):
+            raise SpecificationError(f"{name}= takes True or False, got {value!r}")
+    if cutoff is not None and not (isinstance(cutoff, int | float) and cutoff > 0):
+        raise SpecificationError(f"cutoff= takes a positive number or None, got {cutoff!r}")
+    names = [var_names] if isinstance(var_names, str) else list(var_names)
+    if len(set(names)) != 2:
+        raise SpecificationError(f"var_names= takes two names, got {var_names!r}")
 
 
 def _compute(

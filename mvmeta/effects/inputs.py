@@ -17,6 +17,11 @@ def as_frame(data: Any) -> pd.DataFrame | None:
     """The data as a pandas DataFrame; other data frames are converted by narwhals."""
     if data is None or isinstance(data, pd.DataFrame):
         return data
+    if isinstance(data, Mapping):
+        try:
+            return pd.DataFrame(dict(data))
+        except ValueError as error:
+            raise DataError(f"data cannot be made a data frame: {error}") from error
     frame: pd.DataFrame = in_memory(data).to_pandas()
     return frame
 

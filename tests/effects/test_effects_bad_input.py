@@ -109,6 +109,15 @@ def test_dropped_studies_are_nan_without_a_warning():
         ({"measure": "COR", "ri": 0.1, "ni": 9, "flip": "x"}, SpecificationError, "no data"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "replace": "x"}, SpecificationError, "ifna"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "include": [4]}, SpecificationError, "include="),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "correct": "no"}, SpecificationError, "correct="),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "drop00": 1}, SpecificationError, "drop00="),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "cutoff": "x"}, SpecificationError, "cutoff="),
+        ({"measure": "COR", "ri": 0.1, "ni": 9, "cutoff": -1}, SpecificationError, "cutoff="),
+        (
+            {"measure": "COR", "ri": 0.1, "ni": 9, "var_names": "yi"},
+            SpecificationError,
+            "two names",
+        ),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "slab": ["a", "b"]}, DataError, "slab"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "vtype": ["LS", "AV"]}, DataError, "vtype"),
         ({"measure": "COR", "ri": 0.1, "ni": 9, "data": 3}, DataError, "a frame in memory"),
@@ -142,6 +151,11 @@ def test_other_data_frames_and_nullable_columns():
     polars = pl.DataFrame({"r": [0.1, 0.4], "n": [9, 30]})
     result = escalc("COR", ri="r", ni="n", data=polars, append=False)
     np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(
+        escalc("COR", ri="r", ni="n", data={"r": [0.1, 0.4], "n": [9, 30]}, append=False), expected
+    )
+    with pytest.raises(DataError, match="cannot be made a data frame"):
+        escalc("COR", ri="r", ni="n", data={"r": [0.1], "n": [9, 30]})
     nullable = pd.DataFrame({"r": [0.1, 0.4], "n": pd.array([9, None], dtype="Int64")})
     with pytest.warns(MvmetaWarning, match="row 1: ni is missing"):
         escalc("COR", ri="r", ni="n", data=nullable)
