@@ -23,7 +23,6 @@ NOT_MODELS = {
     "rma.peto": "escalc('PETO', ...) and a model without random effects give Peto's estimate",
     "rma.ls": "write rma(..., scale = ~ x)",
     "selmodel": "selection models have no counterpart here",
-    "robust": "give its model alone, and use res.get_robustcov_results() on the result",
 }
 
 COMMON_EFFECT = ("FE", "CE", "EE")
@@ -56,11 +55,14 @@ class Reading:
         Options of `fit`.
     alpha : float
         1 - the level of intervals.
+    frame : str
+        Name of the data.
     """
 
     model: Apply
     fit: tuple[tuple[str, Expression], ...]
     alpha: float
+    frame: str
 
 
 def read_call(call: Call, session: Session) -> Reading:
@@ -134,7 +136,7 @@ class _Reader:
         keywords += [(key, value) for key, value in optional.items() if value is not None]
         model = Apply("MetaMixedLM.from_formula", (Literal(formula),), tuple(keywords))
         self._say_what_was_left_out()
-        return Reading(model, self._fit(), self._alpha())
+        return Reading(model, self._fit(), self._alpha(), self.scope.frame)
 
     # -- data ----------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ ALGEBRA = {"+": " + ", "-": " - ", "*": " * ", ":": ":", "/": " / "}
 CONTRASTS = {"contr.treatment": "Treatment", "contr.sum": "Sum", "contr.helmert": "Helmert"}
 """R's contrasts, and patsy's of the same space (Helmert's are scaled otherwise)."""
 
-PATSY = frozenset({"C", "I", "Q", "center", "standardize", "scale", "bs", "cr", "cc", "te"})
+PATSY = frozenset({"C", "I", "Q", "center", "standardize", "scale", "bs", "cr", "cc", "te", "poly"})
 """Names that stand for patsy's functions in a formula, unless quoted."""
 
 
@@ -99,10 +99,21 @@ class FormulaReader:
         if not self.scope.is_column(symbol):
             return Name(python_name(symbol.name))
         name = symbol.name
+        self._say_order(name)
         odd = not name.isidentifier() or keyword.iskeyword(name)
         if odd or name in PATSY or (hasattr(builtins, name) and self.scope.columns is None):
             return Apply("Q", (Literal(name),))
         return InFormula(name)
+
+    def _say_order(self, name: str) -> None:
+        """Text whose levels R sorts otherwise, which may make another one the reference."""
+        levels = self.scope.levels(name)
+        if levels and min(levels) != min(levels, key=str.casefold):
+            self.scope.note(
+                f"The first level of {name!r} is {min(levels)!r}: capitals come before small "
+                f"letters. In most locales R takes {min(levels, key=str.casefold)!r} for the "
+                "reference; C(..., Treatment(level)) chooses."
+            )
 
     def _function(self, node: Call) -> Expression:
         match node.name:
@@ -210,10 +221,7 @@ class FormulaReader:
                 raise refusal(argument, "poly() is translated with its degree and raw= only")
         inner = self._numbers(node.values[0]).code()
         if not raw:
-            self.scope.note(
-                "poly() is written out as powers: the fit is the same, the coefficients are those "
-                "of poly(..., raw = TRUE)."
-            )
+            return f"poly({inner}, {degree})" if degree > 1 else f"poly({inner})"
         return " + ".join([inner, *(f"I({inner}**{power})" for power in range(2, degree + 1))])
 
 

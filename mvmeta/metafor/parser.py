@@ -235,6 +235,8 @@ def _joined(token: Token, left: Node, right: Node) -> Node:
     span = left.span.to(right.span)
     if token.text in {"->", "->>"}:
         left, right, token = right, left, Token("operator", "<-", token.span)
+    if token.text == "|>" and isinstance(right, Call):
+        return Call(span, right.function, (Argument(None, left, left.span), *right.arguments))
     arguments = tuple(Argument(None, n, n.span) for n in (left, right))
     return Call(span, Symbol(token.span, token.text), arguments)
 

@@ -166,6 +166,16 @@ class Scope:
             return Column(self.frame, symbol.name)
         return Name(python_name(symbol.name))
 
+    def levels(self, name: str) -> list[str]:
+        """Values of a column of text; nothing for another one, or where data were not given."""
+        if self.columns is None:
+            return []
+        values = self.session.names[self.frame][name]
+        if isinstance(values.dtype, pd.CategoricalDtype) or pd.api.types.is_numeric_dtype(values):
+            return []
+        found = values.dropna().unique()
+        return [str(v) for v in found] if all(isinstance(v, str) for v in found) else []
+
     def missing(self) -> frozenset[str] | None:
         """Columns with missing values; None where the data were not given."""
         if self.columns is None:

@@ -6,18 +6,17 @@ import re
 import textwrap
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from mvmeta.effects import escalc
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.metafor import preparation
-from mvmeta.metafor.call import MODELS, NOT_MODELS, Reading, read_call
-from mvmeta.metafor.nodes import Call, Node, Symbol, bare, is_call, operands, refusal
+from mvmeta.metafor.call import Reading
 from mvmeta.metafor.parser import parse
 from mvmeta.metafor.python import WIDTH, Apply, layout
-from mvmeta.metafor.scope import Session, python_name
+from mvmeta.metafor.scope import Session
+from mvmeta.metafor.script import Script
 from mvmeta.model.mixed import MetaMixedLM
 from mvmeta.model.preparation.vcalc import vcalc
 from mvmeta.model.results.results import MetaMixedLMResults
@@ -31,11 +30,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "vcalc": vcalc,
 }
 """What a translation may call, besides numpy."""
-
-WITHOUT_A_MODEL = frozenset({"library", "require", "options", "print", "summary", "set.seed"})
-"""Functions around a model that say nothing about it."""
-
-PREPARED = {"vcalc": preparation.vcalc, "escalc": preparation.escalc}
 
 
 class MetaforTranslation:
@@ -162,7 +156,7 @@ def from_metafor(call: str, data: Any = None, **objects: Any) -> MetaforTranslat
     """Translate a call of metafor's `rma.mv` or `rma`.
 
     The call is read as R, not run.  Lines above it may load packages, or make the data with
-    `escalc` and V with `vcalc`.
+    `escalc` and V with `vcalc`; `robust` below or around it chooses cluster-robust tests.
 
     Parameters
     ----------
@@ -219,41 +213,12 @@ def from_metafor(call: str, data: Any = None, **objects: Any) -> MetaforTranslat
     if not isinstance(call, str):
         raise SpecificationError(f"the call must be a text in R, got {type(call).__name__}")
     session = Session(data, objects, FUNCTIONS)
-    found: list[Reading] = []
+    script = Script(session)
     for statement in parse(call):
-        target, value = _assignment(statement)
-        if _is_model(value):
-            if found:
-                raise refusal(value, "there is more than one model here; translate one at a time")
-            found.append(read_call(value, session))
-        elif target is not None and isinstance(value, Call) and value.name in PREPARED:
-            session.assign(target, PREPARED[value.name](value, session))
-        elif not is_call(value, *WITHOUT_A_MODEL):
-            raise refusal(
-                statement,
-                "this line is not translated: besides the model only escalc() and vcalc() are, "
-                "assigned to a name",
-            )
-    if not found:
+        script.read(statement)
+    if script.reading is None:
         raise SpecificationError("there is no call of rma.mv() or rma() in this text")
-    return MetaforTranslation(call, found[0], session)
-
-
-def _assignment(statement: Node) -> tuple[str | None, Node]:
-    """The name that is assigned, and the value; ``summary(rma.mv(...))`` is the model alone."""
-    if is_call(statement, "<-", "=", "<<-"):
-        target, value = operands(statement)
-        if isinstance(target, Symbol):
-            return python_name(target.name), bare(value)
-    value = bare(statement)
-    inner = operands(value)
-    if is_call(value, "summary", "print") and inner and _is_model(inner[0]):
-        return None, inner[0]
-    return None, value
-
-
-def _is_model(node: Node) -> TypeGuard[Call]:
-    return isinstance(node, Call) and (node.name in MODELS or node.name in NOT_MODELS)
+    return MetaforTranslation(call, script.reading, session)
 
 
 def _imports(code: str) -> list[str]:

@@ -20,7 +20,7 @@ OBJECTIVE = 1e-9
 OPTIMUM = 2e-5
 """In standard errors: what metafor's optimiser leaves, whose criterion is 1e-10 in likelihood."""
 
-OTHER_BASIS = {"natural", "poly"}
+OTHER_BASIS = {"natural"}
 """Calls whose moderators are the same space here, in another basis: the fit is the same."""
 
 NO_CRITERION = {"weights", "rma_unweighted"}

@@ -35,7 +35,8 @@ def argument(text, name):
         ("~ x + I(-x^2)", "x + I(-(x**2))"),
         ("~ log(n) + sqrt(n)", "np.log(n) + np.sqrt(n)"),
         ("~ poly(x, 3, raw = TRUE)", "x + I(x**2) + I(x**3)"),
-        ("~ poly(x, 2):g", "(x + I(x**2)):g"),
+        ("~ poly(x, 2):g", "poly(x, 2):g"),
+        ("~ poly(x, degree = 2, raw = TRUE):g", "(x + I(x**2)):g"),
         ("~ relevel(factor(g), ref = 'b')", 'C(g, Treatment(\\"b\\"))'),
         ("~ factor(g, levels = c('b', 'a'))", 'C(g, levels=[\\"b\\", \\"a\\"])'),
         ("~ year.pub + `a b` + class", 'Q(\\"year.pub\\") + Q(\\"a b\\") + Q(\\"class\\")'),
@@ -231,6 +232,9 @@ def test_without_data_there_is_code_and_no_model():
         ("rma.mv(yi, vi, data = read.csv('x.csv'))", "must be the name of a data set"),
         ("rma.mv(dat$yi, other$vi, data = dat)", "not from the data, 'dat'"),
         ("x <- 3", "this line is not translated"),
+        ("dat$z <- dat$x^2; rma(yi, vi)", "this line is not translated"),
+        ("robust(res, cluster = study)", "needs its model in the same text"),
+        ("robust(rma(yi, vi))", "needs its cluster"),
         ("", "no call of rma.mv"),
         ("rma.mv(yi, vi", r"opened here and not closed \(line 1, column 7\)"),
         ("rma.mv(yi, vi, data = 'dat)", "quotation mark is opened here"),
@@ -260,3 +264,26 @@ def test_names_that_do_not_exist_are_refused_with_a_hint():
         from_metafor("rma.mv(yi, my.V, data = bcg)", bcg)
     with pytest.raises(SpecificationError, match="must be a text in R, got int"):
         from_metafor(3)
+
+
+def test_what_is_done_with_a_result_is_named():
+    found = from_metafor(
+        """
+        dat <- dat.bcg
+        res <- rma.mv(yi, vi, random = ~ 1 | trial, data = dat)
+        res
+        forest(res); predict(res, newmods = 3)
+        summary(res)
+        """
+    )
+    assert "dat = dat_bcg" in found.code
+    assert [note for note in found.notes if "res.plot_forest()" in note]
+    assert [note for note in found.notes if "res.get_prediction" in note]
+    assert len(found.notes) == 2
+
+
+def test_a_reference_level_that_depends_on_the_locale_is_noted():
+    frame = pd.DataFrame({"yi": [0.0, 1, 2, 3], "vi": 1.0, "g": ["b", "B", "a", "a"]})
+    found = from_metafor("rma(yi, vi, mods = ~ g, data = frame)", frame)
+    assert [note for note in found.notes if "'B'" in note and "'a'" in note]
+    assert not from_metafor("rma(yi, vi, mods = ~ g)", frame.replace("B", "c")).notes

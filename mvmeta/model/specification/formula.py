@@ -25,9 +25,12 @@ from mvmeta.model.specification.names import (
     factor_column,
     free_names,
 )
+from mvmeta.model.specification.polynomials import Polynomials
 
-PATSY_NAMES = frozenset(patsy.builtins.__all__)
-"""Functions patsy knows in every formula: C, Q, center, ..."""
+poly = patsy.stateful_transform(Polynomials)
+
+PATSY_NAMES = frozenset({*patsy.builtins.__all__, "poly"})
+"""Functions known in every formula: patsy's C, Q, center, ..., and ours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +163,7 @@ def build(parsed: ParsedFormula, frame: pd.DataFrame) -> Design:
         If the response is not a single numeric column.
     """
     ready = as_categories(frame, parsed.factors, parsed.coded)
-    environment = parsed.environment.with_outer_namespace({"C": _fast_c})
+    environment = parsed.environment.with_outer_namespace({"C": _fast_c, "poly": poly})
     missing = _Missing()
     has_response = bool(parsed.description.lhs_termlist)
     make = patsy.dmatrices if has_response else patsy.dmatrix
@@ -223,7 +226,7 @@ def learn(
     """
     ready = as_categories(witness, parsed.factors, parsed.coded)
     levels = {c: ready[c].cat.categories for c in parsed.variables if _is_categorical(ready[c])}
-    environment = parsed.environment.with_outer_namespace({"C": _fast_c})
+    environment = parsed.environment.with_outer_namespace({"C": _fast_c, "poly": poly})
     sides = [s for s in (parsed.description.lhs_termlist, parsed.description.rhs_termlist) if s]
     factors = {f for terms in sides for t in terms for f in t.factors}
     of_all_rows = any(f.memorize_passes_needed({}, environment) for f in factors)

@@ -1,7 +1,7 @@
 # Calls as people write them, and what metafor makes of them: the tests give the same texts to
 # `from_metafor`.  The data are the csv files of mvmeta/datasets.
 #
-# usage (from the root of the repository):  Rscript tests/reference/generate/calls.R
+# usage (from the root of the repository):  Rscript tests/reference/generate/calls.R  (needs ape)
 
 suppressMessages(library(metafor))
 here <- file.path("tests", "reference")
@@ -16,10 +16,9 @@ ishak <- subset(read("ishak2007"), !is.na(months))
 lim <- read("lim2014")
 ishak$study.id <- ishak$study
 
-lower <- read.csv(file.path("mvmeta", "datasets", "lim2014_correlation.csv"), row.names = 1,
-                  check.names = FALSE)
-A <- as.matrix(lower)
-A[upper.tri(A)] <- t(A)[upper.tri(A)]
+# Grafen's branch lengths, as for the data set of the package
+A <- ape::vcv(ape::compute.brlen(metadat::dat.lim2014$o_o_adj_tree), corr = TRUE)
+A <- A[sort(unique(lim$species)), sort(unique(lim$species))]
 V <- bldiag(lapply(split(berkey[c("v1i", "v2i")], berkey$trial), as.matrix))
 
 calls <- list(
@@ -65,6 +64,10 @@ calls <- list(
   vcalc = "rma.mv(yi, vcalc(vi, cluster = study, obs = esid, rho = 0.6, data = assink), random = ~ 1 | study/esid, data = assink)",
   script = "# as in the tutorial\nlibrary(metafor)\nW.mat <- vcalc(vi, cluster = study, type = deltype, obs = esid,\n               rho = c(0.7, 0.4), data = assink)\nres <- rma.mv(yi, W.mat, mods = ~ deltype,\n              random = ~ 1 | study/esid, # two levels\n              data = assink)\nsummary(res)",
   counts = "dat <- escalc(measure = 'OR', ai = tpos, bi = tneg, ci = cpos, di = cneg, data = bcg)\nrma.mv(yi, vi, mods = ~ ablat, random = ~ 1 | trial, data = dat)",
+  alias = "dat <- assink\nrma.mv(yi, vi, random = ~ 1 | study/esid, data = dat)",
+  robust = "res <- rma.mv(yi, vi, mods = ~ year, random = ~ 1 | study/esid, data = assink)\nrobust(res, cluster = study)",
+  robust_plain = "robust(rma.mv(yi, vi, random = ~ 1 | study/esid, data = assink), cluster = assink$study, adjust = FALSE)",
+  robust_club = "rma.mv(yi, vi, mods = ~ year, random = ~ 1 | study/esid, data = assink) |> robust(cluster = study, clubSandwich = TRUE)",
   rma = "rma(yi, vi, mods = ~ ablat + year, data = bcg)",
   rma_counts = "rma(ai = tpos, bi = tneg, ci = cpos, di = cneg, measure = 'RD', method = 'ML', data = bcg)",
   rma_cbind = "rma.uni(yi, sei = sqrt(vi), mods = cbind(ablat, year), test = 'knha', data = bcg)",
@@ -80,8 +83,9 @@ evaluate <- function(text) {
   out <- NULL
   for (line in as.list(parse(text = text))) {
     value <- if (is.call(line) && line[[1]] == as.name("<-")) line[[3]] else line
-    model <- is.call(value) && as.character(value[[1]]) %in% c("rma.mv", "rma", "rma.uni")
-    if (!model) { eval(line, envir = globalenv()); next }
+    name <- if (is.call(value)) as.character(value[[1]])[1] else ""
+    if (name == "robust") { out <- eval(value, envir = globalenv()); next }
+    if (!(name %in% c("rma.mv", "rma", "rma.uni"))) { eval(line, envir = globalenv()); next }
     multilevel <- value[[1]] == as.name("rma.mv")
     value$control <- if (multilevel) list(rel.tol = 1e-10, eval.max = 5000, iter.max = 5000)
                      else if (is.null(value$scale)) list(threshold = 1e-13, maxiter = 10000)
