@@ -1,4 +1,4 @@
-"""The command `mvmeta`: fits, effect sizes, data sets and a demonstration, from the shell.
+"""The command `mvmeta`: fits, effect sizes, translations and data sets from the shell.
 
 One file for each command; what is heavy (pandas, statsmodels) is imported where it is used:
 `mvmeta --help` must not wait.

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from mvmeta._version import __version__
-from mvmeta.cli import completion, datasets, demo, escalc, fit
+from mvmeta.cli import completion, datasets, demo, escalc, fit, translate
 from mvmeta.cli.exits import FAILED, INTERRUPTED, NOT_CONVERGED, PIPE_CLOSED
 from mvmeta.cli.messages import one_line_warnings, say
 from mvmeta.errors import ConvergenceError, MvmetaError
 
-COMMANDS = (fit, escalc, datasets, demo, completion)
+COMMANDS = (fit, escalc, translate, datasets, demo, completion)
 """Modules of the commands, in the order of the help: each has `add(commands)`."""
 
 EPILOG = """\

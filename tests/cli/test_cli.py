@@ -102,7 +102,9 @@ def test_wrong_usage(capsys, arguments, message):
     assert message in usage_error(capsys, *arguments)
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["escalc"], ["datasets"], ["demo"]])
+@pytest.mark.parametrize(
+    "command", [[], ["fit"], ["escalc"], ["translate"], ["datasets"], ["demo"]]
+)
 def test_help_fits_a_terminal_and_has_examples(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as stop:

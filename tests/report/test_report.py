@@ -96,14 +96,27 @@ def fits():
     return fit
 
 
+@pytest.fixture(scope="module")
+def words(fits):
+    """Every page without plots is written once."""
+    made = {}
+
+    def text(name):
+        if name not in made:
+            made[name] = fits(name).report(plots=[])
+        return made[name]
+
+    return text
+
+
 # -- what holds for every fit ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FITS)
 @pytest.mark.filterwarnings("ignore::mvmeta.MvmetaWarning")
-def test_the_code_repeats_the_fit(fits, name, tmp_path, monkeypatch):
+def test_the_code_repeats_the_fit(fits, words, name, tmp_path, monkeypatch):
     res = fits(name)
-    again = repeat(res.report(plots=[]), tmp_path, monkeypatch)
+    again = repeat(words(name), tmp_path, monkeypatch)
     assert list(again.params.index) == list(res.params.index)
     np.testing.assert_allclose(again.params, res.params, rtol=1e-6)
     np.testing.assert_allclose(again.bse, res.bse, rtol=1e-5)
@@ -153,9 +166,9 @@ def test_the_page_is_whole_and_needs_nothing_else(fits, name):
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_the_numbers_are_those_of_the_results(fits, name):
+def test_the_numbers_are_those_of_the_results(fits, words, name):
     res = fits(name)
-    cells = read(res.report(plots=[])).text_of("td")
+    cells = read(words(name)).text_of("td")
     for value in [*res.params, *res.bse, *res.vcomp["estimate"]]:
         fixed = value == 0 or 1e-3 <= abs(value) < 1e6
         assert (f"{value:.4f}" if fixed else f"{value:.4g}").replace("-", "−") in cells
@@ -169,8 +182,8 @@ def test_the_same_fit_gives_the_same_page(fits):
 # -- what it says ----------------------------------------------------------------------------
 
 
-def test_the_result_in_sentences(fits):
-    page = " ".join(" ".join(read(fits("three_level").report(plots=[])).text_of("p")).split())
+def test_the_result_in_sentences(words):
+    page = " ".join(" ".join(read(words("three_level")).text_of("p")).split())
     # metafor 3.8-1, rma.mv and predict: 0.1847 (0.0190 to 0.3504), prediction interval -0.4502 to
     # 0.8197, QE(55) = 578.8640
     assert "The mean of yi is 0.185 (95% confidence interval 0.019 to 0.35; z = 2.18" in page
@@ -198,8 +211,8 @@ def test_the_result_in_sentences(fits):
         ("slopes", "an intercept and slopes with an unstructured covariance", set()),
     ],
 )
-def test_the_methods_paragraph(fits, name, sentence, cited):
-    page = read(fits(name).report(plots=[]))
+def test_the_methods_paragraph(words, name, sentence, cited):
+    page = read(words(name))
     assert sentence in page.text_of("blockquote")[0]
     listed = set(page.values("id")) & set(REFERENCES)
     assert cited <= listed
@@ -261,9 +274,9 @@ def test_a_fit_that_did_not_converge_says_so_first():
     assert first.startswith("Result The fit did not converge: ")
 
 
-def test_the_findings_of_the_diagnosis(fits):
+def test_the_findings_of_the_diagnosis(fits, words):
     res = fits("three_level")
-    page = read(res.report(plots=[]))
+    page = read(words("three_level"))
     for finding in res.diagnose():
         assert f"{finding.severity.capitalize()}: {finding.what}" in page.text_of("h3")
         assert any(finding.advice in text for text in page.text_of("p"))
