@@ -42,7 +42,7 @@ class File:
     @property
     def size(self) -> str:
         """For a reader."""
-        return f"{max(1, round(len(self.content) / 1000)):,} kB".replace(",", " ")
+        return f"{max(1, round(len(self.content) / 1000)):,} kB"
 
 
 @dataclass(frozen=True)

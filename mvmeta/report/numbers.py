@@ -33,7 +33,7 @@ def pvalue(p: float) -> str:
 
 def counted(count: int, one: str, many: str | None = None) -> str:
     """A count with its noun."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}".replace(",", " ")
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def listed(names: list[str], most: int = 12) -> str:
