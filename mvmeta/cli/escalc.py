@@ -77,6 +77,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--flip", metavar="COLUMN", help="column that is true where the sign is reversed")
     add("--slab", metavar="COLUMN", help="labels of the studies, for messages")
     add(
+        "--cutoff",
+        type=number,
+        default=2.0,
+        metavar="NUMBER",
+        help="warn of standardized differences beyond it (2): standard errors for deviations?",
+    )
+    add(
         "--var-names",
         type=names,
         metavar="YI,VI",
@@ -108,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         drop00=args.drop00,
         flip=args.flip or False,
         slab=args.slab,
+        cutoff=args.cutoff,
         append=not args.only_new,
         var_names=tuple(args.var_names),
         **_inputs(args),

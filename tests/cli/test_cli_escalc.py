@@ -132,3 +132,15 @@ def test_what_cannot_be_computed(capsys, counts_csv, arguments, message):
 )
 def test_wrong_usage(capsys, arguments, message):
     assert message in usage_error(capsys, "escalc", *arguments)
+
+
+def test_large_differences_are_doubted_and_newer_measures_known(capsys, tmp_path):
+    path = str(tmp_path / "d.csv")
+    pd.DataFrame({"d": [0.4, 3.5], "n": [20, 30], "a": [0.7, 0.8]}).to_csv(path, index=False)
+    given = [path, "--di", "d", "--n1i", "n", "--n2i", "n"]
+    assert main(["escalc", "SMD", *given]) == 0
+    assert "1 of 2 rows are beyond 2 standard deviations" in capsys.readouterr().err
+    table(capsys, "SMD", *given, "--cutoff", "4")
+    found = table(capsys, "AUC", path, "--ai", "a", "--n1i", "n", "--n2i", "n")
+    wanted = compute("AUC", ai=[0.7, 0.8], n1i=[20, 30], n2i=[20, 30])
+    pd.testing.assert_frame_equal(found[["yi", "vi"]], wanted, check_exact=True)

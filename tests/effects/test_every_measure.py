@@ -183,12 +183,13 @@ def test_permuting_rows_permutes_results(code, kind):
     np.testing.assert_allclose(found, escalc(code, vtype=kind, **good).iloc[order], rtol=1e-12)
 
 
-@pytest.mark.parametrize(("code", "kind"), KINDS)
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(c, k) for c, k in KINDS if MEASURES[c].layout != "ready"],  # these know no sizes
+)
 def test_variances_fall_with_the_number_of_people(code, kind):
     """Estimates settle, and variances times sizes do."""
     measure = MEASURES[code]
-    if measure.layout == "ready":
-        pytest.skip("sizes have no part in ready-made estimates")
     counts = {"n1i", "n2i", "x1i", "x2i", "t1i", "t2i", "ti"} | (
         {"ai", "bi", "ci", "di"}
         if measure.layout in {"table", "margins", "paired", "genotypes"}
