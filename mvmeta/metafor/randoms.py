@@ -116,6 +116,7 @@ class RandomReader:
         return Term(node, self._left(left), outer, inner.name == "||", text)
 
     def _left(self, node: Node) -> str:
+        node = _without_factor(node)
         if isinstance(node, Number):
             return "1"
         if isinstance(node, Symbol):
@@ -124,7 +125,7 @@ class RandomReader:
 
     def _steps(self, node: Node) -> list[tuple[str, ...]]:
         """``a/b:c`` as [("a",), ("b", "c")]."""
-        node = bare(node)
+        node = _without_factor(bare(node))
         if is_call(node, "/"):
             outer, inner = operands(node)
             return [*self._steps(outer), *self._steps(inner)]
@@ -279,6 +280,11 @@ class RandomReader:
         if len(values) != count:
             raise refusal(node, f"sigma2 has {len(values)} entries for {count} variances")
         return values
+
+
+def _without_factor(node: Node) -> Node:
+    """The column in ``factor(x)``: groups and inner levels are factors anyway."""
+    return operands(node)[0] if is_call(node, "factor", "as.factor") else node
 
 
 def _has_constant(left: str) -> bool:

@@ -110,16 +110,17 @@ def weight_column(found: Summaries, at: Studies, headed: Bools) -> TextColumn:
         )
     share = 100.0 * found.contributions[0] / found.contributions[0].sum()
     totals = np.bincount(at.code, weights=share, minlength=len(at.labels))
+    places = 1 if np.abs(share).max() >= 1 else 2
+
+    def percent(value: float) -> str:
+        return f"{_axes.number(value, places)}%"
+
     return TextColumn(
         WEIGHT,
-        [_percent(v) for v in share],
-        [_percent(v) if own else "" for v, own in zip(totals, headed, strict=True)],
-        [_percent(float(share.sum()))],
+        [percent(v) for v in share],
+        [percent(v) if own else "" for v, own in zip(totals, headed, strict=True)],
+        [percent(float(share.sum()))],
     )
-
-
-def _percent(share: float) -> str:
-    return f"{_axes.number(share, 1)}%"
 
 
 def widths(columns: Sequence[TextColumn], size: float) -> Floats:

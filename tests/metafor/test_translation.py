@@ -62,6 +62,7 @@ def test_formulas(mods, expected):
         ("list(~ 1 | study/id)", "groups", '"study/id"'),
         ("list(~ 1 | study, ~ 1 | lab)", "random", '["1 | study", "1 | lab"]'),
         ("~ outcome | study", "random", '"outcome | study"'),
+        ("~ factor(outcome) | factor(study)", "random", '"outcome | study"'),
         ("~ outcome | study, struct = 'un'", "random", 'Random("outcome | study", struct="UN")'),
         (
             "list(~ a | g, ~ b | h), struct = c('AR', 'CS')",
@@ -287,3 +288,24 @@ def test_a_reference_level_that_depends_on_the_locale_is_noted():
     found = from_metafor("rma(yi, vi, mods = ~ g, data = frame)", frame)
     assert [note for note in found.notes if "'B'" in note and "'a'" in note]
     assert not from_metafor("rma(yi, vi, mods = ~ g)", frame.replace("B", "c")).notes
+
+
+def test_data_may_be_made_within_the_call():
+    bcg = datasets.load("bcg").drop(columns=["yi", "vi"])
+    cells = "ai = tpos, bi = tneg, ci = cpos, di = cneg"
+    call = f"rma.mv(yi, vi, random = ~ 1 | trial, data = escalc('OR', {cells}, data = bcg))"
+    found = from_metafor(call, bcg)
+    assert 'dat = escalc(\n    "OR",\n    ai="tpos",' in found.code
+    apart = (
+        f"dat <- escalc('OR', {cells}, data = bcg); rma.mv(yi, vi, random = ~ 1 | trial, dat = dat)"
+    )
+    np.testing.assert_array_equal(found.fit().params, from_metafor(apart, bcg).fit().params)
+
+
+def test_two_data_sets_need_their_names():
+    bcg = datasets.load("bcg")
+    v = "V <- vcalc(vi, cluster = trial, obs = author, rho = 0, data = one)"
+    call = f"{v}; rma.mv(yi, V, data = two)"
+    with pytest.raises(SpecificationError, match=r"'two' is not 'one'; give it by its name"):
+        from_metafor(call, bcg)
+    assert from_metafor(call, one=bcg, two=bcg).fit().nobs == len(bcg)
