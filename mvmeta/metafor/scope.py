@@ -83,6 +83,11 @@ class Session:
         return name
 
     @property
+    def has_unused_data(self) -> bool:
+        """Whether data were given, and the text names other ones only."""
+        return self._data is not None and self._bound is None
+
+    @property
     def assigned(self) -> set[str]:
         """Names the code assigns."""
         return {name for name, _ in self.statements}

@@ -218,6 +218,11 @@ def from_metafor(call: str, data: Any = None, **objects: Any) -> MetaforTranslat
         script.read(statement)
     if script.reading is None:
         raise SpecificationError("there is no call of rma.mv() or rma() in this text")
+    if session.has_unused_data:
+        raise SpecificationError(
+            f"data was given, and {script.reading.frame}= as well, which are the data the call "
+            "names; give one of them"
+        )
     return MetaforTranslation(call, script.reading, session)
 
 

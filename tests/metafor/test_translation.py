@@ -309,3 +309,9 @@ def test_two_data_sets_need_their_names():
     with pytest.raises(SpecificationError, match=r"'two' is not 'one'; give it by its name"):
         from_metafor(call, bcg)
     assert from_metafor(call, one=bcg, two=bcg).fit().nobs == len(bcg)
+
+
+def test_data_given_twice_are_refused():
+    bcg = datasets.load("bcg")
+    with pytest.raises(SpecificationError, match="data was given, and dat= as well"):
+        from_metafor("rma.mv(yi, vi, random = ~ 1 | trial, data = dat)", bcg, dat=bcg)
