@@ -14,6 +14,9 @@ import pandas as pd
 LARGEST_FILE = 4_000_000
 """Bytes of a file that a page carries."""
 
+MATRICES = ("KNOWN", "PROP", "PHYBM", "PHYPL", "PHYOU")
+"""Codes of terms that have a known matrix."""
+
 MODULES = {"np": "numpy", "pd": "pandas", "math": "math", "patsy": "patsy"}
 """Names that formulas use, and what to import for them."""
 
@@ -165,14 +168,39 @@ class _Writer:
         return name
 
     def _terms(self) -> list[str]:
-        out = [self._groups()]
+        if self.res.model.arguments is None:
+            return self._terms_of_arrays()
         random = self.given.get("random")
         terms = random if isinstance(random, list | tuple) else [random] if random else []
-        if terms:
-            out.append(f"random=[{', '.join(self._random(t) for t in terms)}]")
-        if self.given.get("equal"):
-            out.append(f"equal={self.given['equal']!r}")
-        return out
+        return [
+            self._groups(),
+            f"random=[{', '.join(self._random(t) for t in terms)}]" if terms else "",
+            f"equal={self.given['equal']!r}" if self.given.get("equal") else "",
+        ]
+
+    def _terms_of_arrays(self) -> list[str]:
+        """Terms of a model that does not keep what it was given, from what was made of them."""
+        written = [self._of_record(record) for record in self.prepared.term_specs]
+        terms = list(filter(None, written))
+        return [self._groups(), f"random=[{', '.join(terms)}]" if terms else ""]
+
+    def _of_record(self, record: Any) -> str:
+        spec = record.spec
+        if record.code is None and not set(record.outer) <= set(self.prepared.frame):
+            return ""  # given as arrays, see `_groups`
+        if spec.distance == "matrix" or record.known is not None or record.code in MATRICES:
+            self.notes.append(
+                f"The known matrix of the random term {record.name!r} is not on this page; add the "
+                "term before you run the code."
+            )
+            return ""
+        parts = [repr(f"{spec.left} | {':'.join(record.outer)}")]
+        parts += [f"struct={spec.code!r}"] if spec.code and spec.scale is None else []
+        for name in ("scale", "distance", "smoothness"):
+            value = getattr(spec, name)
+            parts += [f"{name}={value!r}"] if value is not None else []
+        parts += [f"{n}={dict(v)!r}" for n, v in (("fixed", spec.pins), ("equal", spec.ties)) if v]
+        return f"Random({', '.join(parts)})"
 
     def _groups(self) -> str:
         named = self.given.get("groups")

@@ -97,6 +97,17 @@ def arrays():
     ).fit(df=7.0)
 
 
+def arrays_with_terms():
+    data = datasets.load("berkey1998")
+    return MetaMixedLM(
+        data["yi"],
+        pd.get_dummies(data["outcome"], dtype=float),
+        data["vi"],
+        random=Random("outcome | trial", struct="UN", fixed={"rho": 0.3}),
+        data=data,
+    ).fit()
+
+
 def slopes():
     rng = np.random.default_rng(3)
     data = pd.DataFrame({"study": np.repeat(np.arange(20), 5), "dose": np.tile(range(5), 20)})
@@ -132,6 +143,7 @@ FITS = {
         weighted,
         knapp_hartung,
         arrays,
+        arrays_with_terms,
         slopes,
         thousands,
     )

@@ -10,7 +10,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from mvmeta import DataError, MetaMixedLM, MvmetaError, SpecificationError, datasets, plots
+from mvmeta import (
+    DataError,
+    MetaMixedLM,
+    MvmetaError,
+    Random,
+    SpecificationError,
+    datasets,
+    plots,
+)
 from mvmeta.model.specification.grammar import SLOPES
 from mvmeta.report.equations import equations
 from mvmeta.report.pictures import DRAWN_WITH_LIMITS, KINDS, TRANSFORMED
@@ -177,6 +185,16 @@ def test_the_numbers_are_those_of_the_results(fits, words, name):
 def test_the_same_fit_gives_the_same_page(fits):
     res = fits("three_level")
     assert res.report(plots=["funnel"]) == res.report(plots=["funnel"])
+
+
+def test_what_the_code_lacks_is_said():
+    data = datasets.load("lim2014")
+    tree = Random("1 | species", corr=datasets.correlation("lim2014"))
+    res = MetaMixedLM(data["yi"], None, data["vi"], random=tree, data=data).fit()
+    page = read(res.report(plots=[]))
+    assert "The known matrix of the random term 'species (corr)' is not on this page" in " ".join(
+        page.text_of("p")
+    )
 
 
 # -- what it says ----------------------------------------------------------------------------
