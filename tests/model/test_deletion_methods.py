@@ -134,3 +134,14 @@ def test_bad_input():
         res.cumulative(pd.Series([1, "a"] * 6 + [2], dtype=object))
     with pytest.raises(SpecificationError, match="alpha"):
         res.leave_one_out().summary_frame(alpha=2)
+
+
+@pytest.mark.parametrize("method", ["leave_one_out", "cumulative"])
+def test_bad_groups_are_called_what_the_user_calls_them(method):
+    call = getattr(bcg().fit(), method)
+    with pytest.raises(DataError, match="by='nowhere' is no column"):
+        call("nowhere")
+    with pytest.raises(DataError, match="by needs one value for each of the 13 rows"):
+        call([1, 2])
+    with pytest.raises(DataError, match="by is missing in 1 fitted rows, first in 12"):
+        call([*range(12), None])

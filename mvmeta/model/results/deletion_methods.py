@@ -70,6 +70,8 @@ class DeletionMethods(FitHolder):
         >>> table["shift"].abs().idxmax()
         (3, 'Intercept')
         """
+        if by is not None:
+            cluster_codes(self.model.prepared, by, "by")  # complains of `by`, not of groups
         found: SubsetFits = self.get_influence(by, reestimate).leave_one_out()
         return found
 
@@ -168,7 +170,8 @@ class DeletionMethods(FitHolder):
         return pd.DataFrame({"df": df, "gvif": gvif, "gsif": gvif ** (0.5 / df)}, index=list(sets))
 
     def _groups(self, by: Any) -> tuple[Ints, pd.Index]:
-        return cluster_codes(self.model.prepared, by), cluster_labels(self.model.prepared, by)
+        prepared = self.model.prepared
+        return cluster_codes(prepared, by, "by"), cluster_labels(prepared, by)
 
 
 def _order(labels: pd.Index) -> Ints:

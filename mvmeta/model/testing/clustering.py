@@ -207,7 +207,7 @@ def _underestimated(found: Robust, names: Sequence[str]) -> list[str]:
     return [f"{name} ({ratio:.2g})" for name, ratio in pairs if ratio < LEAST_EXPECTED]
 
 
-def cluster_codes(prepared: Prepared, groups: Any) -> Ints:
+def cluster_codes(prepared: Prepared, groups: Any, argument: str = "groups") -> Ints:
     """Cluster code (n,) of every fitted row.
 
     Parameters
@@ -216,18 +216,22 @@ def cluster_codes(prepared: Prepared, groups: Any) -> Ints:
     groups : str, array_like (n_given,) or None
         A column the model uses, values over the rows of the data as given (a Series is matched
         by its index), or the outermost independent clusters.
+    argument : str
+        What the user calls it, for errors.
 
     Raises
     ------
     DataError
         If there is no such column, the length does not fit, or a fitted row has no group.
     """
-    return prepared.problem.cluster if groups is None else _factorize(prepared, groups)[0]
+    if groups is None:
+        return prepared.problem.cluster
+    return _factorize(prepared, groups, argument)[0]
 
 
 def cluster_labels(prepared: Prepared, groups: Any) -> pd.Index:
     """Labels of the clusters, in the order of `cluster_codes`."""
-    return pd.Index(_factorize(prepared, groups)[1])
+    return pd.Index(_factorize(prepared, groups, "groups")[1])
 
 
 def row_values(prepared: Prepared, values: Any, argument: str = "groups") -> Any:
@@ -254,12 +258,14 @@ def row_values(prepared: Prepared, values: Any, argument: str = "groups") -> Any
     )
 
 
-def _factorize(prepared: Prepared, groups: Any) -> tuple[Ints, Any]:
-    values = row_values(prepared, groups)
+def _factorize(prepared: Prepared, groups: Any, argument: str) -> tuple[Ints, Any]:
+    values = row_values(prepared, groups, argument)
     codes, labels = pd.factorize(values)
     if (codes < 0).any():
         missing = prepared.index[codes < 0]
-        raise DataError(f"groups is missing in {len(missing)} fitted rows, first in {missing[0]!r}")
+        raise DataError(
+            f"{argument} is missing in {len(missing)} fitted rows, first in {missing[0]!r}"
+        )
     return np.asarray(codes, dtype=np.intp), labels
 
 
