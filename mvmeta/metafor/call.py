@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mvmeta.metafor.arguments import CELLS, FIRST, MULTILEVEL, UNIVARIATE, match_arguments
@@ -28,6 +29,9 @@ NOT_MODELS = {
 COMMON_EFFECT = ("FE", "CE", "EE")
 ESTIMATORS = ("REML", "ML", *COMMON_EFFECT)
 TESTS = {"knha": "knha", "hksj": "knha", "adhoc": "adhoc"}
+
+MATRIX = re.compile(r"V(?!ar|AR)|.*(?i:cov|vcv|mat)")
+"""Names people give to covariance matrices, rather than to columns of variances."""
 
 WITHOUT_EFFECT = {
     "verbose": "`verbose` is fit(disp=True) here.",
@@ -304,11 +308,11 @@ class _Multilevel(_Reader):
         return self._symbol(node) if isinstance(node, Symbol) else self.by_row(node)
 
     def _symbol(self, node: Symbol) -> Expression:
-        """Without data a name with a capital V at its start is taken for a matrix."""
+        """Without data a name such as V, Vmat or cov_mat is taken for a matrix."""
         session = self.scope.session
         name = python_name(node.name)
         guess = self.scope.columns is None and name not in {*session.objects, *session.assigned}
-        if guess and node.name.startswith("V"):
+        if guess and MATRIX.match(node.name):
             self.scope.note(
                 f"`{node.name}` is taken for a covariance matrix of your own; if it is a column of "
                 f"the data, write variance={Literal(node.name)}."

@@ -14,7 +14,7 @@ COLUMNS = (
 )  # fmt: skip
 VCALC = (*COLUMNS, "data", "rho", "phi", "rvars", "checkpd", "nearpd", "sparse")
 OPTIONS = ("add", "to", "drop00", "vtype", "append")
-ESCALC = (*CELLS, *OPTIONS, "measure", "yi", "vi", "sei", "data", "digits", "slab")
+ESCALC = (*CELLS, *OPTIONS, "measure", "var.names", "yi", "vi", "sei", "data", "digits", "slab")
 
 
 def data_name(node: Node | None, others: list[Node], session: Session, where: Node) -> str:
@@ -84,6 +84,14 @@ def escalc(call: Call, session: Session) -> Apply:
     return effect_sizes(given, Scope(session, data_name(data, list(given.values()), session, call)))
 
 
+def diagonal(call: Call, session: Session) -> Expression:
+    """``diag(x)``, a V of variances alone, as the column of these."""
+    if len(call.values) != 1:
+        raise refusal(call, "diag() is translated with the variances only")
+    scope = Scope(session, data_name(None, list(call.values), session, call))
+    return arithmetic(call.values[0], scope.column)
+
+
 def effect_sizes(given: dict[str, Node], scope: Scope) -> Apply:
     """Our call of `escalc` for these arguments, `measure` among them."""
     measure = scalars(given["measure"], "measure")[0]
@@ -91,6 +99,9 @@ def effect_sizes(given: dict[str, Node], scope: Scope) -> Apply:
     for name, node in given.items():
         if name in (*CELLS, "yi", "vi", "sei"):
             keywords.append((name, column_or_name(node, scope)))
+        elif name == "var.names":
+            names = [Literal(entry) for entry in scalars(node, name)]
+            keywords.append(("var_names", Literal(names)))
         elif name in OPTIONS:
             keywords.append((name, Literal(_setting(node, name))))
     keywords.append(("data", Name(scope.frame)))

@@ -38,8 +38,8 @@ class Term:
     Attributes
     ----------
     node : Node
-    left : str
-        "1" of a random intercept.
+    left : Node
+        Of the "|"; a number for a random intercept.
     groups : tuple of str
         One grouping per intercept: ``a/b`` is "a" and "a:b".
     uncorrelated : bool
@@ -49,7 +49,7 @@ class Term:
     """
 
     node: Node
-    left: str
+    left: Node
     groups: tuple[str, ...]
     uncorrelated: bool
     text: str
@@ -57,7 +57,7 @@ class Term:
     @property
     def is_intercept(self) -> bool:
         """Whether it is ``~ 1 | g``."""
-        return self.left == "1"
+        return isinstance(self.left, Number)
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,15 @@ class RandomReader:
         steps = self._steps(right)
         text = "/".join(":".join(step) for step in steps)
         outer = tuple(":".join(_flat(steps[: j + 1])) for j in range(len(steps)))
-        return Term(node, self._left(left), outer, inner.name == "||", text)
+        return Term(node, left, outer, inner.name == "||", text)
 
-    def _left(self, node: Node) -> str:
-        node = _without_factor(node)
-        if isinstance(node, Number):
-            return "1"
-        if isinstance(node, Symbol):
+    def _left(self, node: Node, slopes: bool) -> str:
+        if not slopes:
+            node = _without_factor(_without_constant(node))
+        if isinstance(node, Symbol) and not slopes:
             return self._name(node)
-        return FormulaReader(self.scope).terms(node)
+        left = FormulaReader(self.scope).terms(node)
+        return left if not slopes or _has_constant(left) else f"1 + {left}"
 
     def _steps(self, node: Node) -> list[tuple[str, ...]]:
         """``a/b:c`` as [("a",), ("b", "c")]."""
@@ -166,9 +166,7 @@ class RandomReader:
     def _formula(self, term: Term, code: str) -> str:
         if len(term.groups) > 1:
             raise refusal(term.node, "metafor has no nested groups for a term with a structure")
-        slopes = code in {"GEN", "GDIAG"}
-        left = term.left if not slopes or _has_constant(term.left) else f"1 + {term.left}"
-        return f"{left} | {term.text}"
+        return f"{self._left(term.left, code in {'GEN', 'GDIAG'})} | {term.text}"
 
     def _intercepts(
         self, term: Term, pins: list[float | None], known: Mapping[str, Expression]
@@ -285,6 +283,19 @@ class RandomReader:
 def _without_factor(node: Node) -> Node:
     """The column in ``factor(x)``: groups and inner levels are factors anyway."""
     return operands(node)[0] if is_call(node, "factor", "as.factor") else node
+
+
+def _without_constant(node: Node) -> Node:
+    """The factor in ``x - 1`` and ``0 + x``: inner levels have no constant among them."""
+    sides = operands(node)
+    numbers = [isinstance(_unsigned(side), Number) for side in sides]
+    if is_call(node, "+", "-") and len(sides) == 2 and sum(numbers) == 1:
+        return sides[numbers.index(False)]
+    return node
+
+
+def _unsigned(node: Node) -> Node:
+    return operands(node)[0] if is_call(node, "-") and len(operands(node)) == 1 else node
 
 
 def _has_constant(left: str) -> bool:

@@ -8,12 +8,16 @@ from dataclasses import replace
 from mvmeta.metafor.arguments import match_arguments
 from mvmeta.metafor.call import MODELS, NOT_MODELS, Reading, read_call
 from mvmeta.metafor.nodes import Call, Node, Symbol, bare, is_call, operands, refusal
-from mvmeta.metafor.preparation import escalc, vcalc
-from mvmeta.metafor.python import Apply, Expression, Literal, Name
+from mvmeta.metafor.preparation import diagonal, escalc, vcalc
+from mvmeta.metafor.python import Expression, Literal, Name
 from mvmeta.metafor.scope import Scope, Session, column_name, python_name
 from mvmeta.metafor.values import truth
 
-PREPARED: dict[str, Callable[[Call, Session], Apply]] = {"escalc": escalc, "vcalc": vcalc}
+PREPARED: dict[str, Callable[[Call, Session], Expression]] = {
+    "diag": diagonal,
+    "escalc": escalc,
+    "vcalc": vcalc,
+}
 """Functions whose value may be given a name above the model."""
 
 SILENT = frozenset(
@@ -128,11 +132,13 @@ class Script:
 
 
 def _assignment(statement: Node) -> Assignment:
-    """The name that is assigned, and the value."""
+    """The name that is assigned, and the value; a model may go anywhere."""
     if is_call(statement, "<-", "=", "<<-"):
         target, value = operands(statement)
         if isinstance(target, Symbol):
             return python_name(target.name), bare(value)
+        if is_call(bare(value), *MODELS, *NOT_MODELS):
+            return None, bare(value)
     return None, bare(statement)
 
 

@@ -62,6 +62,9 @@ def test_formulas(mods, expected):
         ("list(~ 1 | study/id)", "groups", '"study/id"'),
         ("list(~ 1 | study, ~ 1 | lab)", "random", '["1 | study", "1 | lab"]'),
         ("~ outcome | study", "random", '"outcome | study"'),
+        ("~ outcome - 1 | study", "random", '"outcome | study"'),
+        ("~ 0 + factor(outcome) | study", "random", '"outcome | study"'),
+        ("~ x - 1 | study, struct = 'GEN'", "random", 'Random("x - 1 | study", struct="GEN")'),
         ("~ factor(outcome) | factor(study)", "random", '"outcome | study"'),
         ("~ outcome | study, struct = 'un'", "random", 'Random("outcome | study", struct="UN")'),
         (
@@ -315,3 +318,27 @@ def test_data_given_twice_are_refused():
     bcg = datasets.load("bcg")
     with pytest.raises(SpecificationError, match="data was given, and dat= as well"):
         from_metafor("rma.mv(yi, vi, random = ~ 1 | trial, data = dat)", bcg, dat=bcg)
+
+
+def test_a_diagonal_and_other_names_of_effect_sizes():
+    bcg = datasets.load("bcg").drop(columns=["yi", "vi"])
+    text = """
+    dat <- escalc("RR", ai = tpos, bi = tneg, ci = cpos, di = cneg, data = bcg,
+                  var.names = c("lnrr", "var"))
+    V <- diag(dat$var)
+    rma.mv(lnrr, V, random = ~ 1 | trial, data = dat,)
+    """
+    found = from_metafor(text, bcg)
+    assert 'V = dat["var"]' in found.code
+    plain = from_metafor("rma.mv(yi, vi, random = ~ 1 | trial, data = d)", datasets.load("bcg"))
+    np.testing.assert_allclose(found.fit().params, plain.fit().params, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("V", "V"), ("Vmat", "Vmat"), ("cov.mat", "cov_mat"), ("vi", '"vi"'), ("VAR", '"VAR"')],
+)
+def test_without_data_names_of_matrices_are_guessed_and_said(name, expected):
+    found = from_metafor(f"fits[['a']] <- rma.mv(yi, {name}, random = ~ 1 | s, data = dat)")
+    assert f"    variance={expected},\n" in found.code
+    assert bool(found.notes) == (not expected.startswith('"'))
