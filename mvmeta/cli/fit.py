@@ -12,6 +12,7 @@ from mvmeta.cli.files import STANDARD_STREAM, read_data, read_matrix
 from mvmeta.cli.fit_options import EXAMPLES, add_options
 from mvmeta.cli.messages import say, stage
 from mvmeta.cli.output import write
+from mvmeta.cli.scales import scale
 from mvmeta.cli.subset import chosen_rows
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     _check_usage(args)
+    scale(args.transform)  # a name that is none is an error before time is spent on the fit
     res = _estimate(args)
     if not (args.quiet or STANDARD_STREAM in _files(args)):
         print(res.summary(alpha=args.alpha))
@@ -83,14 +85,18 @@ def _write_all(res: MetaMixedLMResults, args: argparse.Namespace) -> None:
             write(path, render())
     for picture in args.plot or []:
         with stage(f"drawing {picture.path}"):
-            picture.draw(res)
+            picture.draw(res, args.alpha, scale(args.transform))
 
 
 def _report(res: MetaMixedLMResults, args: argparse.Namespace) -> str:
     with stage("writing the report"):
         return str(
             res.report(
-                title=args.title, question=args.question, plots=args.report_plots, alpha=args.alpha
+                title=args.title,
+                question=args.question,
+                plots=args.report_plots,
+                transform=scale(args.transform),
+                alpha=args.alpha,
             )
         )
 

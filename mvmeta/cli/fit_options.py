@@ -132,6 +132,11 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "KIND:NAME=FILE as bubble:dose=figure3.pdf; "
         f"kinds: {', '.join(PICTURES)}",
     )
+    add.add_argument(
+        "--transform",
+        metavar="NAME",
+        help="scale of plots and report: exp, or a function of mvmeta.transf such as ilogit",
+    )
     add.add_argument("-q", "--quiet", action="store_true", help="do not print the summary")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mvmeta.errors import DataError
 
@@ -50,11 +51,14 @@ class Picture:
     path: str
     of: str | None = None
 
-    def draw(self, res: MetaMixedLMResults) -> None:
+    def draw(self, res: MetaMixedLMResults, alpha: float, transform: Any) -> None:
         """Draw it and write the file, in the format its name ends with."""
         from mvmeta import plots
 
-        figure = getattr(plots, self.kind)(res, *([] if self.of is None else [self.of]))
+        function = getattr(plots, self.kind)
+        given = {"alpha": alpha, "transform": transform}
+        options = {k: v for k, v in given.items() if k in signature(function).parameters}
+        figure = function(res, *([] if self.of is None else [self.of]), **options)
         try:
             figure.savefig(self.path, bbox_inches="tight")
         except ValueError as error:

@@ -393,6 +393,26 @@ def test_a_plot_of_one_component(capsys, toy_csv, tmp_path):
     assert "which component? There are 'Study: sigma2'" in err
 
 
+def test_another_scale(capsys, tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib").use("Agg")
+    data, plot, report = (str(tmp_path / name) for name in ("bcg.csv", "forest.svg", "r.html"))
+    main(["datasets", "bcg", "--csv", data])
+    arguments = [data, "-f", "yi ~ 1", "--variance", "vi", "--groups", "trial", "--quiet"]
+    options = ["--transform", "exp", "--alpha", "0.1", "--plot", plot]
+    wanted = [*options, "--report", report, "--report-plots", "funnel"]
+    assert main(["fit", *arguments, *wanted]) == 0
+    drawn = (tmp_path / "forest.svg").read_text(encoding="utf-8")
+    assert "exp(yi)" in drawn
+    assert "90%" in drawn
+    assert "transformed by exp" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    err = failure(capsys, "fit", *arguments, "--transform", "expo")
+    assert "--transform takes one of exp, " in err
+    assert "ilogit" in err
+    assert "exp_int" not in err
+
+
 def test_the_report(capsys, toy, toy_csv, tmp_path):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib").use("Agg")
