@@ -91,6 +91,18 @@ class TestOneHomePerFact:
         }
 
 
+class TestLinks:
+    """What Sphinx does not check: files outside docs/ that are read on their own."""
+
+    @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+    def test_of_the_files_at_the_top_lead_somewhere(self, name):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+        missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+        assert links
+        assert not missing
+
+
 class TestReadme:
     def test_gives_two_commands_that_can_work(self):
         run, test = shell_blocks(README)
