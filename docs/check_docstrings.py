@@ -5,6 +5,7 @@ the classes it names, and their methods and properties.  numpydoc says what is m
 
 - a docstring, whose summary ends with a full stop;
 - every parameter, under the name it has, and what is returned;
+- the shape of every array, beside its type or in what is said of it;
 - an example, for everything that can be called; the tests run it.
 
 A class that only others make describes its attributes in place of its parameters.
@@ -12,6 +13,7 @@ A class that only others make describes its attributes in place of its parameter
 
 import importlib
 import inspect
+import itertools
 import re
 import sys
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from numpydoc.validate import validate
 
 REFERENCE = Path(__file__).parent / "reference" / "index.md"
 WANTED = ("GL08", "SS01", "SS03", "PR01", "PR02", "RT01", "EX01")
+ARRAY = re.compile(r"^(?:[\w, *]+ : )?(?:[a-z]+ )*ndarray\b")
 # Made by other methods from values that nobody has at hand.
 NO_EXAMPLE = {"mvmeta.model.sensitivity.rho.RhoEstimate.of"}
 
@@ -96,6 +99,16 @@ def called(value: Any) -> bool:
     )
 
 
+def shapeless(value: Any) -> list[str]:
+    """Arrays in its docstring of which no shape is said."""
+    lines = [*(inspect.getdoc(function_of(value)) or "").splitlines(), ""]
+    return [
+        f"no shape of '{line}'"
+        for line, description in itertools.pairwise(lines)
+        if ARRAY.match(line) and "(" not in line and "shape" not in line + description
+    ]
+
+
 def missing(path: str, value: Any) -> list[str]:
     """What its docstring lacks, in sentences."""
     codes = set(WANTED)
@@ -105,7 +118,8 @@ def missing(path: str, value: Any) -> list[str]:
         codes.remove("EX01")
     if inspect.isclass(value) and "Attributes\n" in (inspect.getdoc(value) or ""):
         codes.remove("PR01")
-    return [text for code, text in validate(path)["errors"] if code in codes]
+    found = [text for code, text in validate(path)["errors"] if code in codes]
+    return [*found, *shapeless(value)]
 
 
 def main() -> int:

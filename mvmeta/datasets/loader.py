@@ -226,8 +226,8 @@ def covariance_blocks(name: str) -> list[np.ndarray]:
 
     Returns
     -------
-    list of ndarray
-        Blocks (m, m) in row order, m the estimates of the study; what ``variance=`` takes.
+    list of ndarray, each of shape (m, m)
+        Blocks in row order, m the estimates of the study; what ``variance=`` takes.
 
     Raises
     ------

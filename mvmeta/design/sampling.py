@@ -576,7 +576,7 @@ class SamplingCovariance:
 
         Parameters
         ----------
-        rows : ndarray of int
+        rows : ndarray of int, shape (m,)
             Positions.
         size : float
             What is added to their variances.

@@ -116,7 +116,7 @@ def dtocliffd(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Cliff's delta.
+        Cliff's delta, of the broadcast shape.
 
     Examples
     --------
@@ -140,7 +140,7 @@ def dtoovl(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Overlapping coefficient, a share.
+        Overlapping coefficient, a share, of the broadcast shape.
 
     Examples
     --------
@@ -490,7 +490,7 @@ def lnortod_logis(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Standardized mean difference.
+        Standardized mean difference, of the broadcast shape.
 
     Examples
     --------
@@ -514,7 +514,7 @@ def lnortod_norm(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Standardized mean difference.
+        Standardized mean difference, of the broadcast shape.
 
     Examples
     --------
@@ -536,7 +536,7 @@ def dtolnor_logis(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Log odds ratio.
+        Log odds ratio, of the broadcast shape.
 
     Examples
     --------
@@ -558,7 +558,7 @@ def dtolnor_norm(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Log odds ratio.
+        Log odds ratio, of the broadcast shape.
 
     Examples
     --------
@@ -582,7 +582,7 @@ def lnortortet_pearson(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Correlation.
+        Correlation, of the broadcast shape.
 
     Examples
     --------
@@ -606,7 +606,7 @@ def lnortortet_digby(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Correlation.
+        Correlation, of the broadcast shape.
 
     Examples
     --------

@@ -155,7 +155,7 @@ def probit(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Probit, in standard deviations.
+        Probit, in standard deviations, of the broadcast shape.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def iprobit(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Proportion.
+        Proportion, of the broadcast shape.
 
     Examples
     --------
