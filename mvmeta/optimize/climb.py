@@ -49,7 +49,8 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
     if objective.problem.n > QUICK_ABOVE and maxiter > 1 and not _may_run_off(objective):
         go = partial(go, polish=False)
         quick = partial(objective.working, quick=True)
-        first = go(quick, start, box, maxiter=maxiter - 1, tol=max(tol, LAST_STEP))
+        nearly = max(tol, LAST_STEP)
+        first = go(quick, start, box, maxiter=maxiter - 1, tol=nearly, foreseen=tol)
         # the evaluation that a last step needs anyway is the full one
         x = first.at.x + first.local.step(0.0)[0] if first.done else first.at.x
         used = first.history[-1].evaluations

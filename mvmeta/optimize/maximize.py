@@ -161,14 +161,15 @@ def _starts(objective: Objective, box: Box, go: Callable[..., Ascent]) -> Iterat
     """The main start, one on every hill along a correlation or range, and corners."""
     lead = objective.problem.shared_working.lead
     starts = distinct([lead(x) for x in start_values(objective)])
-    yield starts[0]
+    main, *others = promising(objective, starts, go)
+    yield main
     if objective.problem.n <= EXTRA_STARTS_UP_TO:
         for axis in (a for a in axes(objective) if a.sweep.hilly):
             bases = starts[:1]
             if objective.problem.n <= BOUNDS_UP_TO:
                 bases += alone(objective, axis.index)
             yield from hills(objective, bases, box, axis)
-    yield from promising(objective, starts, go)
+    yield from others
 
 
 def _revived(objective: Objective, best: Ascent, go: Callable[..., Ascent]) -> list[Ascent]:

@@ -131,7 +131,7 @@ def joined(first: Ascent, then: Ascent) -> Ascent:
     return replace(then, history=[*first.history, *later])
 
 
-def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
+def ascend(  # noqa: PLR0913  (what stops an ascent is six of the eight)
     evaluate: Callable[[Floats], Evaluation],
     start: Floats,
     box: Box,
@@ -141,6 +141,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
     report: Callable[[Iteration], None] | None = None,
     known: Sequence[Evaluation] = (),
     polish: bool = True,
+    foreseen: float = 0.0,
 ) -> Ascent:
     """Climb from `start` to a local maximum.
 
@@ -160,6 +161,9 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         Maxima found before; an ascent that is about to end at one of them stops.
     polish : bool
         Take further Newton steps at the maximum until they change nothing.
+    foreseen : float
+        Stop, too, where the next step should get the decrement below this, if it falls by the
+        same factor as in the step before.
     """
     at = evaluate(box.inside(start))
     count, damping = 1, 0.0
@@ -169,7 +173,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         history.append(Iteration(count, at.loglik, local.decrement, damping, at.x))
         if report is not None:
             report(history[-1])
-        close = local.decrement < tol
+        close = local.decrement < tol or _next_decrement(history) < foreseen
         if any(_leads_to(there, at, local) for there in known):
             return Ascent(at, local, False, False, history, known=True)
         done = close and not local.saddle and (local.decrement < POLISH or not polish)
@@ -183,6 +187,14 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is five of the seven)
         if new is None:
             return Ascent(at, local, close, not close, history)
         at = new
+
+
+def _next_decrement(history: Sequence[Iteration]) -> float:
+    """After one more step, at the rate of the last one."""
+    if len(history) < 2:
+        return np.inf
+    before, now = history[-2].decrement, history[-1].decrement
+    return now * now / before if now < before else np.inf
 
 
 def _leads_to(known: Evaluation, at: Evaluation, local: "Local") -> bool:

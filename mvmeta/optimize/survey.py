@@ -1,7 +1,9 @@
-"""Which of several starts are worth following in large data: tried out in a sample of clusters.
+"""Where to start in large data: starts are tried out in a sample of clusters.
 
 A second maximum is a matter of the model and of who is correlated with whom; in data of many
-independent clusters it shows in some of them, or it is far below the first.
+independent clusters it shows in some of them, or it is far below the first.  And the maximum of
+the sample is a few standard errors of the sample from that of all data, so the way from there
+is shorter by the evaluations that the first, rough part of an ascent takes.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,32 +31,55 @@ DEPENDENT = 1e-10
 
 
 def promising(
-    objective: Objective, starts: Sequence[Floats], go: Callable[[Objective, Floats], Ascent]
+    objective: Objective, starts: Sequence[Floats], go: Callable[..., Ascent]
 ) -> list[Floats]:
-    """Starts that end higher than the first one in a sample; all of them in small data.
+    """Where to start: in large data the maxima of a sample, else the starts themselves.
 
     Parameters
     ----------
     objective : Objective
     starts : sequence of ndarray, each (J,)
-        The first is the main one, which is not returned.
+        The first is the main one.
     go : callable
-        (objective, start) -> Ascent; may raise NotPositiveDefiniteError.
+        (objective, start, known=) -> Ascent; may raise NotPositiveDefiniteError.
+
+    Returns
+    -------
+    list of ndarray
+        First what became of the main start, then of those that ended higher than it.
     """
-    rest = list(starts[1:])
-    if not rest or objective.problem.n <= SURVEY_ABOVE:
-        return rest
+    if len(starts) < 2 or objective.problem.n <= SURVEY_ABOVE:
+        return list(starts)
     problem = sample(objective.problem)
     if problem is None:
-        return rest
+        return list(starts)
     small = Objective(build_backend(problem), objective.reml)
-    heights = []
+    ends: list[Ascent | None] = []
     for x in starts:
+        known = [end.at for end in ends if end is not None and end.done]
         try:
-            heights.append(go(small, x).at.loglik)
+            ends.append(go(small, x, known=known))
         except NotPositiveDefiniteError:
-            heights.append(-np.inf)
-    return [x for x, height in zip(rest, heights[1:], strict=True) if height > heights[0] + HIGHER]
+            ends.append(None)
+    heights = [-np.inf if end is None else end.at.loglik for end in ends]
+    return [
+        _end_of(end, x, problem)
+        for j, (x, end, height) in enumerate(zip(starts, ends, heights, strict=True))
+        if j == 0 or height > heights[0] + HIGHER
+    ]
+
+
+def _end_of(ascent: Ascent | None, start: Floats, problem: MetaProblem) -> Floats:
+    """Where an ascent in the sample ended, unless there is no slope to leave that point by.
+
+    At a variance of 0 or a singular covariance matrix, which all data need not have, the slope
+    in coordinates of standard deviations is 0.
+    """
+    if ascent is None or not ascent.done or ascent.endless:
+        return start
+    theta = problem.split(problem.to_natural(ascent.at.x))
+    edges = [t.structure.on_boundary(x).any() for t, x in zip(problem.terms, theta, strict=True)]
+    return start if any(edges) else ascent.at.x
 
 
 def sample(problem: MetaProblem) -> MetaProblem | None:
@@ -70,10 +95,12 @@ def sample(problem: MetaProblem) -> MetaProblem | None:
     chosen = order[: int(np.searchsorted(np.cumsum(size[order]), SAMPLE)) + 1]
     if size[chosen].max() > LARGEST * SAMPLE:
         return None
-    rows: Ints = np.flatnonzero(np.isin(problem.cluster, chosen))
-    taken = problem.take(rows)
-    basis, r, _ = linalg.qr(taken.x, mode="economic", pivoting=True)
+    taken = np.zeros(len(size), dtype=bool)
+    taken[chosen] = True
+    rows: Ints = np.flatnonzero(taken[problem.cluster])
+    part = problem.take(rows)
+    basis, r, _ = linalg.qr(part.x, mode="economic", pivoting=True)
     diagonal = np.abs(np.diag(r))
     rank = int((diagonal > DEPENDENT * diagonal.max(initial=0.0)).sum())
     x: Floats = np.ascontiguousarray(basis[:, :rank], dtype=float)
-    return MetaProblem(taken.y, x, taken.v, taken.terms, taken.ties)
+    return MetaProblem(part.y, x, part.v, part.terms, part.ties)

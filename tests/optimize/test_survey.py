@@ -47,13 +47,16 @@ def test_no_sample_of_one_large_cluster():
     assert sample(joined) is None
 
 
-def heights(by_start):
-    def go(objective, x):
+def ends(by_start):
+    """Ascents that end a little from where they start, at the given height."""
+
+    def go(objective, x, known):
         assert objective.problem.n < SURVEY_ABOVE
-        value = by_start[float(x[0])]
-        if value is None:
+        height, done = by_start[float(x[0])]
+        if height is None:
             raise NotPositiveDefiniteError
-        return SimpleNamespace(at=SimpleNamespace(loglik=value))
+        at = SimpleNamespace(loglik=height, x=x + 0.5)
+        return SimpleNamespace(at=at, done=done, endless=False)
 
     return go
 
@@ -61,24 +64,39 @@ def heights(by_start):
 @pytest.mark.parametrize(
     ("found", "kept"),
     [
-        ({0.0: -5.0, 1.0: -5.0, 2.0: -6.0}, []),
-        ({0.0: -5.0, 1.0: -4.0, 2.0: -6.0}, [1.0]),
-        ({0.0: None, 1.0: -4.0, 2.0: None}, [1.0]),
+        ({1.0: (-5.0, True), 2.0: (-5.0, True), 3.0: (-6.0, True)}, [1.5]),
+        ({1.0: (-5.0, True), 2.0: (-4.0, True), 3.0: (-6.0, True)}, [1.5, 2.5]),
+        ({1.0: (-5.0, False), 2.0: (-4.0, False)}, [1.0, 2.0]),
+        ({1.0: (None, True), 2.0: (-4.0, True), 3.0: (None, True)}, [1.0, 2.5]),
     ],
 )
-def test_only_starts_that_end_higher_are_followed(found, kept):
+def test_ascents_start_where_those_in_the_sample_ended(found, kept):
     problem = outcomes(6000)
     objective = Objective(build_backend(problem), reml=True)
-    starts = [np.full(3, value) for value in found]
-    out = promising(objective, starts, heights(found))
+    starts = [np.array([value, 0.0, 1.0]) for value in found]
+    out = promising(objective, starts, ends(found))
     assert [float(x[0]) for x in out] == kept
+
+
+def test_an_end_without_a_slope_is_no_start():
+    """A singular covariance matrix in the sample: in all data it need not be."""
+    problem = outcomes(6000)
+    objective = Objective(build_backend(problem), reml=True)
+
+    def go(small, x, known):
+        at = SimpleNamespace(loglik=-1.0, x=np.array([0.0, 0.0, 0.5]))
+        return SimpleNamespace(at=at, done=True, endless=False)
+
+    starts = [np.ones(3), np.full(3, 2.0)]
+    out = promising(objective, starts, go)
+    assert [x.tolist() for x in out] == [[1.0, 1.0, 1.0]]
 
 
 def test_small_data_follow_every_start():
     problem = outcomes(100)
     objective = Objective(build_backend(problem), reml=True)
     starts = [np.zeros(3), np.ones(3)]
-    assert [x.tolist() for x in promising(objective, starts, None)] == [[1.0, 1.0, 1.0]]
+    assert promising(objective, starts, None) == starts
 
 
 def test_large_data_take_few_evaluations_and_end_where_every_start_does():
