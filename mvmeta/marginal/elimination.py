@@ -44,6 +44,9 @@ class NestedSums:
         self._insert(self.gram, gram, k)
 
     def _insert(self, total: Floats, jets: Floats, k: int) -> None:
+        if len(jets) == len(total):
+            total += jets
+            return
         total[: 1 + k] += jets[: 1 + k]
         second = jets[1 + k :]
         total[1 + self._stages :][: len(second)] += second
@@ -60,8 +63,7 @@ class NestedSums:
         directions, extra : sequence of Direction
         """
         at, x = _scalars(stage, directions)
-        first = 1 + at
-        second = _pair_table(self._stages)[at[:, None], at]
+        first, second = 1 + at, _pair_table(self._stages)[at[:, None], at]
         square = x[:, None] * x
         more, z = _scalars(stage, extra)
         return Sums(

@@ -284,7 +284,9 @@ class CovarianceStructure(Chart):
         bounded = free_of_unit & np.isfinite(self.upper)
         slack = np.where(bounded, EDGE, 0.0)
         edge = (theta <= self.lower + slack) | (theta >= self.upper - slack)
-        return (edge | (free_of_unit & self._inert(theta, ~bounded))) & ~self.fixed
+        if free_of_unit.any():
+            edge |= free_of_unit & self._inert(theta, ~bounded)
+        return edge & ~self.fixed
 
     def _inert(self, theta: Floats, relative: Bools) -> Bools:
         """Components whose change (of 1, or of 100 % where `relative`) leaves G as it is."""

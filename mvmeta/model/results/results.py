@@ -132,7 +132,6 @@ class MetaMixedLMResults(
         self._fit: Fit | None = fit
         self._gs = fit.gs
         self._optimum, self._inference = optimum, inference
-        self._table: Contrasts = coefficients(inference.basis)
         self.component_labels = component_labels(fit.problem)
         self.k_vcomp = int(fit.estimated.sum())
         self.nobs, self.k_fe = fit.problem.n, fit.problem.p
@@ -141,6 +140,10 @@ class MetaMixedLMResults(
         self.reml, self.cov_type = fit.reml, inference.cov_type
         self.df_method, self.n_clusters = inference.df_method, inference.n_clusters
         self._criteria = {r: info_criteria(fit, reml=r) for r in (True, False)}
+
+    @cached_property
+    def _table(self) -> Contrasts:
+        return coefficients(self._inference.basis)
 
     @cached_property
     def vcomp(self) -> Any:

@@ -235,9 +235,8 @@ def prepare_arrays(
     if data is None:
         data = pd.DataFrame(index=_row_labels(len(y), endog, exog, variance, groups, weights))
     source = Source(data)
-    y = masks.aligned(
-        y if isinstance(endog, pd.Series) else y.to_numpy(), source.index, "endog"
-    ).rename(str(y.name))
+    values = y if isinstance(endog, pd.Series) else y.to_numpy()
+    y = masks.aligned(values, source.index, "endog", str(y.name))
     x, names = _as_matrix(exog, source.index)
     endog_values = numeric(y, "endog")
     if isinstance(endog, (pd.Series, pd.DataFrame)):
@@ -405,7 +404,7 @@ def _used_frame(frame: pd.DataFrame, given: _Given, source: Source, rows: Ints) 
     if given.weights is not None:
         extra[given.weights.name] = None
     new = {n: source.column(n) for n in extra if n in source and n not in frame}
-    used = _take(frame.assign(**new), rows)
+    used = _take(frame.assign(**new) if new else frame, rows)
     used.attrs["scale"] = source.scale
     return used
 

@@ -61,6 +61,8 @@ def _as_columns(groups: Any) -> list[tuple[object, Any]]:
 
 def _unlabelled(values: np.ndarray) -> Any:
     """An array (n,) of the narrowest type that holds the values."""
+    if values.dtype.kind in "iuf":
+        return values
     return pd.Series(values).infer_objects().array
 
 

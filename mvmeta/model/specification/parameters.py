@@ -10,6 +10,8 @@ def warn_of_too_many(problem: MetaProblem) -> None:
     The likelihood may still have a maximum (metafor fits such models without a word), but some
     combination of the parameters is then decided by none of the data.
     """
+    if problem.p + len(problem.components) <= problem.n:
+        return
     free = int(problem.estimated.sum())
     if problem.p + free <= problem.n:
         return

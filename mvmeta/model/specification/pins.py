@@ -163,6 +163,10 @@ def pin(
     SpecificationError
         If the user's values or groups do not fit the components of the structure.
     """
+    single = spec.left == "1" and n_levels == 1
+    told = spec.pins or spec.ties
+    if not (told or saturated or single) and occurrence is None:
+        return structure, []
     # another term may tell what is equal to the components of this one
     pins = _Pins(structure, spec.name, elsewhere=spec.tie is not None and not saturated)
     _group(pins, spec)
@@ -171,7 +175,7 @@ def pin(
     variances = pins.where("sigma2", "tau2", "loading", "psi")
     if saturated:
         pins.zero(variances, "the model has as many fixed effects as rows")
-    elif spec.left == "1" and n_levels == 1:
+    elif single:
         pins.zero(variances, "its grouping factor has a single level")
     if occurrence is not None and spec.code is not None:
         _unseen_variances(pins, spec.code, occurrence)

@@ -52,8 +52,17 @@ def positions(labels: pd.Index, index: pd.Index, what: str) -> Ints | None:
     return found.astype(np.intp)
 
 
-def aligned(values: Any, index: pd.Index, what: str) -> pd.Series:
+def aligned(values: Any, index: pd.Index, what: str, name: str | None = None) -> pd.Series:
     """One value per row as a Series on `index`; a Series is matched by its labels.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+    index : Index, length n
+    what : str
+        Name of the values for error messages.
+    name : str, optional
+        Of the result.
 
     Raises
     ------
@@ -62,7 +71,8 @@ def aligned(values: Any, index: pd.Index, what: str) -> pd.Series:
     """
     if isinstance(values, pd.Series):
         order = positions(values.index, index, what)
-        return (values if order is None else values.iloc[order]).set_axis(index)
+        out = (values if order is None else values.iloc[order]).set_axis(index)
+        return out if name is None else out.rename(name)
     array = (
         values
         if isinstance(values, (pd.Categorical, pd.api.extensions.ExtensionArray))
@@ -72,7 +82,7 @@ def aligned(values: Any, index: pd.Index, what: str) -> pd.Series:
         raise DataError(f"{what} must have one value per row, got shape {array.shape}")
     if len(array) != len(index):
         raise DataError(f"{what} has {len(array)} rows, the data have {len(index)}")
-    return pd.Series(array, index=index, copy=False)
+    return pd.Series(array, index=index, name=name, copy=False)
 
 
 def subset_rows(subset: Any, source: Source) -> Ints:

@@ -52,6 +52,9 @@ LEAST_FOR_A_FACTOR = 3
 """Inner levels from which on the loadings and specific variances of one factor are identified."""
 
 
+_NO_COLUMNS = pd.DataFrame()
+
+
 @dataclass(frozen=True, eq=False)
 class TermData:
     """The columns of one term over all rows of the data, before any are dropped.
@@ -73,7 +76,7 @@ class TermData:
     outer: tuple[pd.Series, ...]
     inner: tuple[pd.Series, ...] = ()
     parsed: "formula.ParsedFormula | None" = None
-    slopes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    slopes: pd.DataFrame = field(default_factory=lambda: _NO_COLUMNS)
 
     def missing(self) -> dict[str, Bools]:
         """For every column that can have missing values, in which rows (n,) it does."""
@@ -109,7 +112,7 @@ def collect(spec: TermSpec, source: Source, environment: Any) -> TermData:
 
 
 def _beside(values: Any, index: pd.Index, name: str) -> pd.Series:
-    return aligned(values, index, f"groups {name!r}").rename(name)
+    return aligned(values, index, f"groups {name!r}", name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +232,8 @@ def _bound(spec: TermSpec, outer: Factor, effects: _Effects, chosen: Selection) 
 
 def _one_variance(structure: CovarianceStructure) -> bool:
     """Whether all effects have one variance, whatever the components are."""
+    if structure.q == 1:
+        return True
     if sum(c.kind in {"sigma2", "tau2"} for c in structure.components) != 1:
         return False
     return constant(structure.matrix(structure.to_natural(structure.starts(1.0)[0])).diagonal())
