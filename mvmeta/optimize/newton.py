@@ -222,8 +222,8 @@ def _advance(
     while damping <= MOST_DAMPING:
         step, gain = local.step(damping)
         used += 1
-        new = _try(evaluate, at, at.x + step, -np.inf if close else gain, box)
-        if new is not None and (not close or _polished(at, local, new, box)):
+        new = _try(evaluate, at.x + step, box)
+        if new is not None and _accepted(at, local, new, box, gain, close):
             return new, damping / 10 if damping > FIRST_DAMPING else 0.0, used
         if close:  # at a maximum to rounding: not worth a search
             return None, damping, used
@@ -231,24 +231,35 @@ def _advance(
     return None, 0.0, used
 
 
-def _polished(at: Evaluation, local: "Local", new: Evaluation, box: Box) -> bool:
-    """At a maximum to rounding the likelihood cannot tell better from worse, the gradient can."""
-    noise = NOISE * max(1.0, abs(at.loglik))
-    better = Local(new, box).decrement < POLISHED * local.decrement
-    return new.loglik > at.loglik or (better and new.loglik > at.loglik - noise)
+def _accepted(
+    at: Evaluation, local: "Local", new: Evaluation, box: Box, gain: float, close: bool
+) -> bool:
+    """Whether a step brings what it promised.
+
+    Close to a maximum the likelihood cannot tell better from worse for rounding, the gradient can:
+    with variances far above the sampling variances its own rounding errors are much smaller.
+    """
+    if close:
+        noise = NOISE * max(1.0, abs(at.loglik))
+        return new.loglik > at.loglik or _sharper(at, local, new, box, noise)
+    rounding = 1e-14 * abs(at.loglik)
+    if new.loglik >= at.loglik + SUFFICIENT * gain - rounding:
+        return True
+    return local.decrement < CERTAIN and _sharper(at, local, new, box, SAME)
 
 
-def _try(
-    evaluate: Callable[[Floats], Evaluation], at: Evaluation, x: Floats, gain: float, box: Box
-) -> Evaluation | None:
+def _sharper(at: Evaluation, local: "Local", new: Evaluation, box: Box, noise: float) -> bool:
+    """Whether the decrement is much smaller and the likelihood the same, but for the noise."""
+    level = new.loglik > at.loglik - noise
+    return level and Local(new, box).decrement < POLISHED * local.decrement
+
+
+def _try(evaluate: Callable[[Floats], Evaluation], x: Floats, box: Box) -> Evaluation | None:
     try:
         new = evaluate(box.inside(x))
     except NotPositiveDefiniteError:
         return None
-    rounding = 1e-14 * abs(at.loglik)
-    if not np.isfinite(new.loglik) or new.loglik < at.loglik + SUFFICIENT * gain - rounding:
-        return None
-    return new
+    return new if np.isfinite(new.loglik) else None
 
 
 def _escape(
@@ -260,7 +271,7 @@ def _escape(
         for sign in (1.0, -1.0):
             used += 1
             x = at.x + sign * size * local.worst * box.unit
-            new = _try(evaluate, at, x, 0.0, box)
+            new = _try(evaluate, x, box)
             if new is not None and new.loglik > at.loglik + ESCAPE_GAIN:
                 return new, used
     return None, used
