@@ -1,10 +1,12 @@
-"""Whether nested variances in data of some size ever need a second start.
+"""Whether models with one variance in every term need further starts in data of some size.
 
     python -m benchmarks.simulations.one_hill --designs 2000
 
-Random nested designs of 100 to 1,500 rows: two to four levels or fewer, variances over five orders
-of magnitude and 0, sampling variances over three, REML and ML in turn.  Each is fitted from the
-main start alone and from all starts; counted is where the latter end higher.
+Random designs of 50 to 1,500 rows, every doubling as often as the next: variances over five orders
+of magnitude and 0, sampling variances over three, REML and ML in turn.  The grouping factors nest,
+or cross, or one of those that cross is a species with a tree.  Each design is fitted from the
+starts it gets and from all starts that small data get; counted is where the latter end higher, and
+where no maximum was reached.
 """
 
 import argparse
@@ -13,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.random import Generator
 
-from mvmeta import MetaMixedLM
+from mvmeta import MetaMixedLM, Random
+from mvmeta._typing import Floats
 from mvmeta.optimize import maximize
 
 HIGHER = 1e-7
@@ -22,30 +27,94 @@ HIGHER = 1e-7
 RESULTS = Path(__file__).parents[1] / "results" / "one_hill.json"
 
 
-def design(seed: int) -> MetaMixedLM:
+def design(family: str, seed: int) -> MetaMixedLM:
     """One model."""
-    rng = np.random.default_rng([20261, seed])
-    n, p = int(rng.integers(100, 1500)), int(rng.integers(1, 5))
-    x = np.column_stack([np.ones(n), rng.normal(size=(n, p))])
+    rng = np.random.default_rng([20261, FAMILIES.index(family), seed])
+    n = int(np.exp(rng.uniform(np.log(50), np.log(1500 if family == "nested" else 600))))
+    x = np.column_stack([np.ones(n), rng.normal(size=(n, int(rng.integers(1, 5))))])
+    v = 10 ** rng.uniform(-3, 0.5, n) if rng.random() < 0.5 else rng.uniform(0.02, 0.2, n)
+    y = rng.normal(size=n) * np.sqrt(v)
+    return _BUILD[family](rng, y, x, v)
+
+
+def _nested(rng: Generator, y: Floats, x: Floats, v: Floats) -> MetaMixedLM:
+    n = len(y)
     groups = [np.sort(rng.integers(0, rng.integers(3, n // 2), n))]
     groups += [rng.integers(0, rng.integers(2, 6), n) for _ in range(rng.integers(0, 3))]
     groups += [np.arange(n)] if rng.random() < 0.6 else []
-    v = 10 ** rng.uniform(-3, 0.5, n) if rng.random() < 0.5 else rng.uniform(0.02, 0.2, n)
-    y = rng.normal(size=n) * np.sqrt(v)
     cell = np.zeros(n, dtype=int)
     for level in groups:
         cell = np.unique(cell * n + level, return_inverse=True)[1]
-        variance = 0.0 if rng.random() < 0.35 else 10 ** rng.uniform(-3, 2)
-        y += np.sqrt(variance) * rng.normal(size=cell.max() + 1)[cell]
+        y = y + _effects(rng, cell)
     return MetaMixedLM(y, x, v, groups=np.column_stack(groups))
 
 
-def run(count: int) -> dict[str, Any]:
+def _factors(rng: Generator, n: int) -> dict[str, Any]:
+    """Two or three factors that cross, and maybe one with a level for every row."""
+    factors = {f"f{j}": rng.integers(0, rng.integers(3, n // 4), n) for j in range(2)}
+    if rng.random() < 0.3:
+        factors["f2"] = rng.integers(0, rng.integers(3, 30), n)
+    if rng.random() < 0.6:
+        factors["id"] = np.arange(n)
+    return factors
+
+
+def _crossed(rng: Generator, y: Floats, x: Floats, v: Floats) -> MetaMixedLM:
+    factors = _factors(rng, len(y))
+    y = y + sum(_effects(rng, f) for f in factors.values())
+    return MetaMixedLM(y, x, v, random=[f"1 | {name}" for name in factors], data=factors)
+
+
+def _tree(rng: Generator, y: Floats, x: Floats, v: Floats) -> MetaMixedLM:
+    factors = _factors(rng, len(y))
+    species = factors["f0"]
+    count = int(species.max()) + 1
+    corr = _relatedness(rng, count)
+    root = np.linalg.cholesky(corr + 1e-10 * np.eye(count))
+    y = y + sum(_effects(rng, f) for f in factors.values())
+    y += np.sqrt(_variance(rng)) * (root @ rng.normal(size=count))[species]
+    labels = [str(k) for k in range(count)]
+    factors["phylo"] = species
+    known = Random("1 | phylo", corr=pd.DataFrame(corr, labels, labels))
+    terms = [known, *(f"1 | {name}" for name in factors if name != "phylo")]
+    return MetaMixedLM(y, x, v, random=terms, data=factors)
+
+
+def _relatedness(rng: Generator, count: int) -> Floats:
+    """Correlations of the tips of a random tree under Brownian motion."""
+    shared = np.zeros((count, count))
+    clades = [np.arange(count)]
+    depth = 0.0
+    while len(clades) < count:
+        k = int(rng.choice([j for j, c in enumerate(clades) if len(c) > 1]))
+        depth = max(depth, rng.uniform(depth, 1.0) if rng.random() < 0.2 else depth)
+        clade = rng.permutation(clades.pop(k))
+        cut = int(rng.integers(1, len(clade)))
+        clades += [clade[:cut], clade[cut:]]
+        for part in (clade[:cut], clade[cut:]):
+            shared[np.ix_(part, part)] = np.maximum(shared[np.ix_(part, part)], depth)
+    np.fill_diagonal(shared, 1.0)
+    return shared
+
+
+def _effects(rng: Generator, level: Any) -> Floats:
+    return np.sqrt(_variance(rng)) * rng.normal(size=int(np.max(level)) + 1)[level]
+
+
+def _variance(rng: Generator) -> float:
+    return 0.0 if rng.random() < 0.35 else float(10 ** rng.uniform(-3, 2))
+
+
+_BUILD = {"nested": _nested, "crossed": _crossed, "tree": _tree}
+FAMILIES = tuple(_BUILD)
+
+
+def run(family: str, count: int) -> dict[str, Any]:
     """Fit every design both ways."""
     limit = maximize.ONE_HILL_FROM
     higher, evaluations = [], []
     for seed in range(count):
-        model = design(seed)
+        model = design(family, seed)
         one = model.fit(reml=seed % 2 == 0)
         maximize.ONE_HILL_FROM = 10**9
         every = model.fit(reml=seed % 2 == 0)
@@ -65,4 +134,8 @@ def run(count: int) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--designs", type=int, default=2000)
-    RESULTS.write_text(json.dumps(run(parser.parse_args().designs), indent=1) + "\n")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
+    given = parser.parse_args()
+    new = {family: run(family, given.designs) for family in given.families}
+    found = (json.loads(RESULTS.read_text()) if RESULTS.exists() else {}) | new
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")

@@ -18,6 +18,7 @@ from mvmeta.optimize.starts import (
     alone,
     box_of,
     distinct,
+    rivals,
     start_values,
     variance_scale,
 )
@@ -112,7 +113,8 @@ def maximize(
     go = partial(climb, objective, box=box, maxiter=maxiter, tol=tol, report=report)
     ascents: list[Ascent] = []
     quietly = partial(climb, box=box, maxiter=maxiter, tol=tol)
-    for x in _starts(objective, box, quietly) if start is None else [problem.to_working(start)]:
+    given = None if start is None else [problem.to_working(start)]
+    for x in given or _starts(objective, box, quietly, ascents):
         known = [a.at for a in ascents if a.done]
         try:
             ascent = _unless_uphill(objective, partial(go, known=known), x, known)
@@ -120,8 +122,6 @@ def maximize(
             continue
         if ascent is not None:
             ascents.append(ascent)
-            if ascent.done and start is None and _has_one_hill(objective):
-                break
     if not ascents:
         raise NotPositiveDefiniteError
     if start is None:
@@ -147,22 +147,33 @@ def maximize(
     )
 
 
-ONE_HILL_FROM = 100
-"""Rows from which on nested variances need one start: in 2,000 random designs of 100 to 1,500 rows
-no further start found a higher maximum (benchmarks/simulations/one_hill.py)."""
+ONE_HILL_FROM = 50
+"""Rows from which on models with one variance in every term need no starts but those of `rivals`:
+in 6,000 random designs of 50 to 1,500 rows no other start found a higher maximum
+(benchmarks/simulations/one_hill.py)."""
 
 
-def _has_one_hill(objective: Objective) -> bool:
-    """Whether the first maximum found is as good as certain to be the only one."""
-    return objective.backend.name == "nested" and objective.problem.n >= ONE_HILL_FROM
+def _has_one_hill(objective: Objective, x: Floats) -> bool:
+    """Whether the first maximum found is as good as certain to have no equal but its rivals."""
+    problem = objective.problem
+    one_variance = all([c.power for c in t.structure.components] == [2] for t in problem.terms)
+    return problem.n >= ONE_HILL_FROM and one_variance and _is_linear(objective, x)
 
 
-def _starts(objective: Objective, box: Box, go: Callable[..., Ascent]) -> Iterator[Floats]:
-    """The main start, one on every hill along a correlation or range, and corners."""
+def _starts(
+    objective: Objective, box: Box, go: Callable[..., Ascent], ascents: Sequence[Ascent]
+) -> Iterator[Floats]:
+    """The main start, one on every hill along a correlation or range, and corners.
+
+    `ascents` are those made so far, of which the first one decides how many more are needed.
+    """
     lead = objective.problem.shared_working.lead
     starts = distinct([lead(x) for x in start_values(objective)])
     main, *others = promising(objective, starts, go)
     yield main
+    if ascents and ascents[0].done and _has_one_hill(objective, main):
+        yield from rivals(objective)
+        return
     if objective.problem.n <= EXTRA_STARTS_UP_TO:
         for axis in (a for a in axes(objective) if a.sweep.hilly):
             bases = starts[:1]
@@ -205,10 +216,15 @@ def _unless_uphill(
 
 def _is_convex(objective: Objective, x: Floats) -> bool:
     """Whether matrices between possible ones are possible, though not linear in `x`."""
-    structures = [t.structure for t in objective.problem.terms]
+    convex = all(t.structure.convex for t in objective.problem.terms)
+    return convex and not _is_linear(objective, x)
+
+
+def _is_linear(objective: Objective, x: Floats) -> bool:
+    """Whether M is linear in the working parameters."""
+    charts = [t.structure.working for t in objective.problem.terms]
     pieces = objective.problem.split_working(x)
-    linear = all(s.working.hessian(w) is None for s, w in zip(structures, pieces, strict=True))
-    return not linear and all(s.convex for s in structures)
+    return all(chart.hessian(w) is None for chart, w in zip(charts, pieces, strict=True))
 
 
 def _uphill(objective: Objective, here: Floats, known: Sequence[Evaluation]) -> bool:

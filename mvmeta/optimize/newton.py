@@ -31,6 +31,8 @@ POLISHED = 1 / 4
 """Share of the decrement below which a step that leaves the likelihood as it is was worth it."""
 NOISE = 1e-9
 """Rounding of the likelihood, relative, where variances differ by a factor of a million."""
+ROUGH = 1e-4
+"""Rounding of the likelihood where M is almost singular: a matrix of relatedness 1e5 times V."""
 TRUST_OBSERVED = (1 / 3, 3.0)
 """Eigenvalues of the observed relative to the expected information between which it is used."""
 NEAR = 10.0
@@ -245,7 +247,7 @@ def _accepted(
     rounding = 1e-14 * abs(at.loglik)
     if new.loglik >= at.loglik + SUFFICIENT * gain - rounding:
         return True
-    return local.decrement < CERTAIN and _sharper(at, local, new, box, SAME)
+    return local.decrement < CERTAIN and _sharper(at, local, new, box, ROUGH)
 
 
 def _sharper(at: Evaluation, local: "Local", new: Evaluation, box: Box, noise: float) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.likelihood.objective import Objective
+from mvmeta.marginal.linking import slots_of
 from mvmeta.optimize.moments import residual_covariance
 from mvmeta.optimize.newton import Box
 from mvmeta.structures.base import CovarianceStructure
@@ -94,6 +95,25 @@ def alone(objective: Objective, index: int) -> list[Floats]:
     owner = problem.shared_working.lead(np.repeat(np.arange(float(len(sizes))), sizes))
     sized = (problem.join_working([s.starts(scale * a)[0] for s in structures]) for a in ALONE)
     return [np.where(owner == owner[index], x, small) for x in sized]
+
+
+def rivals(objective: Objective) -> list[Floats]:
+    """Where several terms have the same levels: each of them without the others, and all small.
+
+    Such terms, a phylogeny and an effect of each species by itself for one, can explain the same
+    differences, each by itself better than both by halves.
+    """
+    problem, scale = objective.problem, variance_scale(objective)
+    structures = [t.structure for t in problem.terms]
+    main, small = ([s.starts(scale * a)[0] for s in structures] for a in (1.0, SMALL_START))
+    shared = [s.terms for s in slots_of(problem.terms, range(len(structures)))]
+    out = [
+        [small[t] if t in terms and t != one else x for t, x in enumerate(main)]
+        for terms in shared
+        if len(terms) > 1
+        for one in terms
+    ]
+    return [problem.join_working(pieces) for pieces in ([*out, small] if out else [])]
 
 
 def distinct(starts: Sequence[Floats]) -> list[Floats]:
