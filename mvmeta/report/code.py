@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,41 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-LARGEST_FILE = 4_000_000
-"""Bytes of a file that a page carries."""
+from mvmeta.report.files import LARGEST_FILE, File, reading, same_values
 
 MATRICES = ("KNOWN", "PROP", "PHYBM", "PHYPL", "PHYOU")
 """Codes of terms that have a known matrix."""
 
+PATSY = frozenset(
+    "C Q I Treatment Poly Sum Helmert Diff bs cr cc te center standardize scale".split()
+)
+"""Functions that formulas have of themselves."""
+
 MODULES = {"np": "numpy", "pd": "pandas", "math": "math", "patsy": "patsy"}
 """Names that formulas use, and what to import for them."""
-
-
-@dataclass(frozen=True)
-class File:
-    """A file that the code reads.
-
-    Attributes
-    ----------
-    name : str
-    content : str
-        Empty where it is too large for a page.
-    what : str
-    """
-
-    name: str
-    content: str
-    what: str
-
-    @property
-    def address(self) -> str:
-        """The content as an address, which a browser saves without a network."""
-        return f"data:text/csv;base64,{base64.b64encode(self.content.encode()).decode()}"
-
-    @property
-    def size(self) -> str:
-        """For a reader."""
-        return f"{max(1, round(len(self.content) / 1000)):,} kB"
 
 
 @dataclass(frozen=True)
@@ -103,7 +79,7 @@ class _Writer:
     def _column(self, name: str, values: Any) -> str:
         """Put values into the data under a name that is free, or that has the same values."""
         base, number = name, 2
-        while name in self.data and not _same(self.data[name], values):
+        while name in self.data and not same_values(self.data[name], values):
             name, number = f"{base}_{number}", number + 1
         self.data[name] = np.asarray(values)
         return name
@@ -111,7 +87,7 @@ class _Writer:
     def _read_data(self) -> list[str]:
         text = self.data.to_csv(index=False)
         self._add("data.csv", text, f"the {len(self.data)} rows that were analysed")
-        options, lines = _reading(self.data, text)
+        options, lines = reading(self.data, text)
         return [f'data = pd.read_csv("data.csv"{options})', *lines]
 
     def _add(self, name: str, content: str, what: str) -> None:
@@ -126,6 +102,7 @@ class _Writer:
 
     def _what(self) -> list[str]:
         if self._has_formula:
+            self._note_functions(self.prepared.formula)
             return [repr(self.prepared.formula), "data"]
         y = self._column(self.prepared.endog_name, self.problem.y)
         x = [
@@ -133,6 +110,14 @@ class _Writer:
             for name, column in zip(self.prepared.exog_names, self.problem.x.T, strict=True)
         ]
         return [f"data[{y!r}]", f"data[{x!r}]", "data=data"]
+
+    def _note_functions(self, formula: str) -> None:
+        """Say what the formula uses that neither the data nor the imports define."""
+        unquoted = re.sub(r"(['\"]).*?\1", "", formula)
+        called = set(re.findall(r"(?<![\w.])([A-Za-z_]\w*)\s*[(.]", unquoted))
+        foreign = sorted(called - PATSY - set(MODULES) - set(map(str, self.data)))
+        if foreign:
+            self.notes.append(f"The formula uses {', '.join(foreign)}, to be defined beforehand.")
 
     def _variance(self) -> str:
         value = self.given.get("variance")
@@ -277,35 +262,3 @@ class _Writer:
 def _labels(term: Any) -> list[str]:
     labels = [str(label) for label in term.groups.labels]
     return [labels[i] for i in term.groups.codes]
-
-
-def _same(column: pd.Series, values: Any) -> bool:
-    other = pd.Series(np.asarray(values))
-    try:
-        return bool((column.to_numpy() == other.to_numpy()).all())
-    except (TypeError, ValueError):
-        return False
-
-
-def _reading(frame: pd.DataFrame, text: str) -> tuple[str, list[str]]:
-    """Options of `read_csv`, and lines after it, by which columns come back as they were."""
-    plain = pd.read_csv(io.StringIO(text))
-    types = {
-        str(name): "str"
-        for name in frame
-        if _is_text(frame[name]) and not _same(plain[name], frame[name].astype(str))
-    }
-    lines = [
-        f"data[{name!r}] = pd.Categorical(data[{name!r}], "
-        f"categories={list(frame[name].cat.categories)!r}, ordered={frame[name].cat.ordered})"
-        for name in frame
-        if isinstance(frame[name].dtype, pd.CategoricalDtype)
-    ]
-    options = f", dtype={types!r}, keep_default_na=False" if types else ""
-    return options, lines
-
-
-def _is_text(column: pd.Series) -> bool:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return _is_text(pd.Series(column.cat.categories))
-    return pd.api.types.infer_dtype(column, skipna=True) == "string"

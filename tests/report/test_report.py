@@ -197,6 +197,17 @@ def test_what_the_code_lacks_is_said():
     )
 
 
+def test_functions_of_the_formula_are_named():
+    def doubled(x):
+        return 2 * x
+
+    data = datasets.load("bcg")
+    res = MetaMixedLM.from_formula("yi ~ doubled(ablat) + np.log(ablat)", data, variance="vi").fit()
+    page = read(res.report(plots=[]))
+    assert "The formula uses doubled, to be defined beforehand." in page.text_of("p")
+    assert any(text.startswith("import numpy as np") for text in page.text_of("code"))
+
+
 # -- what it says ----------------------------------------------------------------------------
 
 
