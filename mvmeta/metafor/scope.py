@@ -44,6 +44,8 @@ class Session:
         Assignments that come before the model.
     notes : list of str
         What differs between the two programs, in sentences.
+    elsewhere : set of str
+        Names that lines which are not translated give a value.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Session:
         self.names |= {**functions, **self.objects}
         self.statements: list[tuple[str, Expression]] = []
         self.notes: list[str] = []
+        self.elsewhere: set[str] = set()
         self._data = None if data is None else as_pandas(data)
         self._bound: str | None = None
 
@@ -155,6 +158,8 @@ class Scope:
             return True
         name = python_name(symbol.name)
         if name in self.session.objects or name in self.session.assigned:
+            return False
+        if self.columns is None and name in self.session.elsewhere:
             return False
         if self.columns is None:
             return True

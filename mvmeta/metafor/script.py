@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -40,6 +41,11 @@ AFTERWARDS = {
 }  # fmt: skip
 """Functions of a result, and what of the result here does the same."""
 
+ASSIGN = ("<-", "=", "<<-")
+
+LONGEST = 60
+"""Characters of a line that a note quotes."""
+
 Assignment = tuple[str | None, Node]
 
 
@@ -69,12 +75,27 @@ class Script:
             For a second model, and for a line that is not translated; says where.
         """
         target, value = _assignment(statement)
-        if isinstance(value, Call):
+        if is_call(statement, *ASSIGN) and not self._is_translated(target, value):
+            self._leave_out(statement, target)
+        elif isinstance(value, Call):
             self._call(target, value)
         elif target is not None and isinstance(value, Symbol):
             self.session.assign(target, Name(self.session.frame(value.name, value)))
         elif not isinstance(value, Symbol):  # a name alone prints what it holds
             raise _untranslated(statement)
+
+    def _is_translated(self, target: str | None, value: Node) -> bool:
+        if isinstance(value, Call):
+            return value.name in {*MODELS, *NOT_MODELS, *PREPARED, *AFTERWARDS, "robust"}
+        return target is not None and isinstance(value, Symbol)
+
+    def _leave_out(self, statement: Node, target: str | None) -> None:
+        """What is computed otherwise must be there when the code runs, as data must."""
+        changed = operands(statement)[0]
+        if target is not None:
+            self.session.elsewhere.add(target)
+        text = textwrap.shorten(str(statement), LONGEST, placeholder=" ...")
+        self.session.note(f"`{text}` was left out: give {changed} as it is after that line.")
 
     def _call(self, target: str | None, call: Call) -> None:
         if call.name in MODELS or call.name in NOT_MODELS:
@@ -132,19 +153,17 @@ class Script:
 
 
 def _assignment(statement: Node) -> Assignment:
-    """The name that is assigned, and the value; a model may go anywhere."""
-    if is_call(statement, "<-", "=", "<<-"):
+    """The name that is assigned, if it is one, and the value."""
+    if is_call(statement, *ASSIGN):
         target, value = operands(statement)
-        if isinstance(target, Symbol):
-            return python_name(target.name), bare(value)
-        if is_call(bare(value), *MODELS, *NOT_MODELS):
-            return None, bare(value)
+        name = python_name(target.name) if isinstance(target, Symbol) else None
+        return name, bare(value)
     return None, bare(statement)
 
 
 def _untranslated(where: Node) -> Exception:
     return refusal(
         where,
-        "this line is not translated: around a model only escalc() and vcalc(), assigned to a "
-        "name, and functions of its result are",
+        "this line is not translated: around a model only assignments and functions of its result "
+        "are read",
     )

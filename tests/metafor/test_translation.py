@@ -235,8 +235,8 @@ def test_without_data_there_is_code_and_no_model():
         ),
         ("rma.mv(yi, vi, data = read.csv('x.csv'))", "must be the name of a data set"),
         ("rma.mv(dat$yi, other$vi, data = dat)", "not from the data, 'dat'"),
-        ("x <- 3", "this line is not translated"),
-        ("dat$z <- dat$x^2; rma(yi, vi)", "this line is not translated"),
+        ("f(x); rma(yi, vi)", "this line is not translated"),
+        ("vcalc(vi, study); rma(yi, vi)", "this line is not translated"),
         ("robust(res, cluster = study)", "needs its model in the same text"),
         ("robust(rma(yi, vi))", "needs its cluster"),
         ("", "no call of rma.mv"),
@@ -342,3 +342,24 @@ def test_without_data_names_of_matrices_are_guessed_and_said(name, expected):
     found = from_metafor(f"fits[['a']] <- rma.mv(yi, {name}, random = ~ 1 | s, data = dat)")
     assert f"    variance={expected},\n" in found.code
     assert bool(found.notes) == (not expected.startswith('"'))
+
+
+def test_lines_that_make_other_things_are_said_and_their_names_are_objects():
+    text = """
+    V <- bldiag(lapply(split(dat[, c("v1", "v2")], dat$trial), as.matrix))
+    dat$x2 <- dat$x^2
+    rma.mv(yi, V, mods = ~ x2, random = ~ outcome | trial, struct = "UN", data = dat)
+    """
+    found = from_metafor(text)
+    assert "variance=V," in found.code
+    assert "give V as it is after that line" in found.notes[0]
+    assert "`dat$x2 <- dat$x^2` was left out: give dat$x2 as" in found.notes[1]
+    bcg = datasets.load("bcg")
+    call = "V <- f(bcg$vi)\nrma.mv(yi, V, random = ~ 1 | trial, data = bcg)"
+    with pytest.raises(SpecificationError, match=r"from_metafor\(\.\.\., V=\.\.\.\)"):
+        from_metafor(call, bcg)
+    res = from_metafor(call, bcg, V=np.diag(bcg["vi"])).fit()
+    plain = from_metafor("rma.mv(yi, vi, random = ~ 1 | trial, data = bcg)", bcg).fit()
+    np.testing.assert_allclose(res.params, plain.params, rtol=1e-10)
+    with pytest.raises(SpecificationError, match=r"no call of rma\.mv"):
+        from_metafor("x <- 3")
