@@ -75,6 +75,11 @@ class BatchedProblem(MetaProblem):
         return self.columns
 
     @property
+    def holds_rows(self) -> bool:
+        """Its rows are with the batches."""
+        return False
+
+    @property
     def mean_variance(self) -> float:
         """Mean of the sampling variances."""
         return self.variance

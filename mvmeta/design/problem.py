@@ -64,6 +64,11 @@ class MetaProblem:
         return np.flatnonzero(self.v.variances == 0)
 
     @property
+    def holds_rows(self) -> bool:
+        """Whether its rows, and the levels they are in, can be looked at."""
+        return True
+
+    @property
     def inseparable(self) -> Ints:
         """Rows of variance 0 that carry the same random effects as another such row.
 

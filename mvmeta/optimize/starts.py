@@ -101,8 +101,11 @@ def rivals(objective: Objective) -> list[Floats]:
     """Where several terms have the same levels: each of them without the others, and all small.
 
     Such terms, a phylogeny and an effect of each species by itself for one, can explain the same
-    differences, each by itself better than both by halves.
+    differences, each by itself better than both by halves.  None for rows that are not held, whose
+    levels cannot be compared.
     """
+    if not objective.problem.holds_rows:
+        return []
     problem, scale = objective.problem, variance_scale(objective)
     structures = [t.structure for t in problem.terms]
     main, small = ([s.starts(scale * a)[0] for s in structures] for a in (1.0, SMALL_START))
