@@ -2,6 +2,7 @@
 
 python -m benchmarks                        all problems, sizes and engines
 python -m benchmarks --families nested un --largest 10000
+python -m benchmarks --families postfit --merge
 python -m benchmarks --render               tables and plot from the JSON
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 # before numpy is loaded: the peers get one thread, too
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-from benchmarks.speed import many, measure, peers, render
+from benchmarks.speed import many, measure, peers, postfit, render
 from benchmarks.speed.problems import FAMILIES, SIZES
 
 RESULTS = Path(__file__).parent / "results"
@@ -28,6 +29,8 @@ MEMORY = (
     ("crossed", 100_000, "mvmeta"),
 )
 """(family, size, engine) whose peak memory is measured."""
+POSTFIT = "postfit"
+"""Name under which what is asked of fits is measured, beside the families of fits."""
 PACKAGES = ("mvmeta", "numpy", "scipy", "pandas", "patsy", "statsmodels", "pimeta")
 
 
@@ -37,7 +40,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
+    known = [*FAMILIES, POSTFIT]
+    add("--families", nargs="+", choices=known, default=known)
     add("--largest", type=int, default=10**9, help="leave out larger sizes")
     add("--engines", nargs="+", help="only these, by name")
     add("--no-memory", action="store_true", help="do not measure memory")
@@ -58,7 +62,7 @@ def main() -> None:
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     records = []
-    for family in options.families:
+    for family in (f for f in options.families if f in FAMILIES):
         for size in SIZES[family]:
             if size > options.largest:
                 continue
@@ -77,6 +81,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         "records": records,
         "memory": [] if options.no_memory else _memory(options),
         "many": [] if options.no_many else many.run(),
+        "postfit": postfit.run(largest=options.largest) if POSTFIT in options.families else [],
     }
 
 
@@ -85,8 +90,8 @@ def _merged(old: dict[str, Any], new: dict[str, Any], families: list[str]) -> di
     kept = [r for r in old["records"] if r["family"] not in families]
     order = list(FAMILIES)
     records = sorted([*kept, *new["records"]], key=lambda r: order.index(r["family"]))
-    memory = new["memory"] or old["memory"]
-    return new | {"records": records, "memory": memory, "many": new["many"] or old["many"]}
+    rest = {key: new[key] or old.get(key, []) for key in ("memory", "many", "postfit")}
+    return new | {"records": records} | rest
 
 
 def _memory(options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.speed import peers, render
+from benchmarks.speed import peers, postfit, render
 from benchmarks.speed.engines import ENGINES
 from benchmarks.speed.problems import FAMILIES, SIZES
 
@@ -68,6 +68,10 @@ def test_tables_and_plot(tmp_path):
         "many": [
             {"design": "d", "fits_per_second": 6e4, "loop_per_second": 90.0, "converged": 1.0}
         ],
+        "postfit": [
+            {"family": "un", "size": size, "task": "intervals", "fit": 0.1, "fits": size / 100}
+            for size in (150, 1000)
+        ],
     }
     text = render.tables(run)
     assert "| metafor | 0.5 | 50 | 2.0 |" in text
@@ -76,5 +80,17 @@ def test_tables_and_plot(tmp_path):
     assert "mvmeta, in units of WLS: 2.00 at 1,000" in text
     assert "| nested, 10 rows | WLS | 2 | 3 | 1.50 |" in text
     assert "| d | 60,000 | 90 | 100.00 % |" in text
+    assert "| intervals | 1.5 | 10 |" in text
+    assert "| *seconds of a fit* | 0.1 | 0.1 |" in text
     render.plot(run, tmp_path / "speed.png")
     assert (tmp_path / "speed.png").stat().st_size > 10_000
+
+
+def test_costs_after_the_fit(monkeypatch, capsys):
+    monkeypatch.setattr(postfit, "ROUNDS", 1)
+    monkeypatch.setattr(postfit, "REFITS", 5)
+    found = postfit.run({"nested": (40, 10_000)}, largest=100)
+    assert {r["size"] for r in found} == {40}
+    assert len({r["task"] for r in found}) == len(found) == 7
+    assert all(r["fits"] == r["seconds"] / r["fit"] > 0 for r in found)
+    assert capsys.readouterr().out.count("fits") == 7

@@ -53,6 +53,8 @@ def tables(run: Record) -> str:
         parts += ["## Memory", _memory(run["memory"])]
     if run.get("many"):
         parts += ["## Many outcomes", _many(run["many"])]
+    if run.get("postfit"):
+        parts += ["## After the fit", *_postfit(run["postfit"])]
     return "\n\n".join(p for p in parts if p) + "\n"
 
 
@@ -141,6 +143,32 @@ def _many(records: Sequence[Record]) -> str:
         for r in records
     ]
     return "\n".join([*head, *rows])
+
+
+def _postfit(records: Sequence[Record]) -> list[str]:
+    """Costs in fits of the same model to the same data, one table per family."""
+    out = [
+        "CPU time in units of one fit of the same model to the same data, which took turns with "
+        "what is measured; medians."
+    ]
+    for family in dict.fromkeys(r["family"] for r in records):
+        own = [r for r in records if r["family"] == family]
+        sizes = sorted({r["size"] for r in own})
+        by_task: dict[str, dict[int, Record]] = {}
+        for r in own:
+            by_task.setdefault(r["task"], {})[r["size"]] = r
+        lines = [
+            f"| {TITLES[family]}: {COUNTS.get(family, 'rows')} | "
+            f"{' | '.join(f'{s:,}' for s in sizes)} |",
+            "|---|" + "--:|" * len(sizes),
+        ]
+        for task, found in by_task.items():
+            cells = [f"{found[s]['fits']:.2g}" if s in found else "" for s in sizes]
+            lines.append(f"| {task} | {' | '.join(cells)} |")
+        fits = {r["size"]: r["fit"] for r in own}
+        lines.append(f"| *seconds of a fit* | {' | '.join(f'{fits[s]:.3g}' for s in sizes)} |")
+        out.append("\n".join(lines))
+    return out
 
 
 def plot(run: Record, path: Path) -> None:

@@ -57,7 +57,7 @@ class Deletion:
     size: Ints
 
 
-def deletion(fit: Fit, groups: Ints) -> Deletion:
+def deletion(fit: Fit, groups: Ints, projection: Projection | None = None) -> Deletion:
     """Leave out each group in turn without estimating the components again.
 
     Parameters
@@ -65,6 +65,8 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
     fit : Fit
     groups : ndarray of int, shape (n,)
         Group of each row; ``arange(n)`` leaves out single rows.
+    projection : Projection, optional
+        Of X under M, where it has been made.
 
     Notes
     -----
@@ -84,7 +86,11 @@ def deletion(fit: Fit, groups: Ints) -> Deletion:
             "weights refit without the rows"
         )
     code, count = recode(groups)
-    at = _Whole(fit, is_nested(fit.problem.cluster, code))
+    at = _Whole(
+        fit,
+        projection or Projection(fit.problem.x, fit.factor.solve),
+        is_nested(fit.problem.cluster, code),
+    )
     p, n = fit.problem.p, fit.problem.n
     shift, added = np.full((count, p), np.nan), np.full((count, p), np.nan)
     statistic, covratio = np.full(count, np.nan), np.full(count, np.nan)
@@ -131,13 +137,14 @@ class _Whole:
     Parameters
     ----------
     fit : Fit
+    at : Projection
+        Of X under M.
     independent : bool
         The groups are uncorrelated with the rows outside them.
     """
 
-    def __init__(self, fit: Fit, independent: bool) -> None:
+    def __init__(self, fit: Fit, at: Projection, independent: bool) -> None:
         self._fit, self._independent = fit, independent
-        at = Projection(fit.problem.x, fit.factor.solve)
         root = np.linalg.cholesky(at.c)
         self.back = np.linalg.solve(at.r, root)
         self._q, self._e = at.q @ root, fit.resid

@@ -40,21 +40,27 @@ class RowDiagnostics:
     pearson: Floats
 
 
-def row_diagnostics(fit: Fit) -> RowDiagnostics:
-    """Leverage, internally studentized and Pearson residuals of every row."""
-    leverage, variance = _gls(fit) if fit.weights is None else _weighted(fit, fit.weights)
+def row_diagnostics(fit: Fit, projection: Projection | None = None) -> RowDiagnostics:
+    """Leverage, internally studentized and Pearson residuals of every row.
+
+    Parameters
+    ----------
+    fit : Fit
+    projection : Projection, optional
+        Of X under M, where it has been made.
+    """
+    if fit.weights is None:
+        at = projection or Projection(fit.problem.x, fit.factor.solve)
+        # (I - H) M (I - H)' = M - X inv(X'N X) X'
+        leverage, variance = at.leverage, fit.marginal_diagonal - at.fitted_variance
+    else:
+        leverage, variance = _weighted(fit, fit.weights)
     total = fit.marginal_diagonal
     none = variance <= NO_RESIDUAL_TOLERANCE * total
     se = np.sqrt(np.where(none, 0.0, variance))
     studentized = np.full(fit.problem.n, np.nan)
     np.divide(fit.resid, se, out=studentized, where=~none)
     return RowDiagnostics(leverage, fit.resid, se, studentized, fit.resid / np.sqrt(total))
-
-
-def _gls(fit: Fit) -> tuple[Floats, Floats]:
-    """Leverage and variance of the residuals; (I - H) M (I - H)' = M - X inv(X'N X) X'."""
-    p = Projection(fit.problem.x, fit.factor.solve)
-    return p.leverage, fit.marginal_diagonal - p.fitted_variance
 
 
 def _weighted(fit: Fit, weights: sparse.csr_array) -> tuple[Floats, Floats]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from dense_double import case_fit, load
 
-from mvmeta import MetaMixedLM, Random, SpecificationError, datasets
+from mvmeta import MetaMixedLM, MvmetaWarning, Random, SpecificationError, datasets
 from mvmeta.inference.component_wald import components_covariance, wald_limits
 from mvmeta.marginal.select import build_backend
 
@@ -60,3 +60,22 @@ def test_boundary_and_bad_input():
     assert res.vcomp_conf_int(method="wald")[["lower", "upper"]].isna().all(axis=None)
     with pytest.raises(SpecificationError, match="'profile' or 'wald'"):
         res.vcomp_conf_int(method="exact")
+
+
+def test_what_is_not_identified_is_named():
+    """Two terms with the same groups: the sum of their variances is all there is."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"y": rng.normal(size=12), "a": range(12), "b": range(100, 112)})
+    model = MetaMixedLM.from_formula("y ~ 1", frame, variance=0.1, random=["1 | a", "1 | b"])
+    with pytest.warns(MvmetaWarning, match="not identified"):
+        res = model.fit()
+    for ask in (res.vcomp_cov, lambda: res.vcomp_conf_int(method="wald")):
+        with pytest.raises(SpecificationError, match=r"a: sigma2, b: sigma2\. .*fixed="):
+            ask()
+    one = MetaMixedLM.from_formula("y ~ 1", frame, variance=0.1, random="1 | a").fit()
+    table, alone = res.vcomp_conf_int(), one.vcomp_conf_int()
+    assert table["shape"].tolist() == ["one-sided"] * 2
+    assert table["lower"].tolist() == [0.0, 0.0]
+    np.testing.assert_allclose(table["upper"], alone["upper"].iloc[0], rtol=1e-5)
+    total = res.heterogeneity().loc["total", ["variance_lower", "variance_upper"]]
+    np.testing.assert_allclose(total.astype(float), alone.iloc[0, :2].astype(float), rtol=1e-5)

@@ -147,8 +147,24 @@ def test_failures_are_counted_and_said(results):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MvmetaWarning)
         nothing = results.bootstrap(3, lambda res: np.nan if res is not results else 1.0, seed=7)
-    with pytest.raises(SpecificationError, match="0 of 3 refits"):
+    with pytest.raises(SpecificationError, match=r"0 of 3 refits.*most often: .*not finite"):
         nothing.conf_int()
+
+
+def test_a_statistic_that_raises_costs_no_other_replicate(results):
+    def fragile(res):
+        if res.params["year"] > results.params["year"]:
+            raise KeyError("no such thing")
+        return res.params["year"]
+
+    with pytest.warns(MvmetaWarning, match="left out; most often: the statistic raised KeyError"):
+        boot = results.bootstrap(12, fragile, seed=6)
+    assert boot.failures == {"the statistic raised KeyError: 'no such thing'": boot.n_failed}
+    kept = boot.replicates.dropna()
+    assert len(kept) == 12 - boot.n_failed > 2
+    assert (kept <= results.params["year"]).all(axis=None)
+    with pytest.raises(ZeroDivisionError):  # for the fit itself there is nothing to count
+        results.bootstrap(12, lambda res: 1 / 0, seed=6)
 
 
 def test_refusals(results):

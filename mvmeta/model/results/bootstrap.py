@@ -6,7 +6,7 @@ import pickle
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,7 @@ class BootstrapResults:
         if len(good) < FEWEST:
             raise SpecificationError(
                 f"{len(good)} of {self.n} refits gave a statistic: too few to say anything"
+                f"{_most_often(self.failures)}"
             )
         return Bootstrapped(self.observed.to_numpy(dtype=float), good)
 
@@ -276,12 +277,16 @@ def _check_picklable(statistic: Statistic) -> None:
 
 def _say_failures(failures: Counter[str], n: int) -> None:
     if failures:
-        most, _ = failures.most_common(1)[0]
         warnings.warn(
-            f"{sum(failures.values())} of {n} bootstrap refits are left out; most often: {most}",
+            f"{sum(failures.values())} of {n} bootstrap refits are left out{_most_often(failures)}",
             MvmetaWarning,
             stacklevel=4,
         )
+
+
+def _most_often(failures: Mapping[str, int]) -> str:
+    """The most frequent of the reasons, to end a sentence with."""
+    return f"; most often: {max(failures, key=failures.__getitem__)}" if failures else ""
 
 
 def is_count(n: object, least: int) -> bool:
@@ -445,7 +450,11 @@ def _replicate(
             return nothing, str(error)
         if not results.converged:
             return nothing, results.status.value
-    value = _as_series(statistic(results)).to_numpy(dtype=float)
+        try:
+            found = statistic(results)
+        except Exception as error:  # the caller's code: it is counted, the other refits are kept
+            return nothing, f"the statistic raised {type(error).__name__}: {error}"
+    value = _as_series(found).to_numpy(dtype=float)
     return value, "" if np.isfinite(value).all() else "the statistic is not finite"
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.component_limits import ComponentLimits
 from mvmeta.inference.component_wald import components_covariance, wald_limits
@@ -23,6 +24,7 @@ class ComponentMethods(FitHolder):
     model: Any
     vcomp: Any
     component_labels: Any
+    not_identified: Any
     _optimum: Any
 
     def profile(self, component: int | str) -> ComponentProfile:
@@ -98,7 +100,8 @@ class ComponentMethods(FitHolder):
         Raises
         ------
         SpecificationError
-            For another method, or if the information is not positive definite ("wald").
+            For another method; under "wald" if a component is not identified, or the
+            information is not positive definite.
         ConvergenceError
             If a profile cannot be followed to a limit.
 
@@ -141,7 +144,7 @@ class ComponentMethods(FitHolder):
             index=self.vcomp.index,
         )
         if method == "wald":
-            cov = components_covariance(self.fit_, self.model.backend)
+            cov = self._covariance()
             out["lower"], out["upper"] = wald_limits(self.fit_, cov, alpha)
             return out
         fit = self.fit_
@@ -153,6 +156,16 @@ class ComponentMethods(FitHolder):
             for same in np.flatnonzero(group == group[i]).tolist():
                 out.iloc[same] = row
         return out
+
+    def _covariance(self) -> Floats:
+        names = self.not_identified.index[self.not_identified & ~self.fit_.boundary]
+        if len(names):
+            raise SpecificationError(
+                f"not identified: {', '.join(names)}. The likelihood does not depend on it there: "
+                "it has no standard error. Leave a term out, or hold a component by fixed=; "
+                "vcomp_conf_int() shows what the data rule out"
+            )
+        return components_covariance(self.fit_, self.model.backend)
 
     def vcomp_cov(self) -> pd.DataFrame:
         """Large-sample covariance of the variance components.
@@ -166,7 +179,7 @@ class ComponentMethods(FitHolder):
         Raises
         ------
         SpecificationError
-            If the information is not positive definite.
+            If a component is not identified, or the information is not positive definite.
 
         Examples
         --------
@@ -180,5 +193,5 @@ class ComponentMethods(FitHolder):
         district: sigma2                 0.001261                -0.000046
         district/school: sigma2         -0.000046                 0.000123
         """
-        cov = components_covariance(self.fit_, self.model.backend)
+        cov = self._covariance()
         return pd.DataFrame(cov, index=self.component_labels, columns=self.component_labels)

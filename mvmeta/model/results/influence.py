@@ -12,6 +12,7 @@ from mvmeta.inference.blup import conditional_residuals
 from mvmeta.inference.deletion import Deletion, deletion
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import RowDiagnostics, row_diagnostics
+from mvmeta.inference.projection import Projection
 from mvmeta.inference.reestimate import Reestimated, reestimate
 from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.model.results.subset_fits import SubsetFits, subset_fits
@@ -70,12 +71,17 @@ class MetaInfluence:
         self._components, self._use_t = components, use_t
 
     @cached_property
+    def _projection(self) -> Projection | None:
+        fit = self._fit
+        return Projection(fit.problem.x, fit.factor.solve) if fit.weights is None else None
+
+    @cached_property
     def _rows(self) -> RowDiagnostics:
-        return row_diagnostics(self._fit)
+        return row_diagnostics(self._fit, self._projection)
 
     @cached_property
     def _held(self) -> Deletion:
-        return deletion(self._fit, self._groups)
+        return deletion(self._fit, self._groups, self._projection)
 
     @cached_property
     def _deletion(self) -> Deletion | Reestimated:
