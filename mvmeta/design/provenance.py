@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,9 @@ class Provenance:
         Every correlation that is not as it was given.
     repaired : ndarray of int, shape (r, 2)
         Positions of the two rows of each repair.
+    rows : index, length n, or None
+        Labels of the rows, by which a model finds them in data that are in another order; None
+        where V was made from arrays.
 
     Examples
     --------
@@ -73,6 +77,7 @@ class Provenance:
     labels: Sequence[object]
     repairs: tuple[Repair, ...] = ()
     repaired: Ints = field(default_factory=lambda: np.empty((0, 2), dtype=np.intp))
+    rows: Any = None
 
     def take(self, rows: Ints) -> "Provenance":
         """Of the given rows; repairs of other rows are left out.
@@ -95,11 +100,12 @@ class Provenance:
         array([0, 0, 1])
         """
         study = self.study[rows]
+        labels = None if self.rows is None else self.rows[rows]
         if not self.repairs:
-            return replace(self, study=study)
+            return replace(self, study=study, rows=labels)
         place = np.full(len(self.study), -1)
         place[rows] = np.arange(len(rows))
         pairs = place[self.repaired]
         kept = np.flatnonzero((pairs >= 0).all(axis=1))
         repairs = tuple(self.repairs[int(k)] for k in kept)
-        return replace(self, study=study, repairs=repairs, repaired=pairs[kept])
+        return replace(self, study=study, repairs=repairs, repaired=pairs[kept], rows=labels)

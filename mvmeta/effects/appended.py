@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta.columns import numeric
+from mvmeta.effects.inputs import column
 from mvmeta.effects.values import BoolArray, FloatArray
 from mvmeta.errors import SpecificationError
 
@@ -41,6 +43,11 @@ def appended(
         Return the columns of the data too.
     replace : {"ifna", "all"}
         Where the data have such a column: fill what is missing in it, or overwrite it.
+
+    Raises
+    ------
+    DataError
+        If numbers are to stay in a column of the data that holds something else.
     """
     rows = len(include)
     index = pd.RangeIndex(rows) if frame is None else frame.index
@@ -49,7 +56,7 @@ def appended(
         new = np.where(include, values, np.nan)
         untouched = replace == "ifna" or not include.all()
         if frame is not None and name in frame and untouched:
-            old = frame[name].to_numpy(dtype=float, na_value=np.nan)
+            old = numeric(frame[name], name)
             keep = ~np.isnan(old) if replace == "ifna" else ~include
             new = np.where(keep, old, new)
         out[name] = new
@@ -68,8 +75,8 @@ def wanting(
     return include & ~full
 
 
-def included(include: Any, rows: int) -> BoolArray:
-    """`include=` as booleans (rows,); None is every row.
+def included(include: Any, frame: pd.DataFrame | None, rows: int) -> BoolArray:
+    """`include=` (values, or the name of a column) as booleans (rows,); None is every row.
 
     Raises
     ------
@@ -78,7 +85,7 @@ def included(include: Any, rows: int) -> BoolArray:
     """
     if include is None:
         return np.ones(rows, dtype=bool)
-    given = np.asarray(include)
+    given = np.asarray(column("include", include, frame))
     if given.dtype == bool and given.shape == (rows,):
         return given
     if given.dtype.kind in "iu" and given.ndim == 1 and ((given >= 0) & (given < rows)).all():

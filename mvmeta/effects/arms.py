@@ -186,9 +186,7 @@ def _values(
     options: ArmOptions,
 ) -> tuple[Values, np.ndarray[Any, np.dtype[np.bool_]]]:
     """Usable numbers after the rule for zero cells, and the rows it drops."""
-    rule = ZeroRule(
-        measure.add if options.add is None else float(options.add), options.to, options.drop00
-    )
+    rule = ZeroRule(measure.add if options.add is None else options.add, options.to, options.drop00)
     mask = problems.mask
     usable = {name: np.where(mask, np.nan, values) for name, values in arrays.items()}
     with np.errstate(all="ignore"):

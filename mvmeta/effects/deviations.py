@@ -78,7 +78,7 @@ def conv_sd(  # noqa: PLR0913
         normal.
     data : DataFrame, optional
         Where column names are looked up.
-    include : array-like, optional
+    include : array-like or column name, optional
         Rows to convert: booleans or positions; all unless said.
     var_name : str
         Name of the new column.
@@ -121,13 +121,13 @@ def conv_sd(  # noqa: PLR0913
     check_replace(replace)
     if dist not in ("t", "norm"):
         raise SpecificationError(f"dist= takes 't' or 'norm', got {dist!r}")
-    frame = as_frame(data)
     given = {"n": n, "n2": n2, "sei": sei, "ci_lb": ci_lb, "ci_ub": ci_ub, "out": out}
     given |= {"tval": tval, "pval": pval, "min": min, "q1": q1, "q3": q3, "max": max}
+    frame = as_frame(data, *given.values())
     x = read_inputs({k: v for k, v in given.items() if v is not None} | {"level": level}, frame)
     _check_given(x)
     rows = len(x["level"])
-    use = wanting(frame, [var_name], included(include, rows), replace)
+    use = wanting(frame, [var_name], included(include, frame, rows), replace)
     none = np.full(rows, np.nan)
     full = {name: x.get(name, none) for name in given}
     problems = _problems(full, use)

@@ -62,7 +62,8 @@ def escalc(  # noqa: PLR0913
         Code of the measure, such as "SMD" or "OR"; the page "Effect sizes" of the reference lists
         them with their inputs and formulas.
     data : DataFrame, optional
-        Where column names are looked up: pandas, or what narwhals can turn into it.
+        Where column names are looked up: pandas, or what narwhals can turn into it.  A Series
+        beside it is matched by its labels, an array by position.
     vtype : str or sequence of str
         Kind of sampling variance, one for all rows or one per row: "LS" large sample, "LS2"
         another approximation, "UB" unbiased, "HO" homoscedastic, "H0" without an effect, "AV",
@@ -101,7 +102,8 @@ def escalc(  # noqa: PLR0913
     Returns
     -------
     DataFrame
-        One row per study, with yi and vi; `attrs` holds "measure", "ni" and "slab" (tuples over
+        One row per study, with yi and vi, on the index of the data (or of the first Series);
+        `attrs` holds "measure", "ni" and "slab" (tuples over
         the rows as they are now; None where there are no labels), and "scale": the name of the
         scale for axes, and the function of `mvmeta.transf` that leads back from it. Plots of a
         model of these rows use it.
@@ -111,7 +113,7 @@ def escalc(  # noqa: PLR0913
     SpecificationError
         Unknown measure, option or input, or inputs that are not enough.
     DataError
-        Unknown column, inputs that are not numbers, or of different lengths.
+        Unknown column, inputs that are not numbers, of different lengths or with other labels.
 
     Warns
     -----
@@ -131,17 +133,17 @@ def escalc(  # noqa: PLR0913
     layout = LAYOUTS[found.layout]
     check_replace(replace)
     _check_options({"correct": correct, "drop00": drop00, "append": append}, cutoff, var_names)
-    frame = as_frame(data)
+    frame = as_frame(data, *inputs.values())
     _check_names(found, layout, inputs)
     given = read_inputs(inputs, frame)
     rows = len(next(iter(given.values())))
     slabs = _labels(slab, frame, rows)
     labels = slabs or list(_index(frame, rows))
-    use = wanting(frame, var_names, included(column("include", include, frame), rows), replace)
+    use = wanting(frame, var_names, included(include, frame, rows), replace)
     arrays = dict(given)
     problems = find_problems(found, layout, given, arrays)
     _check_complete(found, layout, arrays)
-    zero_rule = ZeroRule(found.add if add is None else float(add), to, drop00)
+    zero_rule = ZeroRule(found.add if add is None else add, to, drop00)
     options = (_vtypes(found, vtype, rows), correct)
     problems.forget(~use)
     yi, vi = _compute(found, layout, (arrays, problems, use), zero_rule, options)

@@ -48,7 +48,7 @@ def conv_fivenum(  # noqa: PLR0913
         Sample sizes, at least 5.
     data : DataFrame, optional
         Where column names are looked up.
-    include : array-like, optional
+    include : array-like or column name, optional
         Rows to convert: booleans or positions; all unless said.
     dist : {"norm", "lnorm"}
         Distribution of the data.  Under "lnorm" the logarithms are converted.
@@ -96,13 +96,13 @@ def conv_fivenum(  # noqa: PLR0913
     check_replace(replace)
     if dist not in DISTRIBUTIONS:
         raise SpecificationError(f"dist= takes 'norm' or 'lnorm', got {dist!r}")
-    frame = as_frame(data)
     given = dict(zip((*ORDER, "n"), (min, q1, median, q3, max, n), strict=True))
+    frame = as_frame(data, *given.values())
     x = read_inputs({k: v for k, v in given.items() if v is not None}, frame)
     _check_given(x)
     rows = len(x["median"])
     labels = list(range(rows)) if frame is None else list(frame.index)
-    use = wanting(frame, var_names, included(include, rows), replace)
+    use = wanting(frame, var_names, included(include, frame, rows), replace)
     five = {k: x.get(k, np.full(rows, np.nan)) for k in (*ORDER, "n")}
     problems = _problems(five, use, dist)
     usable = {k: np.where(problems.mask, np.nan, v) for k, v in five.items()}

@@ -8,14 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta.columns import numeric, positions
 from mvmeta.eager import in_memory
-from mvmeta.effects.values import Arrays
+from mvmeta.effects.values import Arrays, FloatArray
 from mvmeta.errors import DataError, SpecificationError
 
 
-def as_frame(data: Any) -> pd.DataFrame | None:
-    """The data as a pandas DataFrame; other data frames are converted by narwhals."""
-    if data is None or isinstance(data, pd.DataFrame):
+def as_frame(data: Any, *values: Any) -> pd.DataFrame | None:
+    """The data as a pandas DataFrame; other data frames are converted by narwhals.
+
+    Without data, the rows of the first of the values that is a Series, and no columns.
+    """
+    if data is None:
+        index = next((value.index for value in values if isinstance(value, pd.Series)), None)
+        return None if index is None else pd.DataFrame(index=index)
+    if isinstance(data, pd.DataFrame):
         return data
     if isinstance(data, Mapping):
         try:
@@ -27,15 +34,32 @@ def as_frame(data: Any) -> pd.DataFrame | None:
 
 
 def column(name: str, value: Any, frame: pd.DataFrame | None) -> Any:
-    """What an argument stands for: a column of the data where it is a name, else itself."""
+    """What an argument stands for: a column of the data where it is a name, else itself.
+
+    A Series is brought into the order of the data by its labels.
+
+    Raises
+    ------
+    SpecificationError
+        For a name without data.
+    DataError
+        For a name that is no column, or that of several, and for a Series whose labels are not
+        those of the data.
+    """
+    if isinstance(value, pd.Series) and frame is not None and len(value) == len(frame):
+        order = positions(value.index, frame.index, name)
+        return value if order is None else value.iloc[order]
     if not isinstance(value, str):
         return value
-    if frame is None:
+    if frame is None or not len(frame.columns):
         raise SpecificationError(f"{name}={value!r} names a column, but no data was given")
     if value not in frame.columns:
         listed = ", ".join(map(str, frame.columns))
         raise DataError(f"{name}={value!r} is not a column of data; its columns are {listed}")
-    return frame[value]
+    found = frame[value]
+    if isinstance(found, pd.DataFrame):
+        raise DataError(f"{name}={value!r} names {found.shape[1]} columns of data; rename them")
+    return found
 
 
 def read_inputs(inputs: Mapping[str, Any], frame: pd.DataFrame | None) -> Arrays:
@@ -44,7 +68,7 @@ def read_inputs(inputs: Mapping[str, Any], frame: pd.DataFrame | None) -> Arrays
     Raises
     ------
     DataError
-        If a column is not there or not numeric, or if lengths differ.
+        If a column is not there or not numeric, or if lengths or labels differ.
     """
     raw = {name: _floats(name, column(name, value, frame)) for name, value in inputs.items()}
     lengths = {name: len(values) for name, values in raw.items() if values.ndim == 1}
@@ -56,11 +80,11 @@ def read_inputs(inputs: Mapping[str, Any], frame: pd.DataFrame | None) -> Arrays
     return {name: np.array(np.broadcast_to(values, (rows,))) for name, values in raw.items()}
 
 
-def _floats(name: str, value: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _floats(name: str, value: Any) -> FloatArray:
     try:
         if np.ndim(value) == 0:
             return np.asarray(np.nan if value is pd.NA else value, dtype=np.float64)
-        array = pd.Series(np.asarray(value) if not isinstance(value, pd.Series) else value)
-        return array.to_numpy(dtype=np.float64, na_value=np.nan)
+        series = value if isinstance(value, pd.Series) else pd.Series(np.asarray(value))
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} is not a column of numbers: {error}") from error
+    return numeric(series, name)

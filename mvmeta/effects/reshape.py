@@ -80,7 +80,8 @@ def to_long(
     Raises
     ------
     SpecificationError, DataError
-        As `escalc`, or for data that have no long format.
+        As `escalc`, for data that have no long format, and for numbers that contradict each other
+        (more events than people).
 
     Examples
     --------
@@ -91,10 +92,10 @@ def to_long(
     1      1      2  11.0  128.0
     """
     layout = _long_layout(measure, vlong)
-    frame = as_frame(data)
+    frame = as_frame(data, *inputs.values())
     arrays = dict(read_inputs(inputs, frame))
     with np.errstate(all="ignore"):
-        LAYOUTS[layout].complete(arrays)
+        contradictions = LAYOUTS[layout].complete(arrays)
     names, groups = LONG[layout]
     missing = [name for row in groups for name in row if name not in arrays]
     if missing:
@@ -103,6 +104,12 @@ def to_long(
     columns = _stacked(cells, names, vlong)
     each = len(next(iter(columns.values()))) // cells.shape[2]
     labels = _labels(slab, frame, cells.shape[2])
+    for wrong, reason in contradictions:
+        if wrong.any():
+            raise DataError(
+                f"to_long: {reason} in study {labels[np.argmax(wrong)]} ({wrong.sum()} such rows); "
+                "correct the numbers, or leave these rows out"
+            )
     columns = {"study": np.repeat(labels, each)} | columns
     long = pd.DataFrame(_renamed(columns, var_names))
     return long if frame is None or not append else _beside(frame, long, each)
@@ -225,6 +232,8 @@ def to_wide(
     if frame is None:
         raise DataError("to_wide needs data")
     _need(frame, [study, grp, *grpvars], "to_wide")
+    if frame.empty:
+        raise DataError("to_wide: the data have no rows")
     counts = Counter(frame[grp])
     base = ref if ref is not None else max(counts, key=lambda g: (counts[g], str(g)))
     if base not in counts:

@@ -53,7 +53,7 @@ def conv_2x2(  # noqa: PLR0913
         Whether `x2i` was computed with Yates' continuity correction.
     data : DataFrame, optional
         Where column names are looked up.
-    include : array-like, optional
+    include : array-like or column name, optional
         Rows to convert: booleans or positions; all unless said.
     var_names : four str
         Names of the new columns.
@@ -95,12 +95,12 @@ def conv_2x2(  # noqa: PLR0913
     0  12.0  8.0  8.0  12.0
     """
     check_replace(replace)
-    frame = as_frame(data)
     given = {"ori": ori, "ri": ri, "x2i": x2i, "ni": ni, "n1i": n1i, "n2i": n2i}
+    frame = as_frame(data, *given.values())
     x = read_inputs({k: v for k, v in given.items() if v is not None} | {"correct": correct}, frame)
     _check_given(x)
     rows = len(x["ni"])
-    use = wanting(frame, var_names, included(include, rows), replace)
+    use = wanting(frame, var_names, included(include, frame, rows), replace)
     problems = _problems(x, use)
     with np.errstate(all="ignore"):
         first = _first_cell(x)
@@ -164,4 +164,6 @@ def _by_odds_ratio(ratio: FloatArray, p1: FloatArray, p2: FloatArray) -> FloatAr
     b = 1.0 + (p1 + p2) * excess
     root = np.sqrt(b**2 - 4.0 * excess * ratio * p1 * p2)
     # this form of the smaller root does not cancel as the ratio tends to 1
-    return 2.0 * ratio * p1 * p2 / (b + root)
+    smaller = 2.0 * ratio * p1 * p2 / (b + root)
+    at_zero, at_infinity = np.maximum(0.0, p1 + p2 - 1.0), np.minimum(p1, p2)
+    return np.where(ratio == 0, at_zero, np.where(np.isinf(ratio), at_infinity, smaller))

@@ -56,7 +56,7 @@ def conv_wald(  # noqa: PLR0913
         unless given.  Pass degrees of freedom plus 1 for another number.
     data : DataFrame, optional
         Where column names are looked up.
-    include : array-like, optional
+    include : array-like or column name, optional
         Rows to convert: booleans or positions; all unless said.
     level : column or number
         Level of the intervals, in percent (or as a proportion between 0.5 and 1).
@@ -97,12 +97,14 @@ def conv_wald(  # noqa: PLR0913
     0 -0.6931  0.1251
     """
     check_replace(replace)
-    frame = as_frame(data)
+    if transf is not None and not callable(transf):
+        raise SpecificationError(f"transf= takes a function such as numpy.log, got {transf!r}")
     given = {"out": out, "ci_lb": ci_lb, "ci_ub": ci_ub, "zval": zval, "pval": pval, "n": n}
+    frame = as_frame(data, *given.values())
     x = read_inputs({k: v for k, v in given.items() if v is not None} | {"level": level}, frame)
     _check_given(x)
     rows = len(x["level"])
-    use = wanting(frame, var_names, included(include, rows), replace)
+    use = wanting(frame, var_names, included(include, frame, rows), replace)
     problems = Problems(rows)
     with np.errstate(all="ignore"):
         yi, vi = _convert(x, transf, problems, use)
@@ -129,7 +131,10 @@ def _convert(
     none = np.full(len(x["level"]), np.nan)
     change = (lambda a: a) if transf is None else transf
     low, high = change(x.get("ci_lb", none)), change(x.get("ci_ub", none))
-    yi = change(x.get("out", none))
+    reported = x.get("out", none)
+    yi = change(reported)
+    outside = ~np.isnan(reported) & ~np.isfinite(yi)
+    problems.add(use & outside, "transf of out is not finite" if transf else "out is not finite")
     yi = np.where(np.isnan(yi), (low + high) / 2.0, yi)
     df = x["n"] - 1.0 if "n" in x else np.full(len(none), np.inf)
     problems.add(use & (df < 1.0), "n is less than 2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class ZeroRule:
     def __post_init__(self) -> None:
         if self.to not in CHOICES:
             raise SpecificationError(f"to={self.to!r} is not one of {', '.join(CHOICES)}")
-        if not (np.isfinite(self.add) and self.add >= 0):
+        if not (isinstance(self.add, Real) and np.isfinite(self.add) and self.add >= 0):
             raise SpecificationError(f"add={self.add!r} is not a non-negative number")
 
     def apply(self, arrays: Arrays, layout: Layout) -> tuple[Arrays, BoolArray]:

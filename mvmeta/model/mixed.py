@@ -13,6 +13,7 @@ from statsmodels.base.model import LikelihoodModel
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mvmeta._typing import Floats
+from mvmeta.columns import row_names
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError, MvmetaWarning, SpecificationError, warn
@@ -28,7 +29,7 @@ from mvmeta.model.results.refit import Arguments
 from mvmeta.model.results.results import MetaMixedLMResults
 from mvmeta.model.specification.build import Prepared, prepare_arrays, prepare_formula
 from mvmeta.model.specification.formula import capture_environment, level_weights
-from mvmeta.model.specification.frames import row_names, shorten
+from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.search import check_search
 from mvmeta.model.testing.inference import check_options, choose_inference
 from mvmeta.optimize.maximize import Optimum

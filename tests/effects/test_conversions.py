@@ -63,6 +63,12 @@ def test_each_row_uses_what_it_has_and_keeps_what_it_had():
     assert some["bi"].isna().tolist() == [False, True, False, True, True]
 
 
+def test_tables_with_an_empty_cell_by_odds_ratio():
+    found = conv_2x2(ori=[0.0, np.inf, 0.0], ni=[40] * 3, n1i=[20, 20, 30], n2i=[20, 20, 25])
+    want = [[0, 20, 20, 0], [20, 0, 0, 20], [15, 15, 10, 0]]
+    np.testing.assert_array_equal(found, want)
+
+
 def test_tables_that_do_not_exist():
     bad = {"ori": [2.0, 2.0, -1.0], "ni": [20, 20, 20], "n1i": [25, 10, 10], "n2i": [10, 10, 10]}
     with pytest.warns(MvmetaWarning, match="2 of 3 rows have no table.*row 0: n1i is above ni"):
@@ -260,3 +266,13 @@ def test_impossible_standard_deviations():
         conv_sd(n=[9], q1=[1.0])
     with pytest.raises(SpecificationError, match="dist="):
         conv_sd(n=[9], sei=[1.0], dist="z")
+
+
+def test_an_estimate_outside_the_domain_of_its_transformation():
+    with pytest.warns(MvmetaWarning, match="row 0: transf of out is not finite"):
+        found = conv_wald(out=[-0.5, 0.5], ci_lb=[0.4, 0.4], ci_ub=[0.6, 0.625], transf=np.log)
+    assert found["yi"].isna().tolist() == [True, False]
+    with pytest.warns(MvmetaWarning, match="row 0: out is not finite"):
+        conv_wald(out=[np.inf], zval=[2.0])
+    with pytest.raises(SpecificationError, match=r"transf= takes a function such as numpy\.log"):
+        conv_wald(out=[0.5], zval=[2.0], transf="log")

@@ -172,7 +172,7 @@ def test_missing_parts_and_mixed_lengths_are_errors(code):
         if rest:
             with pytest.raises(DataError, match=f"different lengths.*{name} has 2"):
                 escalc(code, **rest, **{name: good[name][:2]})
-        with pytest.raises(DataError, match=f"{name} is not a column of numbers"):
+        with pytest.raises(DataError, match=f"{name} must be numeric, but row"):
             escalc(code, **rest, **{name: ["many", "few", "none"]})
 
 

@@ -92,16 +92,30 @@ def test_correlations_of_matrices_are_those_of_rows():
     )
 
 
+def test_covariances_of_correlations_know_their_studies():
+    dat, v = rcalc("ri ~ var1 + var2 | study", "ni", craft())
+    one = dat["study"].to_numpy() == 3
+    np.testing.assert_array_equal(v.block(3), v.toarray()[np.ix_(one, one)])
+    assert v.provenance.call == "rcalc(correlations='ri ~ var1 + var2 | study', ni='ni')"
+    r = pd.DataFrame([[1, 0.5], [0.5, 1]], index=["a", "b"], columns=["a", "b"])
+    _, v = rcalc({"Lee": r, "Ito": r}, 50, rtoz=True)
+    assert v.block("Ito").shape == (1, 1)
+    assert v.provenance.call == "rcalc(correlations=<dict>, ni=50, rtoz=True)"
+
+
 def test_bad_matrices_of_correlations():
     r = pd.DataFrame([[1, 0.5], [0.4, 1]], index=["a", "b"], columns=["a", "b"])
     with pytest.raises(DataError, match=r"'Lee' is not symmetric: 0\.5 and 0.4 for 'a' and 'b'"):
         rcalc({"Lee": r}, 50)
     with pytest.raises(DataError, match="the same variables on index and columns"):
         rcalc({"Lee": r.set_axis(["b", "a"])}, 50)
+    identity = r * 0.0 + np.eye(2)
     with pytest.raises(DataError, match="no sample size for study 'Lee'"):
-        rcalc({"Lee": r * 0.0}, {"Ito": 50})
+        rcalc({"Lee": identity}, {"Ito": 50})
     with pytest.raises(SpecificationError, match="ni= is a number, or a mapping"):
-        rcalc({"Lee": r * 0.0}, "n")
+        rcalc({"Lee": identity}, "n")
+    with pytest.raises(DataError, match="'Lee' has 2 on its diagonal, for 'b'; give correlations"):
+        rcalc({"Lee": identity + np.diag([0, 1])}, 50)
     with pytest.raises(SpecificationError, match="a formula and data=, or correlation matrices"):
         rcalc(r, 50, r)
     with pytest.raises(SpecificationError, match="got ndarray"):
@@ -114,6 +128,8 @@ def test_bad_matrices_of_correlations():
         (lambda f: f.drop(index=3), r"study 1.* depends on .*1 of 6 are lacking"),
         (lambda f: f.assign(ri=f["ri"].where(f.index != 2)), "a missing value in row 2"),
         (lambda f: f.assign(ri=f["ri"].where(f.index != 2, 1.0)), "not between -1 and 1 in row 2"),
+        (lambda f: f.assign(var1=f["var1"].where(f.index != 2)), "a missing value in row 2"),
+        (lambda f: f.head(0), "the data have no rows"),
         (lambda f: f.assign(ni=4), "study 1 has a common sample size of 4"),
         (lambda f: f.assign(var2=f["var1"]), "a variable with itself"),
         (lambda f: pd.concat([f, f.iloc[:1]], ignore_index=True), "given twice"),
@@ -172,8 +188,10 @@ def test_bad_aggregates():
         aggregate(data, "study")
     with pytest.raises(SpecificationError, match="one of ID, CS, CAR"):
         aggregate(data, "study", struct="XX")
-    with pytest.raises(DataError, match="'trial'"):
+    with pytest.raises(DataError, match="'trial' wanted for cluster"):
         aggregate(data, "trial", rho=0.5)
+    with pytest.raises(SpecificationError, match="a column 'ki' already"):
+        aggregate(data.assign(ki=3), "study", rho=0.5, addk=True)
     with pytest.raises(DataError, match="'study' is missing in row 2"):
         aggregate(data.assign(study=[1, 1, None]), "study", rho=0.5)
     linked = np.full((3, 3), 0.05) + np.diag([0.1, 0.1, 0.2])
@@ -243,6 +261,8 @@ def test_bad_long_formats():
         to_long("COR", ri=[0.1], ni=[20], vlong=True)
     with pytest.raises(SpecificationError, match="var_names= takes 4 names"):
         to_long("OR", ai=[1], bi=[1], ci=[1], di=[1], var_names=["a"])
+    with pytest.raises(DataError, match=r"ai exceeds n1i in study 2 \(1 such rows\)"):
+        to_long("OR", ai=[1, 4], n1i=[5, 3], ci=[1, 1], n2i=[5, 5])
     frame = pd.DataFrame({"a": [1], "group": [5]})
     with pytest.raises(SpecificationError, match="a column 'group' already"):
         to_long("OR", data=frame, ai="a", bi="a", ci="a", di="a")

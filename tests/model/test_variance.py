@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from mvmeta import MetaMixedLM, aggregate, datasets, vcalc
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError
 from mvmeta.model.specification.frames import Source
@@ -111,3 +112,39 @@ def test_what_is_no_covariance_is_refused_naming_rows(variance, match, source):
 
 def test_rows_that_are_dropped_may_hold_anything(source):
     assert taken(np.array([0.1, -0.2, 0.3, np.inf]), source, [0, 2]).n == 2
+
+
+def test_a_made_v_follows_its_rows_into_data_in_another_order():
+    data = datasets.load("assink2016")
+    mixed = data.sample(frac=1, random_state=1)
+    v = vcalc("vi", "study", obs="esid", rho=0.6, data=data)
+    there = read_variance(v, Source(mixed)).take(np.arange(100), mixed.index)
+    np.testing.assert_array_equal(there.toarray(), v.toarray()[np.ix_(mixed.index, mixed.index)])
+    np.testing.assert_array_equal(there.block(2), v.take(mixed.index.to_numpy()).block(2))
+    fits = [
+        MetaMixedLM.from_formula("yi ~ 1", frame, variance=v, groups="study/esid").fit()
+        for frame in (data, mixed)
+    ]
+    np.testing.assert_allclose(fits[1].params, fits[0].params, rtol=1e-8)
+    one, other = (aggregate(frame, "study", V=v).set_index("study") for frame in (data, mixed))
+    np.testing.assert_allclose(other.loc[one.index, "yi"], one["yi"], rtol=1e-12)
+
+
+def test_a_made_v_without_the_labels_of_the_data_is_in_the_order_of_the_rows():
+    data = datasets.load("assink2016").head(6)
+    v = vcalc("vi", "study", obs="esid", rho=0.6, data=data)
+    named = data.set_axis(list("abcdef"))
+    kept = read_variance(v, Source(named)).take(np.arange(6), named.index)
+    np.testing.assert_array_equal(kept.toarray(), v.toarray())
+    arrays = vcalc(data["vi"].to_numpy(), data["study"].to_numpy(), rho=0.6)
+    assert arrays.provenance.rows is None
+    mixed = data.iloc[::-1]
+    np.testing.assert_array_equal(read_variance(arrays, Source(mixed)).variances, data["vi"])
+
+
+def test_a_made_v_with_repeated_labels_in_another_order_is_refused():
+    data = datasets.load("assink2016").head(3).set_axis([0, 0, 1])
+    v = vcalc("vi", "study", obs="esid", rho=0.6, data=data)
+    read_variance(v, Source(data))
+    with pytest.raises(DataError, match="different indexes with repeated labels"):
+        read_variance(v, Source(data.iloc[::-1]))

@@ -343,6 +343,7 @@ REFUSED = [
     (SpecificationError, BOTH | {"rho": np.eye(2)}, "must be a pair.*shape \\(2, 2\\)"),
     (SpecificationError, BOTH | {"rho": [0.5]}, "must be a pair.*shape \\(1,\\)"),
     (SpecificationError, OBS | {"rho": [0.5, 0.6]}, "rho must be a number.*got list"),
+    (SpecificationError, OBS | {"rho": True}, "rho must be a number.*got bool"),
     (SpecificationError, OBS | {"rho": np.eye(3)}, "a DataFrame labelled by levels"),
     (SpecificationError, {"rho": labelled(np.eye(3), [1, 2, 3])}, "rho must be a number"),
     (SpecificationError, OBS | {"rho": 1.2}, "within \\[-1, 1\\], but is 1.2 in rows 11, 12"),

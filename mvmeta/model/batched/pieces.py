@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.columns import row_names
 from mvmeta.design.layout import connected
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
@@ -21,7 +22,7 @@ from mvmeta.model.batched.keys import codes_of, key_columns
 from mvmeta.model.batched.reading import Batch, Wanted, naming
 from mvmeta.model.specification import rows as masks
 from mvmeta.model.specification.formula import FormulaSpec
-from mvmeta.model.specification.frames import Source, row_names
+from mvmeta.model.specification.frames import Source
 from mvmeta.model.specification.levels import factor
 from mvmeta.model.specification.records import TermRecord
 from mvmeta.model.specification.specs import TermSpec

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
+from mvmeta.columns import row_names
 from mvmeta.design.exchangeable import exchangeable
 from mvmeta.errors import ConvergenceError, CovarianceError
 from mvmeta.inference.estimate import estimate
@@ -15,7 +16,6 @@ from mvmeta.marginal.select import build_backend
 from mvmeta.model.diagnosis.findings import Finding, Outcome
 from mvmeta.model.diagnosis.subject import NO_REFIT, Subject
 from mvmeta.model.evidence.studies import Studies, indefinite
-from mvmeta.model.specification.frames import row_names
 
 SAME_CORRELATION = 1e-6
 """Spread of correlations that are one number written in many places."""

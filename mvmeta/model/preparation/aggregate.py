@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.columns import numeric, row_names
 from mvmeta.design.impute import Autoregressive, Constant, Raised, impute
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError, SpecificationError
@@ -13,11 +14,14 @@ from mvmeta.model.preparation.clustered import ClusteredRows
 from mvmeta.model.preparation.correlations import call_text, read_per_study
 from mvmeta.model.preparation.definite import signed_off
 from mvmeta.model.preparation.vcalc import vcalc
-from mvmeta.model.specification.frames import Source, numeric, row_names, shorten
+from mvmeta.model.specification.frames import Source, shorten
 from mvmeta.model.specification.variance import read_variance
 
 STRUCTURES = ("ID", "CS", "CAR", "CS+CAR", "CS*CAR")
 """Correlations within a study that `struct=` knows."""
+
+COUNT = "ki"
+"""Column with the number of estimates."""
 
 
 def aggregate(
@@ -70,7 +74,8 @@ def aggregate(
     Raises
     ------
     SpecificationError
-        For an unknown structure, or arguments it lacks.
+        For an unknown structure, arguments it lacks, or data with a column `ki` where `addk` makes
+        one.
     DataError
         For unknown columns, or a study that is missing in some row.
     CovarianceError
@@ -93,12 +98,16 @@ def aggregate(
     """
     source = Source(data)
     frame = source.frame(list(source.columns), "aggregate")
-    study = source.column(cluster)
+    if addk and COUNT in frame:
+        raise SpecificationError(
+            f"aggregate: the data have a column {COUNT!r} already; rename it, or use addk=False"
+        )
+    study = source.column(cluster, "cluster")
     absent = study.isna().to_numpy()
     if absent.any():
         where = row_names(source.index, absent)
         raise DataError(f"aggregate: {cluster!r} is missing in {where}")
-    y, v = numeric(source.column(yi), yi), numeric(source.column(vi), vi)
+    y, v = (numeric(source.column(c, n), c) for c, n in ((yi, "yi"), (vi, "vi")))
     keep = np.flatnonzero(~(np.isnan(y) | np.isnan(v)))
     kept = frame.iloc[keep]
     if V is None:
@@ -111,8 +120,8 @@ def aggregate(
     out[cluster] = labels
     out[yi], out[vi] = means, variances
     if addk:
-        out["ki"] = np.bincount(codes)
-    order = [c for c in frame.columns if c in out] + (["ki"] if addk else [])
+        out[COUNT] = np.bincount(codes)
+    order = [c for c in frame.columns if c in out] + ([COUNT] if addk else [])
     return out[order]
 
 

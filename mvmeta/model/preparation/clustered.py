@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.columns import numeric, row_names
 from mvmeta.errors import CovarianceError, DataError
-from mvmeta.model.specification.frames import Source, normalise, numeric, row_names, shorten
+from mvmeta.model.specification.frames import Source, normalise, shorten
 from mvmeta.model.specification.levels import Factor, factor, level_texts
 from mvmeta.model.specification.rows import aligned
 
@@ -25,6 +26,8 @@ class ClusteredRows:
     ----------
     source : Source
     has_data : bool
+    labels : Index or None
+        Of the rows, where the data (or `cluster` or `vi`) have an index.
     study : Factor
         Over `cluster`.
     unit : Factor
@@ -33,6 +36,7 @@ class ClusteredRows:
 
     source: Source
     has_data: bool
+    labels: pd.Index | None
     study: Factor
     unit: Factor
 
@@ -48,9 +52,9 @@ class ClusteredRows:
         for name, column in zip(("cluster", "subgroup"), columns, strict=False):
             check_complete(column, name)
         study = factor(columns[:1])
-        return cls(
-            source, data is not None, study, factor(columns) if subgroup is not None else study
-        )
+        unit = factor(columns) if subgroup is not None else study
+        indexed = any(isinstance(given, (pd.DataFrame, pd.Series)) for given in (data, vi, cluster))
+        return cls(source, data is not None, source.index if indexed else None, study, unit)
 
     @property
     def block(self) -> Ints:

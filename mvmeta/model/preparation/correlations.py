@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
+from mvmeta.columns import numeric
 from mvmeta.design.impute import Constant, Labelled
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model.preparation.clustered import ClusteredRows, read_column
-from mvmeta.model.specification.frames import numeric, shorten
+from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.labelled import select_labelled
 from mvmeta.model.specification.levels import Factor, level_texts
 
@@ -92,7 +93,7 @@ def read_per_study(rows: ClusteredRows, value: Any, what: str, *, least: float =
         out = numeric(read_column(rows.source, rows.has_data, value, what), what)
     elif isinstance(value, (Mapping, pd.Series)):
         out = _look_up(rows, value, what)
-    elif isinstance(value, Real):
+    elif isinstance(value, Real) and not isinstance(value, bool):
         out = np.full(rows.source.n, float(value))
     else:
         raise SpecificationError(

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from mvmeta._typing import Ints
+from mvmeta.columns import MOST_NAMED, row_names
 from mvmeta.design.impute import Fault
 from mvmeta.design.provenance import Provenance, Repair
 from mvmeta.design.sampling import DEFINITE_TOLERANCE, SamplingCovariance
 from mvmeta.errors import CovarianceError, warn
 from mvmeta.model.preparation.clustered import ClusteredRows
-from mvmeta.model.specification.frames import MOST_NAMED, row_names, shorten
+from mvmeta.model.specification.frames import shorten
 
 REPAIRED = 1e-12
 """Change of a correlation below which a repair has left it alone."""
@@ -48,7 +49,7 @@ def signed_off(
     if faults:
         warn(_say_repaired(rows, faults))
     repairs, pairs = _log(rows, faults)
-    made = Provenance(call, rows.study.codes, rows.study.levels, repairs, pairs)
+    made = Provenance(call, rows.study.codes, rows.study.levels, repairs, pairs, rows.labels)
     return replace(v, provenance=made)
 
 

@@ -1,6 +1,7 @@
 """Covariances of correlation coefficients of one sample."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -8,12 +9,18 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
+from mvmeta.columns import numeric, row_names
+from mvmeta.design.provenance import Provenance
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.model.specification.frames import Source, numeric, row_names
+from mvmeta.model.preparation.correlations import call_text
+from mvmeta.model.specification.frames import Source
 
 LEAST_N = 5
 """Common sample size below which a study has no covariances."""
+
+UNIT_TOLERANCE = 1e-8
+"""How far the diagonal of a correlation matrix may be from 1, for rounding."""
 
 COMMON: dict[str, Callable[[Floats], float]] = {
     "min": lambda n: float(n.min()),
@@ -112,23 +119,35 @@ def rcalc(
            [0.00127, 0.00706, 0.00345],
            [0.00227, 0.00345, 0.00828]])
     """
-    if not isinstance(correlations, str):
+    formula, sizes, frame = correlations, ni, data
+    if not isinstance(formula, str):
         if data is not None:
             raise SpecificationError("rcalc takes a formula and data=, or correlation matrices")
-        long = _from_matrices(correlations, ni)
-        return rcalc("r ~ var1 + var2 | study", "n", long, rtoz=rtoz, nfun=nfun)
-    source = Source(data)
-    r_name, names, study_name = _parse(correlations)
-    r = numeric(source.column(r_name), f"the correlations {r_name!r}")
-    sizes = numeric(source.column(ni) if isinstance(ni, str) else _beside(ni, source), "ni")
-    pairs = [source.column(name).astype(str).to_numpy() for name in names]
+        formula, sizes, frame = "r ~ var1 + var2 | study", "n", _from_matrices(formula, ni)
+    dat, blocks = _computed(formula, sizes, Source(frame), rtoz, _common(nfun))
+    codes, labels = pd.factorize(dat["study"])
+    given = {"correlations": correlations, "ni": ni, "rtoz": rtoz or None}
+    call = call_text("rcalc", given | {"nfun": None if nfun == "min" else nfun})
+    v = SamplingCovariance.from_blocks(blocks, list(dat.index))
+    made = Provenance(call, codes, list(labels), rows=dat.index)
+    return Correlations(dat, replace(v, provenance=made))
+
+
+def _computed(
+    formula: str, ni: Any, source: Source, rtoz: bool, common: Callable[[Floats], float]
+) -> tuple[pd.DataFrame, list[Floats]]:
+    """Rows of the result, studies brought together, and the block of each study."""
+    r_name, names, study_name = _parse(formula)
+    r = numeric(source.column(r_name, "the correlations"), f"the correlations {r_name!r}")
+    sizes = numeric(source.column(ni, "ni") if isinstance(ni, str) else _beside(ni, source), "ni")
+    variables = [source.column(name, "the variables") for name in names]
     if study_name is None:
         study = pd.Series("1", index=source.index)
     else:
-        study = source.column(study_name)
-    _check(r, sizes, study, source.index)
+        study = source.column(study_name, "the study")
+    _check(r, [pd.Series(sizes), study, *variables], source.index)
+    pairs = [column.astype(str).to_numpy() for column in variables]
     codes, labels = pd.factorize(study)
-    common = _common(nfun)
     order = np.argsort(codes, kind="stable")
     out_n, blocks = np.empty(len(r)), []
     bounds = np.cumsum(np.bincount(codes, minlength=len(labels)))[:-1]
@@ -153,7 +172,7 @@ def rcalc(
         },
         index=source.index,
     ).iloc[order]
-    return Correlations(dat, SamplingCovariance.from_blocks(blocks, list(dat.index)))
+    return dat, blocks
 
 
 def _from_matrices(matrices: Any, ni: Any) -> pd.DataFrame:
@@ -197,7 +216,16 @@ def _symmetric(matrix: Any, variables: list[str], study: object) -> Floats:
             f"rcalc: the matrix of study {study!r} is not symmetric: {values[j, k]:g} and "
             f"{values[k, j]:g} for {variables[j]!r} and {variables[k]!r}"
         )
-    return np.where(np.isnan(values), values.T, values)
+    values = np.where(np.isnan(values), values.T, values)
+    diagonal = np.diag(values)
+    wrong = np.flatnonzero(~np.isnan(diagonal) & (np.abs(diagonal - 1.0) > UNIT_TOLERANCE))
+    if len(wrong):
+        first = int(wrong[0])
+        raise DataError(
+            f"rcalc: the matrix of study {study!r} has {diagonal[first]:g} on its diagonal, for "
+            f"{variables[first]!r}; give correlations, not covariances"
+        )
+    return values
 
 
 def _size(ni: Any, study: object) -> float:
@@ -237,9 +265,11 @@ def _common(nfun: str | Callable[[Floats], float]) -> Callable[[Floats], float]:
     return COMMON[nfun]
 
 
-def _check(r: Floats, n: Floats, study: pd.Series, index: pd.Index) -> None:
+def _check(r: Floats, others: Sequence[pd.Series], index: pd.Index) -> None:
+    if not len(r):
+        raise DataError("rcalc: the data have no rows")
     for bad, what in (
-        (np.isnan(r) | np.isnan(n) | study.isna().to_numpy(), "a missing value"),
+        (np.any([np.isnan(r), *(c.isna().to_numpy() for c in others)], axis=0), "a missing value"),
         (np.abs(r) >= 1, "a correlation that is not between -1 and 1"),
     ):
         if bad.any():

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Floats
+from mvmeta.columns import numeric, row_names
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import DataError, SpecificationError, warn
 from mvmeta.model.preparation.correlations import brief, call_text
 from mvmeta.model.preparation.vcalc import vcalc
-from mvmeta.model.specification.frames import Source, numeric, row_names, shorten
+from mvmeta.model.specification.frames import Source, shorten
 from mvmeta.model.specification.labelled import select_labelled
 
 OUTCOME = "outcome"

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
+from mvmeta.columns import row_names
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.model.specification.frames import row_names
 
 KINDS = ("equal", "precision")
 """What `kind=` takes."""

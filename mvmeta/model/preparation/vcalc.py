@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.columns import numeric
 from mvmeta.design.impute import (
     Autoregressive,
     Concurrent,
@@ -27,7 +28,7 @@ from mvmeta.model.preparation.correlations import (
     read_per_study,
 )
 from mvmeta.model.preparation.definite import signed_off
-from mvmeta.model.specification.frames import numeric, shorten
+from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.levels import factor
 
 _NEEDS = (

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.columns import numeric
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.formula import FormulaSpec
-from mvmeta.model.specification.frames import numeric, shorten, suggest
+from mvmeta.model.specification.frames import shorten, suggest
 from mvmeta.model.specification.names import factor_column
 
 WEIGHTS = ("equal", "proportional", "cells")

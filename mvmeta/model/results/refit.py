@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.columns import numeric
 from mvmeta.design.layout import is_nested
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.robust import KINDS
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.specification import formula as formulas
 from mvmeta.model.specification.build import Prepared, prepare_arrays
-from mvmeta.model.specification.frames import Source, numeric
+from mvmeta.model.specification.frames import Source
 from mvmeta.model.specification.variants import fit_options
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
+from mvmeta.columns import row_names
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.inference.wald import check_alpha
 from mvmeta.model.preparation.aggregate import combine
-from mvmeta.model.specification.frames import row_names
 from mvmeta.model.specification.variants import with_column
 from mvmeta.model.testing.clustering import AUTO, cluster_codes, cluster_labels, row_values
 

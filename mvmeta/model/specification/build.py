@@ -10,12 +10,13 @@ import pandas as pd
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.columns import numeric, positions
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import DataError, warn
 from mvmeta.model.specification import formula as formulas
 from mvmeta.model.specification import rows as masks
 from mvmeta.model.specification.formula import Design, FormulaSpec, ParsedFormula
-from mvmeta.model.specification.frames import Source, numeric, shorten
+from mvmeta.model.specification.frames import Source, shorten
 from mvmeta.model.specification.parameters import warn_of_too_many
 from mvmeta.model.specification.random import expand
 from mvmeta.model.specification.rank import independent_columns
@@ -446,7 +447,7 @@ def _as_matrix(exog: Any, index: pd.Index) -> tuple[Floats, list[str]]:
         return np.ones((len(index), 1)), ["const"]
     if isinstance(exog, (pd.Series, pd.DataFrame)):
         table = exog.to_frame() if isinstance(exog, pd.Series) else exog
-        order = masks.positions(table.index, index, "exog")
+        order = positions(table.index, index, "exog")
         table = table if order is None else table.iloc[order]
     else:
         array = np.asarray(exog)

@@ -2,19 +2,14 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mvmeta._typing import Floats
+from mvmeta.columns import MOST_NAMED
 from mvmeta.eager import in_memory
 from mvmeta.errors import DataError
-
-MOST_NAMED = 5
-"""How many rows or levels an error message names before it says "and k more"."""
 
 
 class Source:
@@ -121,14 +116,6 @@ def shorten(items: Iterable[object], most: int = MOST_NAMED) -> str:
     return ", ".join(str(i) for i in items[:most]) + more
 
 
-def row_names(index: pd.Index, where: np.ndarray) -> str:
-    """Return "row 3" or "rows 3, 7 and 12 more" for a boolean mask or positions `where`."""
-    positions = np.flatnonzero(where) if where.dtype == bool else where
-    labels = [str(index[int(i)]) for i in positions[:MOST_NAMED]]
-    more = f" and {len(positions) - MOST_NAMED} more" if len(positions) > MOST_NAMED else ""
-    return ("row " if len(positions) == 1 else "rows ") + ", ".join(labels) + more
-
-
 def normalise(series: pd.Series) -> pd.Series:
     """Return a Series that numpy, patsy and statsmodels understand, same values and index.
 
@@ -148,36 +135,6 @@ def normalise(series: pd.Series) -> pd.Series:
     if pd.api.types.is_string_dtype(dtype):
         return series.astype(object).where(series.notna(), None)
     return series
-
-
-def numeric(series: pd.Series, what: str) -> Floats:
-    """Values of a column as floats, shape (n,), NaN where missing.
-
-    Raises
-    ------
-    DataError
-        If it holds anything but numbers; names the first such row and value.
-    """
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        raise DataError(
-            f"{what} must be numeric, but is categorical; convert it with .astype(float)"
-        )
-    if series.dtype == np.float64:
-        return series.to_numpy()
-    if pd.api.types.is_numeric_dtype(series.dtype) and series.dtype.kind != "c":
-        return series.to_numpy(dtype=float, na_value=np.nan)
-    missing = series.isna().to_numpy()
-    for position in np.flatnonzero(~missing):
-        value = series.iloc[int(position)]
-        if not isinstance(value, (Real, Decimal)):
-            raise DataError(
-                f"{what} must be numeric, but "
-                f"{row_names(series.index, np.array([position]))} holds {value!r}; "
-                "convert it with pandas.to_numeric(..., errors='coerce')"
-            )
-    out = np.full(len(series), np.nan)
-    out[~missing] = series[~missing].astype(float)
-    return out
 
 
 def _native(data: Any) -> Any:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Ints
+from mvmeta.columns import row_names
 from mvmeta.design.layout import ranks
 from mvmeta.errors import DataError
-from mvmeta.model.specification.frames import row_names
 
 
 class LevelLabels(Sequence[object]):

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.columns import numeric, row_names
 from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model.specification.distances import METRICS
-from mvmeta.model.specification.frames import Source, numeric, row_names, shorten
+from mvmeta.model.specification.frames import Source, shorten
 from mvmeta.model.specification.grammar import NEEDS_MATRIX, SPATIAL
 from mvmeta.model.specification.labelled import scale_corr, select_labelled
 from mvmeta.model.specification.levels import level_texts

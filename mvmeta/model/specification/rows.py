@@ -8,48 +8,12 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Ints
+from mvmeta.columns import positions, row_names
 from mvmeta.errors import DataError, warn
-from mvmeta.model.specification.frames import Source, row_names, shorten
+from mvmeta.model.specification.frames import Source, shorten
 
 MISSING_ACTIONS = ("drop", "raise", "none")
 """What `missing=` takes."""
-
-
-def positions(labels: pd.Index, index: pd.Index, what: str) -> Ints | None:
-    """Where the rows of `index` are found among `labels`; None where both are in the same order.
-
-    Parameters
-    ----------
-    labels : Index, length n
-        Of the array, Series or frame to align.
-    index : Index, length n
-        Of the data.
-    what : str
-        Name of the thing for error messages.
-
-    Raises
-    ------
-    DataError
-        If the lengths or labels differ, or repeated labels are in another order.
-    """
-    if len(labels) != len(index):
-        raise DataError(f"{what} has {len(labels)} rows, the data have {len(index)}")
-    if labels is index or labels.equals(index):
-        return None
-    advice = (
-        f"; give it the index of the data, or pass {what} as an array in row order (.to_numpy())"
-    )
-    if not labels.is_unique or not index.is_unique:
-        raise DataError(
-            f"{what} and the data have different indexes with repeated labels, so rows cannot be "
-            f"matched{advice}"
-        )
-    found = labels.get_indexer(index)
-    if (found < 0).any():
-        raise DataError(
-            f"the index of {what} does not have {row_names(index, found < 0)} of the data{advice}"
-        )
-    return found.astype(np.intp)
 
 
 def aligned(values: Any, index: pd.Index, what: str, name: str | None = None) -> pd.Series:

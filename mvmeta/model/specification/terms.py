@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.columns import numeric, row_names
 from mvmeta.design.terms import Groups, RandomTerm
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.model.specification import formula
 from mvmeta.model.specification.distances import METRICS
-from mvmeta.model.specification.frames import Source, numeric, row_names
+from mvmeta.model.specification.frames import Source
 from mvmeta.model.specification.grammar import NEEDS_MATRIX, SLOPES, SPATIAL
 from mvmeta.model.specification.labelled import known_correlation, select_distance
 from mvmeta.model.specification.levels import (

@@ -8,10 +8,11 @@ import pandas as pd
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
+from mvmeta.columns import numeric, positions
 from mvmeta.design.sampling import SamplingCovariance, block_diagonal
 from mvmeta.errors import CovarianceError, DataError
-from mvmeta.model.specification.frames import Source, numeric
-from mvmeta.model.specification.rows import aligned, positions
+from mvmeta.model.specification.frames import Source
+from mvmeta.model.specification.rows import aligned
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,8 @@ def read_variance(variance: Any, source: Source) -> GivenVariance:
     variance : str, float, array_like, list or SamplingCovariance
         Name of a column; scalar; variances (n,); matrix V (n, n); list of blocks in row order.
         A matrix may be an array, a scipy sparse matrix or a DataFrame labelled by the rows of
-        the data.  Always over all rows of the data, before any are dropped.
+        the data.  Always over all rows of the data, before any are dropped.  A DataFrame, or a
+        SamplingCovariance made of data with the same labels, may have them in another order.
     source : Source
 
     Returns
@@ -112,7 +114,8 @@ def read_variance(variance: Any, source: Source) -> GivenVariance:
         return GivenVariance(variance, numeric(column, f"the variance {variance!r}"))
     if isinstance(variance, SamplingCovariance):
         _check_rows(variance.n, source.n)
-        return GivenVariance("variance", variance.variances, checked=variance)
+        ordered = _in_order(variance, source.index)
+        return GivenVariance("variance", ordered.variances, checked=ordered)
     if sparse.issparse(variance):
         return _from_matrix(sparse.csr_array(cast("Any", variance)), source)
     if isinstance(variance, pd.DataFrame):
@@ -120,6 +123,18 @@ def read_variance(variance: Any, source: Source) -> GivenVariance:
     if isinstance(variance, (list, tuple)) and any(np.ndim(b) == 2 for b in variance):
         return _from_blocks(list(variance), source)
     return _from_array(variance, source)
+
+
+def _in_order(v: SamplingCovariance, index: pd.Index) -> SamplingCovariance:
+    """V in the order of the data, which may have been sorted since V was made of them.
+
+    Labels that the data do not have say nothing of the order: V is in that of the rows then.
+    """
+    labels = None if v.provenance is None else v.provenance.rows
+    if labels is None or labels is index or labels.equals(index) or not labels.isin(index).all():
+        return v
+    order = positions(labels, index, "variance")
+    return v if order is None else v.take(order)
 
 
 def _from_array(variance: Any, source: Source) -> GivenVariance:

@@ -8,10 +8,11 @@ import pandas as pd
 from scipy import sparse
 
 from mvmeta._typing import Bools, Ints
+from mvmeta.columns import numeric, positions, row_names
 from mvmeta.design.sampling import SYMMETRY_TOLERANCE
 from mvmeta.errors import DataError
-from mvmeta.model.specification.frames import Source, numeric, row_names
-from mvmeta.model.specification.rows import aligned, positions
+from mvmeta.model.specification.frames import Source
+from mvmeta.model.specification.rows import aligned
 
 
 @dataclass(frozen=True, eq=False)
