@@ -112,6 +112,7 @@ FAMILIES = tuple(_BUILD)
 def run(family: str, count: int) -> dict[str, Any]:
     """Fit every design both ways."""
     limit = maximize.ONE_HILL_FROM
+    maximize.CROSSED_FROM = limit
     higher, evaluations = [], []
     for seed in range(count):
         model = design(family, seed)
