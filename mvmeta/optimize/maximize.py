@@ -159,9 +159,13 @@ def _has_one_hill(objective: Objective, x: Floats) -> bool:
     """Whether the first maximum found is as good as certain to have no equal but its rivals."""
     problem = objective.problem
     one_variance = all([c.power for c in t.structure.components] == [2] for t in problem.terms)
-    nested = objective.backend.name == "nested"
-    enough = ONE_HILL_FROM if nested else max(ONE_HILL_FROM, CROSSED_FROM)
+    enough = ONE_HILL_FROM if _nests(objective) else max(ONE_HILL_FROM, CROSSED_FROM)
     return problem.n >= enough and one_variance and _is_linear(objective, x)
+
+
+def _nests(objective: Objective) -> bool:
+    """Whether no two terms can have the same levels and different effects."""
+    return objective.backend.name == "nested"
 
 
 def _starts(
@@ -176,7 +180,8 @@ def _starts(
     main, *others = promising(objective, starts, go)
     yield main
     if ascents and ascents[0].done and _has_one_hill(objective, main):
-        yield from rivals(objective)
+        if not _nests(objective):
+            yield from rivals(objective)
         return
     if objective.problem.n <= EXTRA_STARTS_UP_TO:
         for axis in (a for a in axes(objective) if a.sweep.hilly):
