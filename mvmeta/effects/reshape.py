@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta.columns import row_names
 from mvmeta.effects.inputs import as_frame, read_inputs
 from mvmeta.effects.layouts import LAYOUTS
 from mvmeta.effects.registry import find_measure
@@ -203,18 +204,18 @@ def to_wide(
     Returns
     -------
     DataFrame
-        Columns study, grp.1, grpvars.1, grp.2, grpvars.2, other columns that are constant in a
-        study, and `id`, `comp` ("a-b"), `design` (all groups of the study).  A study with m groups
-        gives m - 1 rows, all against the same second group: their errors are correlated (`vcalc`
-        with grp1, grp2).
+        Columns study, other columns that are constant in a study (missing where they are not),
+        grp.1, grpvars.1, grp.2, grpvars.2, and `id`, `comp` ("a-b"), `design` (all groups of the
+        study).  A study with m groups gives m - 1 rows, all against the same second group: their
+        errors are correlated (`vcalc` with grp1, grp2).
 
     Raises
     ------
     DataError
-        Without data, for unknown columns, a study with one group, or a group that a study has
-        twice.
+        Without data, for unknown columns, a missing study or group, a study with one group, or a
+        group that a study has twice.
     SpecificationError
-        If `ref` is no group of the data.
+        If `ref` is no group of the data, or `id`, `comp` or `design` is a column of studies in it.
 
     Examples
     --------
@@ -231,7 +232,9 @@ def to_wide(
     frame = as_frame(data)
     if frame is None:
         raise DataError("to_wide needs data")
-    _need(frame, [study, grp, *grpvars], "to_wide")
+    own = [grp, grpvars] if isinstance(grpvars, str) else [grp, *grpvars]
+    need_columns(frame, [study, *own], "to_wide")
+    need_values(frame, [study, grp], "to_wide")
     if frame.empty:
         raise DataError("to_wide: the data have no rows")
     counts = Counter(frame[grp])
@@ -240,44 +243,83 @@ def to_wide(
         raise SpecificationError(
             f"ref={ref!r} is no group; there are {', '.join(map(str, counts))}"
         )
-    own = [grp, *grpvars]
+    codes, labels = pd.factorize(frame[study])
+    rank = {g: i for i, g in enumerate(sorted(counts, key=lambda g: (g == base, str(g))))}
+    ranks = frame[grp].map(rank).to_numpy()
+    order = np.lexsort((ranks, codes))
+    _check_arms(codes[order], frame[grp].iloc[order].to_numpy(), labels.tolist())
+    ends = np.cumsum(np.bincount(codes)) - 1
+    first = np.delete(order, ends)
+    second = order[ends][codes[first]]
     rest = [c for c in frame if c not in {study, *own}]
-    out: list[dict[Any, Any]] = []
-    for label, rows in frame.groupby(study, sort=False):
-        _check_arms(rows[grp], label)
-        arms = sorted(rows.to_dict("records"), key=lambda a: (a[grp] == base, str(a[grp])))
-        second = arms[-1]
-        for first in arms[:-1]:
-            shared = {c: first[c] for c in rest if not (rows[c] != rows[c].iloc[0]).any()}
-            out.append(
-                {str(study): label}
-                | shared
-                | {f"{c}{postfix[0]}": first[c] for c in own}
-                | {f"{c}{postfix[1]}": second[c] for c in own}
-                | {
-                    "comp": f"{first[grp]}-{second[grp]}",
-                    "design": "-".join(str(a[grp]) for a in arms),
-                }
-            )
-    wide = pd.DataFrame(out)
-    wide.insert(list(wide.columns).index("comp"), "id", np.arange(1, len(wide) + 1))
-    return wide
+    constant = _constant(frame[rest], codes)
+    clash = [name for name in ("id", "comp", "design") if name in constant]
+    if clash:
+        raise SpecificationError(f"to_wide: the data have a column {clash[0]!r} already; rename it")
+    names = frame[grp].astype(str).to_numpy()
+    designs = np.array(["-".join(arms) for arms in np.split(names[order], ends[:-1] + 1)])
+    here, there = (frame[own].iloc[rows].reset_index(drop=True) for rows in (first, second))
+    wide = pd.concat(
+        [
+            frame[[study]].iloc[first].reset_index(drop=True),
+            constant.iloc[first].reset_index(drop=True),
+            here.add_suffix(postfix[0]),
+            there.add_suffix(postfix[1]),
+        ],
+        axis=1,
+    )
+    return wide.assign(
+        id=np.arange(1, len(wide) + 1),
+        comp=[f"{a}-{b}" for a, b in zip(names[first], names[second], strict=True)],
+        design=designs[codes[first]],
+    )
 
 
-def _check_arms(groups: pd.Series, label: Any) -> None:
-    if len(groups) < 2:
-        raise DataError(f"to_wide: study {label!r} has a single group: there is nothing to compare")
-    twice = groups[groups.duplicated()]
+def _check_arms(codes: np.ndarray, arms: np.ndarray, labels: Sequence[Any]) -> None:
+    """Refuse studies with one arm, and arms that are in a study twice; arms are sorted by study."""
+    twice = np.flatnonzero((codes[1:] == codes[:-1]) & (arms[1:] == arms[:-1]))
     if len(twice):
-        raise DataError(f"to_wide: study {label!r} has the group {twice.iloc[0]!r} twice")
+        label, arm = labels[codes[twice[0]]], arms[twice[0]]
+        raise DataError(f"to_wide: study {label!r} has the group {arm!r} twice")
+    single = np.flatnonzero(np.bincount(codes) < 2)
+    if len(single):
+        raise DataError(
+            f"to_wide: study {labels[single[0]]!r} has a single group: there is nothing to compare"
+        )
 
 
-def _need(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:
+def _constant(frame: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
+    """The columns that are constant in some study, missing in the others."""
+    kept = {}
+    for name in frame:
+        values = pd.factorize(frame[name])[0]
+        first, last = (np.full(codes.max() + 1, start) for start in (len(values), -1))
+        np.minimum.at(first, codes, values)
+        np.maximum.at(last, codes, values)
+        same = (first == last)[codes] & (values >= 0)
+        if same.any():
+            kept[name] = frame[name] if same.all() else frame[name].where(same)
+    return pd.DataFrame(kept, index=frame.index)
+
+
+def need_columns(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:
+    """Refuse names that are no columns."""
     for name in names:
         if name not in frame:
             raise DataError(
                 f"{what}: {name!r} is no column of the data; its columns are "
                 f"{', '.join(map(str, frame.columns))}"
+            )
+
+
+def need_values(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:
+    """Refuse missing values; name the column and the rows."""
+    for name in names:
+        missing = frame[name].isna().to_numpy()
+        if missing.any():
+            raise DataError(
+                f"{what}: {name!r} is missing in {row_names(frame.index, missing)}; fill it in, or "
+                "leave these rows out"
             )
 
 
@@ -333,14 +375,11 @@ def contrmat(  # noqa: PLR0913
     frame = as_frame(data)
     if frame is None:
         raise DataError("contrmat needs data")
-    _need(frame, [grp1, grp2], "contrmat")
+    need_columns(frame, [grp1, grp2], "contrmat")
+    need_values(frame, [grp1, grp2], "contrmat")
+    if frame.empty:
+        raise DataError("contrmat: the data have no rows")
     first, second = frame[grp1], frame[grp2]
-    if first.isna().any() or second.isna().any():
-        lost = frame.index[(first.isna() | second.isna()).to_numpy()]
-        raise DataError(
-            f"contrmat: {grp1!r} or {grp2!r} is missing in row {lost[0]} ({len(lost)} such rows); "
-            "leave these out"
-        )
     same = (first.astype(str) == second.astype(str)).to_numpy()
     if same.any():
         at = frame.index[int(np.flatnonzero(same)[0])]

@@ -11,6 +11,7 @@ import pytest
 from mvmeta import (
     CovarianceError,
     DataError,
+    MvmetaWarning,
     SpecificationError,
     aggregate,
     contrmat,
@@ -179,7 +180,9 @@ def test_aggregate_by_v_and_missing_rows():
     np.testing.assert_allclose(given["yi"], plain["yi"], rtol=1e-11)
     lost = data.assign(yi=data["yi"].where(data.index != 4))
     without = aggregate(data.drop(index=4), "study", rho=0.6)
-    np.testing.assert_allclose(aggregate(lost, "study", rho=0.6)["yi"], without["yi"], rtol=ALGEBRA)
+    with pytest.warns(MvmetaWarning, match=r"1 of 100 rows without yi or vi left out \(row 4\)"):
+        found = aggregate(lost, "study", rho=0.6)
+    np.testing.assert_allclose(found["yi"], without["yi"], rtol=ALGEBRA)
 
 
 def test_bad_aggregates():
@@ -290,6 +293,24 @@ def test_studies_with_several_groups_give_several_contrasts():
     assert wide["id"].tolist() == [1, 2, 3]
 
 
+def test_columns_of_studies_stay_where_they_are_constant():
+    arms = pd.DataFrame(
+        {
+            "g": list("abcab"), "n": [5, 6, 7, 8, 9], "s": [2, 2, 2, 1, 1],
+            "year": [1990, 1990, 1990, 2001, 2001], "place": ["x", "x", "y", "z", "z"],
+            "dose": [1, 2, 3, 4, 5], "note": [None, None, None, "u", "u"],
+        },
+        index=[3, 5, 5, 9, 11],
+    )  # fmt: skip
+    wide = to_wide(arms.iloc[[4, 0, 3, 2, 1]], "s", "g", "n", ref="c")
+    assert list(wide) == "s year place note g.1 n.1 g.2 n.2 id comp design".split()
+    assert wide["s"].tolist() == [1, 2, 2]
+    assert wide["year"].tolist() == [2001, 1990, 1990]
+    assert wide["place"].fillna("").tolist() == ["z", "", ""]
+    assert wide["note"].fillna("").tolist() == ["u", "", ""]
+    assert wide[["n.1", "n.2"]].to_numpy().tolist() == [[8, 9], [5, 7], [6, 7]]
+
+
 def test_bad_contrasts():
     arms = pd.DataFrame({"s": [1, 1, 2], "g": list("aba"), "n": [5, 6, 7]})
     with pytest.raises(DataError, match="study 2 has a single group"):
@@ -298,7 +319,16 @@ def test_bad_contrasts():
         to_wide(arms.assign(g="a"), "s", "g", ["n"])
     with pytest.raises(SpecificationError, match="ref='z' is no group"):
         to_wide(arms, "s", "g", ["n"], ref="z")
+    for name in ("s", "g"):
+        with pytest.raises(DataError, match=f"'{name}' is missing in row 1"):
+            to_wide(arms.assign(**{name: arms[name].where(arms.index != 1)}), "s", "g", ["n"])
+    with pytest.raises(DataError, match="the data have no rows"):
+        to_wide(arms.head(0), "s", "g", ["n"])
+    with pytest.raises(SpecificationError, match="a column 'design' already"):
+        to_wide(arms.head(2).assign(design="parallel"), "s", "g", ["n"])
     pairs = pd.DataFrame({"a": ["x", "y"], "b": ["y", "y"]})
+    with pytest.raises(DataError, match="the data have no rows"):
+        contrmat(pairs.head(0), "a", "b")
     with pytest.raises(DataError, match="row 1 contrasts a group with itself"):
         contrmat(pairs, "a", "b")
     with pytest.raises(SpecificationError, match="last='q' is no group"):

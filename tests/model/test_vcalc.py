@@ -436,6 +436,12 @@ def test_singular_clusters_name_the_rows_nothing_tells_apart():
         vcalc("vi", "study", obs="obs", subgroup="part", rho=0.6, data=twice)
 
 
+def test_correlations_beyond_one_are_named():
+    covariances = pd.DataFrame({"a": [1.0, 1.5], "b": [np.nan, 1.0]})
+    with pytest.raises(CovarianceError, match=r"rows 0, 1 correlate 1\.5, beyond 1; is an entry"):
+        vcalc(np.array([0.1, 0.2]), np.array([1, 1]), rvars=covariances)
+
+
 def test_repair_on_request_says_what_it_changed():
     message = r"nearpd=True; .repairs lists them\), in study x by up to 0.1$"
     with pytest.warns(MvmetaWarning, match=message) as caught:

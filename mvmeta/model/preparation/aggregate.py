@@ -9,7 +9,7 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.columns import numeric, row_names
 from mvmeta.design.impute import Autoregressive, Constant, Raised, impute
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.errors import CovarianceError, DataError, SpecificationError
+from mvmeta.errors import CovarianceError, DataError, SpecificationError, warn
 from mvmeta.model.preparation.clustered import ClusteredRows
 from mvmeta.model.preparation.correlations import call_text, read_per_study
 from mvmeta.model.preparation.definite import signed_off
@@ -48,7 +48,7 @@ def aggregate(
     cluster : str
         Column with the study.
     yi, vi : str
-        Columns of estimates and sampling variances.  Rows in which one is missing are left out.
+        Columns of estimates and sampling variances.
     V : optional
         Covariance of the sampling errors of all rows: what `variance=` of a model takes, such as
         the result of `vcalc`.  Then `struct`, `rho`, `phi`, `time` and `obs` are not used.
@@ -81,6 +81,11 @@ def aggregate(
     CovarianceError
         For a V that links two studies or is singular within one.
 
+    Warns
+    -----
+    MvmetaWarning
+        For rows without estimate or sampling variance, which are left out.
+
     Notes
     -----
     ``yi = (1'V^-1 1)^-1 1'V^-1 y`` and ``vi = (1'V^-1 1)^-1``; unweighted ``mean(y)`` and
@@ -108,7 +113,13 @@ def aggregate(
         where = row_names(source.index, absent)
         raise DataError(f"aggregate: {cluster!r} is missing in {where}")
     y, v = (numeric(source.column(c, n), c) for c, n in ((yi, "yi"), (vi, "vi")))
-    keep = np.flatnonzero(~(np.isnan(y) | np.isnan(v)))
+    lost = np.isnan(y) | np.isnan(v)
+    if lost.any():
+        warn(
+            f"aggregate: {lost.sum()} of {len(y)} rows without {yi} or {vi} left out "
+            f"({row_names(source.index, lost)})"
+        )
+    keep = np.flatnonzero(~lost)
     kept = frame.iloc[keep]
     if V is None:
         covariance = _structured(kept, cluster, vi, struct, rho, phi, time, obs)

@@ -78,9 +78,13 @@ def _say_indefinite(rows: ClusteredRows, faults: Sequence[Fault]) -> str:
         f"eigenvalue {worst.least:.3g}"
     )
     if len(worst.twins):
-        text += (
-            f", and {row_names(rows.source.index, worst.twins)} correlate 1 or -1; does a column "
-            "that tells them apart lack?"
+        pair = np.flatnonzero(np.isin(worst.rows, worst.twins))
+        r = worst.before[pair[0], pair[1]]
+        beyond = np.abs(r) > 1 + DEFINITE_TOLERANCE
+        text += f", and {row_names(rows.source.index, worst.twins)} correlate {r:.4g}" + (
+            ", beyond 1; is an entry wrong?"
+            if beyond
+            else "; does a column that tells them apart lack?"
         )
     advice = (
         "checkpd=False accepts it" if singular else "nearpd=True takes the nearest ones that are"

@@ -10,7 +10,7 @@ from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.effects.escalc import escalc
 from mvmeta.effects.inputs import as_frame
 from mvmeta.effects.registry import find_measure
-from mvmeta.effects.reshape import to_wide
+from mvmeta.effects.reshape import need_columns, need_values, to_wide
 from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
 from mvmeta.model.preparation.varms import varms
 
@@ -203,18 +203,8 @@ def _contrasts(
 ) -> pd.DataFrame:
     """Contrasts within studies and outcomes, studies in the order of their first rows."""
     names = [study, arm] if outcome is None else [study, arm, outcome]
-    for name in names:
-        if name not in frame:
-            raise DataError(
-                f"pairwise: {name!r} is no column of the data; its columns are "
-                f"{', '.join(map(str, frame.columns))}"
-            )
-        lost = frame.index[frame[name].isna().to_numpy()]
-        if len(lost):
-            raise DataError(
-                f"pairwise: {name!r} is missing in row {lost[0]} ({len(lost)} such rows); fill it "
-                "in, or leave these rows out"
-            )
+    need_columns(frame, names, "pairwise")
+    need_values(frame, names, "pairwise")
     if outcome is None:
         return to_wide(frame, study, arm, numbers, ref=ref)
     parts = [

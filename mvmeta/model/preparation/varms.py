@@ -148,6 +148,8 @@ def varms(
         "pool": None if pool == "pair" else pool,
     }  # fmt: skip
     rows = ClusteredRows.of(data, 0.0, cluster, subgroup)
+    if not rows.source.n:
+        raise DataError("varms: the data have no rows")
     numbers = arm_data(
         _codes(rows, measure), inputs, as_frame(data), ArmOptions(correct, add, to, drop00)
     )
