@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from mvmeta._typing import Bools, Floats
+from mvmeta.inference.definite import is_definite
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.scales import OpenScale
 from mvmeta.inference.tangency import extreme_on_contour
@@ -20,8 +21,6 @@ AT_TOP = 1e-6
 """Newton decrement within which the fit is the maximum of the free components."""
 HELD = 1e-4
 """Slope, in roots of the information, at which a component would leave its bound."""
-INDEFINITE = 1e-10
-"""Negative eigenvalue of G, relative to the largest, that is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,14 +157,7 @@ class ComponentLimits:
 
     def _is_possible(self, theta: Floats) -> bool:
         inside = (theta >= self._lower) & (theta <= self._upper)
-        if not inside.all():
-            return False
-        full = self._problem.shared.spread(theta)
-        for term, piece in zip(self._problem.terms, self._problem.split(full), strict=True):
-            values = np.linalg.eigvalsh(term.structure.matrix(piece))
-            if values[0] < -INDEFINITE * values[-1]:
-                return False
-        return True
+        return bool(inside.all()) and is_definite(self._problem, self._problem.shared.spread(theta))
 
     def _released(self, theta: Floats, held: Bools, uphill: Floats, information: Floats) -> Bools:
         """Which of the components that are held would be more likely elsewhere."""

@@ -16,17 +16,21 @@ from mvmeta._typing import Bools, Floats
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import ConvergenceError, MvmetaError, MvmetaWarning
 from mvmeta.inference.component_limits import ComponentLimits
+from mvmeta.inference.definite import held_maximum, held_slope, is_definite
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.wald import check_alpha
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.optimize.climb import QUICK_ABOVE
-from mvmeta.optimize.maximize import SAME_MAXIMUM, OtherMaximum, maximize
+from mvmeta.optimize.maximize import SAME_MAXIMUM, Optimum, OtherMaximum, maximize
 from mvmeta.structures import CovarianceStructure, Pinned
 
 ROOT_TOLERANCE = 1e-7
 """Of the signed root of the deviance drop at an interval limit: five digits of the limit."""
 MOST_STEPS = 60
+MOST_HALVES = 20
+INWARD = (0.9, 0.5)
+"""Shares of the correlations at which searches among positive semi-definite G start."""
 EDGE = 1e-9
 """A correlation is tried this close to its bound, where the structure itself may be singular."""
 LARGEST = 1e12
@@ -126,6 +130,7 @@ class Profile:
         spec = fit.problem.components[component]
         self.estimate, self.lower, self.upper = float(fit.theta[component]), spec.lower, spec.upper
         self._is_variance = spec.power == 2
+        self._cramped = False  # by positive semi-definiteness, rather than by bounds alone
 
     def at(self, value: float, start: Floats | None = None) -> ProfilePoint:
         """Maximise over all other components with this one held at `value`.
@@ -162,26 +167,76 @@ class Profile:
         >>> round(float(profile.at(0.05).loglik), 4)
         -8.0773
         """
-        problem = pin(self._fit.problem, self._component, value)
-        objective = self._limits.objective.under(problem)
-        theta = (self._fit.theta if start is None else start).copy()
-        theta[self._members] = value
-        for candidate in (theta, np.where(self._pliable, 0.0, theta)):
-            try:
-                found = maximize(objective, start=candidate)
-                gradient = objective.natural(found.theta, quick=problem.n > QUICK_ABOVE).gradient
-                break
-            except (NotPositiveDefiniteError, MvmetaError) as error:
-                cause = error
-        else:
+        point = None if self._cramped else self._within_bounds(value, start)
+        if point is None:
+            point = self._among_definite(value, start)
+        if point is None:
             raise ConvergenceError(
                 f"the likelihood does not exist with {self.name} at {value:g}: the marginal "
-                "covariance is not positive definite there, whatever the other components are"
-            ) from cause
-        at = found.evaluation
-        self._compare(value, at.loglik)
-        slope = float(gradient[self._members].sum())
-        return ProfilePoint(value, at.loglik, slope, found.theta, at)
+                "covariance is not positive definite there, whatever the other components are, "
+                "or so only for values that the search did not find"
+            )
+        self._compare(value, point.loglik)
+        return point
+
+    def _within_bounds(self, value: float, start: Floats | None) -> ProfilePoint | None:
+        """None where the likelihood does not exist, or its maximum is no covariance matrix."""
+        problem = pin(self._fit.problem, self._component, value)
+        objective = self._limits.objective.under(problem)
+        several = int(self._pliable.sum()) > 1  # then there may be several maxima on the edge
+        starts = [self._fit.theta if start is None else start]
+        if several and start is not None:
+            starts.append(self._fit.theta)
+        found = [o for theta in starts for o in self._climbs(objective, value, theta, 1 + several)]
+        if not found:
+            return None
+        best = max(found, key=lambda optimum: optimum.evaluation.loglik)
+        if not is_definite(problem, best.theta):
+            self._cramped = True
+            return None
+        slope = self._slope(objective, best.theta)
+        return ProfilePoint(value, best.evaluation.loglik, slope, best.theta, best.evaluation)
+
+    def _climbs(
+        self, objective: Objective, value: float, theta: Floats, count: int
+    ) -> list[Optimum]:
+        """Maxima from up to `count` starts at which the likelihood exists."""
+        theta = theta.copy()
+        theta[self._members] = value
+        found: list[Optimum] = []
+        for share in (1.0, *INWARD, 0.0):
+            try:
+                candidate = np.where(self._pliable, share * theta, theta)
+                found.append(maximize(objective, start=candidate))
+            except (NotPositiveDefiniteError, MvmetaError):
+                continue
+            if len(found) == count:
+                break
+        return found
+
+    def _slope(self, objective: Objective, theta: Floats) -> float:
+        """Derivative by the value of a maximum with the component held, `objective` being so."""
+        slope = held_slope(self._limits.objective, self._component, theta)
+        if slope is None:
+            quick = objective.problem.n > QUICK_ABOVE
+            gradient = objective.natural(theta, quick=quick).gradient
+            slope = float(gradient[self._members].sum())
+        return slope
+
+    def _among_definite(self, value: float, start: Floats | None) -> ProfilePoint | None:
+        """The best of the searches from `start` and from the fit; None if all fail."""
+        starts = [self._fit.theta] if start is None else [start, self._fit.theta]
+        for share in INWARD:
+            found = [
+                held_maximum(self._limits.objective, self._component, value, theta, share)
+                for theta in starts
+            ]
+            points = [point for point in found if point is not None]
+            if points:
+                best = max(points, key=lambda point: point.evaluation.loglik)
+                at = best.evaluation
+                return ProfilePoint(value, at.loglik, best.slope, best.theta, at)
+        return None
 
     @property
     def _pliable(self) -> Bools:
@@ -299,6 +354,10 @@ class Profile:
         self, inner: ProfilePoint, target: float, edge: float
     ) -> tuple[ProfilePoint, ProfilePoint] | None:
         """Points on either side of the limit; None if the edge is inside."""
+        if self._cramped:
+            around = self._towards(edge, inner, target)
+            if around is not None:
+                return around
         outer = self._edge(edge, target)
         if outer is None or abs(self.drop(outer)) < abs(target):
             return None
@@ -335,6 +394,20 @@ class Profile:
                 return self.at(float(value))
             except ConvergenceError:
                 continue
+        return None
+
+    def _towards(
+        self, edge: float, inner: ProfilePoint, target: float
+    ) -> tuple[ProfilePoint, ProfilePoint] | None:
+        """Half of the way to the edge, half of the rest, ..., until the limit is passed."""
+        for _ in range(MOST_HALVES):
+            try:
+                outer = self.at((inner.value + edge) / 2.0, inner.theta)
+            except ConvergenceError:
+                return None
+            if abs(self.drop(outer)) >= abs(target):
+                return inner, outer
+            inner = outer
         return None
 
     def _scale(self) -> float:

@@ -65,10 +65,10 @@ class Pinned(CovarianceStructure):
     """A structure whose components marked in `values` are constants, not estimates.
 
     Where ``inner.restricted(values)`` knows the positive semi-definite matrices with these
-    values, its working parameters are taken: UN with zeros.  Otherwise they are those of
-    ``inner.separable()``, one for each free component.  With correlations of UN, TOEP or
-    HTOEP pinned like that G may be indefinite within the bounds (for q = 2 it may not); the
-    optimiser steps back where M is not positive definite.
+    values, its working parameters are taken: UN with zeros, or with one pin.  Otherwise they are
+    those of ``inner.separable()``, one for each free component.  With several pins of UN, or
+    correlations of TOEP or HTOEP pinned like that G may be indefinite within the bounds (for
+    q = 2 it may not); the optimiser steps back where M is not positive definite.
 
     Parameters
     ----------
@@ -123,6 +123,15 @@ class Pinned(CovarianceStructure):
 
     def units(self) -> Floats:
         return self._coordinates.units()
+
+    def straightened(self, theta: Floats) -> CovarianceStructure | None:
+        own = self._coordinates
+        straight = None if isinstance(own, _Restricted) else own.straightened(theta)
+        if straight is None:
+            return None
+        other = Pinned(self.inner, self.values)
+        other.__dict__["_coordinates"] = straight
+        return other
 
     def sweep(self) -> Sweep | None:
         return self._coordinates.sweep()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import permutations
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from mvmeta.structures.base import Chart, CovarianceStructure, register
 from mvmeta.structures.correlation import LinearCorrelation
 from mvmeta.structures.scaled import ScaledCorrelation
 
+SEPARABLE_UP_TO = 2
+"""Levels up to which G is positive semi-definite wherever each component is within its bounds."""
 INDEFINITE = -1e-8
 """Smallest eigenvalue a correlation matrix given in decimals may have from their rounding."""
 
@@ -86,6 +89,41 @@ class TriangularFactor(Chart):
         return out
 
 
+class LinearFactor(Chart):
+    """``G = L L'`` with ``L = base + sum_p x_p patterns_p``.
+
+    Parameters
+    ----------
+    base : ndarray, shape (q, q)
+    patterns : ndarray, shape (J, q, q)
+    """
+
+    def __init__(self, base: Floats, patterns: Floats) -> None:
+        self._base, self._patterns = base, patterns
+        self.lower = np.full(len(patterns), -np.inf)
+        self.upper = np.full(len(patterns), np.inf)
+
+    def factor(self, x: Floats) -> Floats:
+        """L (q, q) of `x`."""
+        return self._base + np.tensordot(x, self._patterns, axes=1)
+
+    def matrix(self, x: Floats) -> Floats:
+        factor = self.factor(x)
+        return np.asarray(factor @ factor.T)
+
+    def jacobian(self, x: Floats) -> Floats:
+        half = self._patterns @ self.factor(x).T
+        return np.asarray(half + half.swapaxes(1, 2))
+
+    def hessian(self, x: Floats) -> Floats:
+        return self._second
+
+    @cached_property
+    def _second(self) -> Floats:
+        half = np.einsum("pik,rjk->prij", self._patterns, self._patterns)
+        return half + half.swapaxes(2, 3)
+
+
 @register("UN")
 class Unstructured(ScaledCorrelation):
     """``G_ij = rho_ij sqrt(tau2_i tau2_j)`` with a correlation for each pair of levels.
@@ -118,12 +156,20 @@ class Unstructured(ScaledCorrelation):
             If the correlations are not those of any set of variables.
         """
         theta = self.check(theta)
-        sd, r = np.sqrt(theta[: self.q]), self.correlation.matrix(theta[self.q :])
+        sd, r = self._scaled(theta)
         factor = sd[:, None] * triangular_root(r)
         return np.asarray(factor[self._factor.row, self._factor.column])
 
+    def _scaled(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Standard deviations (q,) and correlations (q, q), 0 for levels without variance."""
+        sd, r = np.sqrt(theta[: self.q]), self.correlation.matrix(theta[self.q :])
+        absent = sd == 0
+        r = np.where(absent[:, None] | absent, 0.0, r)
+        np.fill_diagonal(r, 1.0)
+        return sd, r
+
     def to_natural(self, x: Floats) -> Floats:
-        g = self._factor.matrix(np.asarray(x, dtype=float))
+        g = self.working.matrix(np.asarray(x, dtype=float))
         tau2 = np.diag(g).copy()
         sd = np.sqrt(tau2)
         column, row = np.triu_indices(self.q, 1)
@@ -132,7 +178,7 @@ class Unstructured(ScaledCorrelation):
         return np.concatenate([tau2, np.clip(rho, -1.0, 1.0)])
 
     def units(self) -> Floats:
-        return np.ones(len(self._factor.lower))
+        return np.ones(len(self.working.lower))
 
     def starts(self, scale: float) -> list[Floats]:
         # Variances of 1 %, not 0: at 0 every derivative with respect to L vanishes.
@@ -170,15 +216,20 @@ class Unstructured(ScaledCorrelation):
         return _ZeroPattern(self.labels, everything, np.ones(self.q, dtype=bool), order)
 
     def restricted(self, values: Floats) -> CovarianceStructure | None:
-        """Return UN with the variances and correlations that are pinned at 0 left out of L.
+        """Return UN with what is pinned at 0 left out of L, or with one pin at any value.
 
         Returns
         -------
         CovarianceStructure or None
-            None if anything is pinned elsewhere than at 0, or if there is no order of the
-            levels in which L has the zeros of G (for q <= 3 there always is).
+            None if several are pinned and not all at 0, or if there is no order of the levels
+            in which L has the zeros of G (for q <= 3 there always is).
         """
         tau2, rho = values[: self.q], values[self.q :]
+        pins = np.flatnonzero(~np.isnan(values))
+        if len(pins) == 1 and values[pins[0]] != 0 and self.q > SEPARABLE_UP_TO:
+            at = int(pins[0])
+            inside = self.lower[at] <= values[at] <= self.upper[at]
+            return _OnePin(self.labels, at, float(values[at])) if inside else None
         present = np.isnan(tau2)
         column, row = np.triu_indices(self.q, 1)
         matters = present[row] & present[column]
@@ -235,17 +286,108 @@ class _ZeroPattern(Unstructured):
         return [np.sqrt(scale) * np.where(diagonal, size, 0.0) for size in sizes]
 
 
-def pivot_order(g: Floats) -> Ints:
-    """Order of the rows of a positive semi-definite g (q, q) with the largest pivots first."""
-    rest, order = g.copy(), np.arange(len(g))
+class _OnePin(Unstructured):
+    """`Unstructured` with one variance or correlation held, by a first row or two of L.
+
+    With its level first, a variance is the square of one entry of L.  With its two levels first,
+    a correlation r is that of rows (a, 0) and t (r, sqrt(1 - r^2)) of L, with a, t >= 0: if only
+    one of them changed its sign, r would.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The levels.
+    component : int
+        Which is held.
+    value : float
+        At what.
+    order : ndarray of int, shape (q,), optional
+        Order of the levels in L, the one or two of the component first.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], component: int, value: float, order: Ints | None = None
+    ) -> None:
+        super().__init__(labels)
+        q = self.q
+        self._component, self._value = component, value
+        column, row = np.triu_indices(q, 1)
+        pair = component - q
+        self._first = [component] if pair < 0 else [int(column[pair]), int(row[pair])]
+        self._order = _starting_with(self._first, q) if order is None else order
+        base, patterns = np.zeros((q, q)), []
+        self._entries: list[tuple[int, int]] = []
+        for position, level in enumerate(self._order.tolist()):
+            if level == component:
+                base[level, 0] = np.sqrt(value)
+                continue
+            if pair >= 0 and position == 1:
+                patterns.append(np.zeros((q, q)))
+                patterns[-1][level, :2] = value, np.sqrt(1.0 - value**2)
+                self._entries.append((level, -1))
+                continue
+            for k in range(position + 1):
+                patterns.append(np.zeros((q, q)))
+                patterns[-1][level, k] = 1.0
+                self._entries.append((level, k))
+        self._rows = LinearFactor(base, np.array(patterns))
+        if pair >= 0:
+            self._rows.lower[:2] = 0.0
+
+    @property
+    def working(self) -> Chart:
+        return self._rows
+
+    def root(self, theta: Floats) -> Floats:
+        return self._rows.factor(self.to_working(theta))
+
+    def straightened(self, theta: Floats) -> CovarianceStructure | None:
+        order = pivot_order(self.matrix(theta), self._first)
+        if (order == self._order).all():
+            return None
+        return _OnePin(self.labels, self._component, self._value, order)
+
+    def to_working(self, theta: Floats) -> Floats:
+        theta = self.check(theta)
+        (sd, r), order = self._scaled(theta), self._order
+        for a, b in permutations(self._first, 2):  # a pair that is held has its correlation
+            if sd[a] == 0:
+                r[a] = r[:, a] = self._value * r[b]
+                r[a, a] = 1.0
+        factor = np.zeros((self.q, self.q))
+        factor[order] = triangular_root(r[np.ix_(order, order)])
+        factor *= sd[:, None]
+        return np.array([sd[i] if k < 0 else factor[i, k] for i, k in self._entries])
+
+    def starts(self, scale: float) -> list[Floats]:
+        axes = [np.where(np.arange(self.q) == j, 1.0, 0.01) for j in range(self.q)]
+        uncorrelated = np.zeros(len(self.components) - self.q)
+        out = []
+        for variances in [np.ones(self.q), *axes]:
+            theta = np.concatenate([scale * variances, uncorrelated])
+            theta[self._component] = self._value
+            out.append(self.to_working(theta))
+        return out
+
+
+def pivot_order(g: Floats, first: Sequence[int] = ()) -> Ints:
+    """Order of the rows of a positive semi-definite g (q, q) with the largest pivots first.
+
+    Rows `first` stay in front of all others.
+    """
+    rest, order = g.copy(), _starting_with(first, len(g))
     for k in range(len(g)):
-        best = k + int(np.argmax(rest[order[k:], order[k:]]))
+        best = k if k < len(first) else k + int(np.argmax(rest[order[k:], order[k:]]))
         order[[k, best]] = order[[best, k]]
         pivot = order[k]
         if rest[pivot, pivot] <= 0:
             break
         rest = rest - np.outer(rest[:, pivot], rest[pivot]) / rest[pivot, pivot]
     return order
+
+
+def _starting_with(first: Sequence[int], q: int) -> Ints:
+    return np.array([*first, *(k for k in range(q) if k not in first)], dtype=np.intp)
 
 
 def zero_preserving_order(linked: Bools) -> Ints | None:

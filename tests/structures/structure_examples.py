@@ -89,6 +89,8 @@ EXAMPLES: dict[str, CovarianceStructure] = {
     "pinned CS": Pinned(CompoundSymmetry(ABC), np.array([np.nan, 0.3])),
     "pinned HCS": Pinned(HeterogeneousCompoundSymmetry(ABC), np.array([np.nan, 0, 0.5, np.nan])),
     "pinned UN": Pinned(Unstructured(ABC[:2]), np.array([np.nan, 0.5, np.nan])),
+    "pinned UN one variance": Pinned(Unstructured(ABC), np.array([np.nan, 0.3] + [np.nan] * 4)),
+    "pinned UN one pair": Pinned(Unstructured(ABCD), np.array([np.nan] * 8 + [-0.6, np.nan])),
     "pinned UN variance": Pinned(Unstructured(ABC), np.array([np.nan, 0, np.nan, 0, np.nan, 0])),
     "pinned UN all": Pinned(Unstructured(ABC), np.array([1.0, 2, 3, 0.1, 0.2, 0.3])),
     "pinned UN pair": Pinned(Unstructured(ABC), np.array([np.nan] * 3 + [0, np.nan, np.nan])),

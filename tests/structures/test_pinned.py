@@ -103,3 +103,26 @@ def test_zero_pattern_without_a_factor_moves_correlations_one_by_one():
     assert_array_equal(theta[[5, 8]], 0)
     assert_allclose(theta[[4, 6, 7, 9]], 0.5)
     assert_allclose(pinned.matrix(theta), pinned.working.matrix(pinned.to_working(theta)))
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_one_pin_of_un_moves_among_covariance_matrices(at):
+    """All that have the value are reached, and no others."""
+    rng = np.random.default_rng(at)
+    factor = rng.normal(size=(4, 4))
+    theta = Unstructured("ABCD").to_natural(
+        np.linalg.cholesky(factor @ factor.T)[np.tril_indices(4)]
+    )
+    values = np.full(10, FREE)
+    values[at] = theta[at]
+    pinned = Pinned(Unstructured("ABCD"), values)
+    x = pinned.to_working(theta)
+    assert len(x) == 9
+    assert_allclose(pinned.working.matrix(x), pinned.matrix(theta), rtol=1e-10)
+    for x in rng.uniform(0.1, 2.0, size=(20, 9)):
+        g = pinned.working.matrix(x)
+        assert np.linalg.eigvalsh(g)[0] > -1e-12
+        sd = np.sqrt(np.diag(g))
+        column, row = np.triu_indices(4, 1)
+        natural = np.concatenate([sd**2, (g / np.outer(sd, sd))[row, column]])
+        assert_allclose(natural[at], theta[at], rtol=1e-10)
