@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ def numeric(series: pd.Series, what: str) -> Floats:
     Raises
     ------
     DataError
-        If it holds anything but numbers; names the first such row and value.
+        If it holds anything but numbers; names the first row that has none, not even as text.
     """
     if isinstance(series.dtype, pd.CategoricalDtype):
         raise DataError(
@@ -38,14 +39,14 @@ def numeric(series: pd.Series, what: str) -> Floats:
     if pd.api.types.is_numeric_dtype(series.dtype) and series.dtype.kind != "c":
         return series.to_numpy(dtype=float, na_value=np.nan)
     missing = series.isna().to_numpy()
-    for position in np.flatnonzero(~missing):
-        value = series.iloc[int(position)]
-        if not isinstance(value, (Real, Decimal)):
-            raise DataError(
-                f"{what} must be numeric, but "
-                f"{row_names(series.index, np.array([position]))} holds {value!r}; "
-                "convert it with pandas.to_numeric(..., errors='coerce')"
-            )
+    wrong = [k for k in np.flatnonzero(~missing) if not isinstance(series.iloc[k], (Real, Decimal))]
+    if wrong:
+        # One "NR" makes all of a column text: it is the culprit, not the digits before it.
+        culprit = next((k for k in wrong if not _reads_as_number(series.iloc[k])), wrong[0])
+        raise DataError(
+            f"{what} must be numeric, but {row_names(series.index, np.array([culprit]))} holds "
+            f"{series.iloc[culprit]!r}; convert it with pandas.to_numeric(..., errors='coerce')"
+        )
     out = np.full(len(series), np.nan)
     out[~missing] = series[~missing].astype(float)
     return out
@@ -86,3 +87,13 @@ def positions(labels: pd.Index, index: pd.Index, what: str) -> Ints | None:
             f"the index of {what} does not have {row_names(index, found < 0)} of the data{advice}"
         )
     return found.astype(np.intp)
+
+
+def _reads_as_number(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

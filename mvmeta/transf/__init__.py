@@ -1,7 +1,8 @@
 """Transformations of effect sizes and their inverses, under metafor's names (`_` for `.`).
 
 Every function takes numbers or arrays and returns an array of the broadcast shape (a numpy float
-for a number); values outside the domain of a transformation give NaN.
+for a number); values outside the domain of a transformation give NaN,
+and what is no number is a `DataError`.
 """
 
 from mvmeta.transf.averages import (

@@ -7,12 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mvmeta.errors import DataError
+
 Array = NDArray[np.float64]
 
 
 def floats(x: ArrayLike) -> Any:
-    """Numbers as floats."""
-    return np.asarray(x, dtype=np.float64)
+    """Numbers as floats.
+
+    Raises
+    ------
+    DataError
+        For anything else.
+    """
+    try:
+        return np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"a transformation takes numbers: {error}") from error
 
 
 def inside(x: Array, low: float, high: float) -> Any:

@@ -95,6 +95,14 @@ def test_what_is_no_number_is_named(values):
         escalc("MN", mi=values, sdi=[1, 1], ni=[10, 10])
 
 
+def test_the_culprit_of_a_column_of_text_is_named():
+    frame = pd.DataFrame({"r": ["0.1", "0.2", "n.r.", "0.3"], "n": 30})
+    with pytest.raises(DataError, match=r"ri must be numeric, but row 2 holds 'n\.r\.'"):
+        escalc("COR", ri="r", ni="n", data=frame)
+    with pytest.raises(DataError, match=r"row 0 holds '0\.1'; convert it with pandas.to_numeric"):
+        escalc("COR", ri="r", ni="n", data=frame.drop(index=2))
+
+
 def test_columns_of_one_name():
     frame = pd.DataFrame([[4, 5]], columns=["m", "m"])
     with pytest.raises(DataError, match="mi='m' names 2 columns of data"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from mvmeta import escalc, transf
+from mvmeta import DataError, escalc, transf
 
 
 def test_every_function_takes_numbers_and_arrays():
@@ -16,6 +16,8 @@ def test_every_function_takes_numbers_and_arrays():
         number, array = function(0.4, **given), function([0.4, 0.4], **given)
         assert np.ndim(number) == 0, name
         np.testing.assert_allclose(array, [number, number], rtol=1e-14, err_msg=name)
+        with pytest.raises(DataError, match="a transformation takes numbers"):
+            function("many", **given)
 
 
 @pytest.mark.parametrize(
