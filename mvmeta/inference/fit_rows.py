@@ -23,7 +23,7 @@ def fit_rows(fit: Fit, keep: Ints) -> Fit | None:
         Positions of the rows.
     """
     x = fit.problem.x[keep]
-    if len(keep) < x.shape[1] or not _full_rank(x):
+    if not full_rank(x):
         return None
     try:
         backend = build_backend(fit.problem.take(keep))
@@ -32,7 +32,10 @@ def fit_rows(fit: Fit, keep: Ints) -> Fit | None:
         return None
 
 
-def _full_rank(x: Floats) -> bool:
+def full_rank(x: Floats) -> bool:
+    """Whether the columns of x (n, p) are independent."""
+    if len(x) < x.shape[1]:
+        return False
     length = np.linalg.norm(x, axis=0)
     if not length.all():
         return False

@@ -10,22 +10,25 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import grouped_order, is_nested, recode
 from mvmeta.errors import CovarianceError, SpecificationError
 from mvmeta.inference.fit import Fit
-from mvmeta.inference.fit_rows import fit_rows
+from mvmeta.inference.fit_rows import fit_rows, full_rank
 from mvmeta.inference.projection import Projection
+from mvmeta.likelihood.absorbed import AbsorbedObjective, FactorsOfAll
 from mvmeta.likelihood.objective import Evaluation, Objective
-from mvmeta.likelihood.remaining import WholeObjective
+from mvmeta.likelihood.remaining import RemainingObjective, WholeObjective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError, diagonal
 from mvmeta.optimize.climb import QUICK_ABOVE
-from mvmeta.optimize.newton import FLAT, ascend
+from mvmeta.optimize.newton import FLAT, Box, ascend
 from mvmeta.optimize.starts import box_of
 from mvmeta.progress import track
 
 Evaluate = Callable[[Floats], Evaluation]
 
-PRECISE = 1e-14
-"""Newton decrement at which estimates are off by 1e-7 standard errors."""
+PRECISE = 1e-12
+"""Newton decrement at which estimates are off by 1e-6 standard errors."""
 MOST_EVALUATIONS = 12
 """After which leaving out a group is no small change."""
+MOST_COLUMNS = 64
+"""Rows with a column of their own beyond which a data set of the others costs less."""
 NEAR = 1e-3
 """Distance from a bound, in natural units, at which a curved chart is left to others."""
 
@@ -120,7 +123,7 @@ class _Refit:
 
 
 def _refitter(fit: Fit, backend: MarginalCovariance, code: Ints) -> Callable[[Ints], _Refit | None]:
-    """What fits without some rows: by subtraction where groups are whole clusters."""
+    """What fits without some rows: a few steps on sums or the factor of all rows, if possible."""
     anew = partial(_anew, fit, backend)
     problem = fit.problem
     bent = any(
@@ -129,14 +132,32 @@ def _refitter(fit: Fit, backend: MarginalCovariance, code: Ints) -> Callable[[In
             problem.terms, problem.split_working(problem.to_working(fit.theta)), strict=True
         )
     )
-    if not is_nested(problem.cluster, code) or (bent and fit.boundary.any()):
+    if bent and fit.boundary.any():
         return anew
-    left = _Subtracted(fit, backend, bent)
-    return lambda out: left.without(out) or anew(out)
+    without: Callable[[Ints], _Without | None]
+    if is_nested(problem.cluster, code):
+        without = WholeObjective(backend, fit.reml).without
+    elif fit.reml:
+        without = partial(_absorbed, FactorsOfAll(backend))
+    else:
+        return anew
+    few = _FewSteps(fit, without, box_of(Objective(backend, fit.reml)), bent)
+    return lambda out: few(out) or anew(out)
 
 
-class _Subtracted:
-    """Fits without whole clusters, by a few steps from the full fit.
+_Without = RemainingObjective | AbsorbedObjective
+
+
+def _absorbed(factors: FactorsOfAll, out: Ints) -> AbsorbedObjective | None:
+    """None where the rows are too many for a column each, or determine a coefficient."""
+    x = factors.backend.problem.x
+    if len(out) > MOST_COLUMNS or not full_rank(np.delete(x, out, axis=0)):
+        return None
+    return AbsorbedObjective(factors, out)
+
+
+class _FewSteps:
+    """Fits without some rows, by a few steps from the full fit.
 
     Where one group of many is left out the maximum moves by little.  In large data the information
     that remains at the components of the full fit serves for all steps: every further evaluation
@@ -145,24 +166,31 @@ class _Subtracted:
     Parameters
     ----------
     fit : Fit
-    backend : MarginalCovariance
+    without : callable
+        Rows -> objective without them, or None.
+    box : Box
+        Of the full problem.
     bent : bool
         Whether M is curved in the working parameters: their bounds are then left to others.
     """
 
-    def __init__(self, fit: Fit, backend: MarginalCovariance, bent: bool) -> None:
-        self._whole = WholeObjective(backend, fit.reml)
+    def __init__(
+        self, fit: Fit, without: Callable[[Ints], _Without | None], box: Box, bent: bool
+    ) -> None:
+        self._problem, self._without = fit.problem, without
         self._start = fit.problem.to_working(fit.theta)
-        self._box, self._bent = box_of(self._whole), bent
+        self._box, self._bent = box, bent
 
-    def without(self, out: Ints) -> _Refit | None:
+    def __call__(self, out: Ints) -> _Refit | None:
         """Leave out rows; None where that is not settled in a few steps."""
-        if len(out) == self._whole.problem.n:
+        if len(out) == self._problem.n:
             return None
-        objective = self._whole.without(out)
         try:
+            objective = self._without(out)
+            if objective is None:
+                return None
             evaluate: Evaluate = objective.working
-            if self._whole.problem.n > QUICK_ABOVE:
+            if self._problem.n > QUICK_ABOVE:
                 evaluate = partial(_chord, objective, objective.working(self._start))
             found = ascend(
                 evaluate,
@@ -178,7 +206,7 @@ class _Subtracted:
         edge = ((x <= box.lower + NEAR * box.unit) | (x >= box.upper)).any()
         if not found.done or found.local.smallest < FLAT or (self._bent and edge):
             return None
-        problem = objective.part.problem
+        problem = objective.left_out
         theta = problem.to_natural(x)
         gs = [
             t.structure.matrix(w) for t, w in zip(problem.terms, problem.split(theta), strict=True)

@@ -87,11 +87,14 @@ class RemainingObjective(Objective):
     ----------
     part : MarginalCovariance
         As given.
+    left_out : MetaProblem
+        Of the rows that are left out.
     """
 
     def __init__(self, whole: WholeObjective, part: MarginalCovariance, columns: Arranged) -> None:
         self.__dict__.update(copy(whole.__dict__))
         self.part, self._whole, self._columns = part, whole, columns
+        self.left_out = part.problem
         self.n_evaluations = 0
         self._last: Sums | None = None
 

@@ -227,6 +227,12 @@ class MarginalCovariance(ABC):
         other.problem, other.least_squares = replace(self.problem, y=y), None
         return other
 
+    def with_design(self, x: Floats) -> Self:
+        """The same plan for another design X (n, p), on which no plan depends."""
+        other = copy(self)
+        other.problem, other.least_squares = replace(self.problem, x=x), None
+        return other
+
     def arrange_rows(self, rows_of: RowsOf) -> Arranged:
         """The same for a matrix A whose rows are computed when they are asked for."""
         return self.arrange(rows_of(slice(None)))

@@ -147,6 +147,7 @@ class WoodburyFactor(MarginalFactor):
         lifted = plan.lifted.start < plan.lifted.stop
         if lifted or any(_is_indefinite(gs[t]) for t in plan.outer):
             self._refuse_negative()
+        self._traced: tuple[Sequence[Direction], tuple[Floats, Floats]] | None = None
 
     def _refuse_negative(self) -> None:
         """An even number of negative eigenvalues of M leaves |M| > 0 but shows in Z'inv(M)Z."""
@@ -175,7 +176,10 @@ class WoodburyFactor(MarginalFactor):
         y = self._solve(a)
         ks = [self._apply(d, y) for d in directions]
         j, width = len(ks), a.shape[1]
-        trace, trace_pairs = self._traces(directions)
+        # asked again of a factor with other columns, they are the same
+        if self._traced is None or not _same(directions, self._traced[0]):
+            self._traced = directions, self._traces(directions)
+        trace, trace_pairs = self._traced[1]
         more = [self._apply(d, y).against(y) for d in extra]
         grams = {d.term: self.level_gram(d.term).sum(axis=0) for d in extra}
         return Sums(
@@ -286,6 +290,13 @@ def _padded(matrix: sparse.csr_array) -> tuple[Ints, Floats]:
     column, entry = np.zeros(place.shape, dtype=np.intp), np.zeros(place.shape)
     column[place], entry[place] = matrix.indices, matrix.data
     return column, entry
+
+
+def _same(some: Sequence[Direction], others: Sequence[Direction]) -> bool:
+    return len(some) == len(others) and all(
+        a.term == b.term and np.array_equal(a.matrix, b.matrix)
+        for a, b in zip(some, others, strict=True)
+    )
 
 
 def _low_rank(plan: WoodburyMarginal, k: Matrix, gs: Sequence[Floats]) -> LowRank:

@@ -6,6 +6,7 @@ import pytest
 from mvmeta import MetaMixedLM, Random
 from mvmeta.inference import reestimate as module
 from mvmeta.inference.reestimate import reestimate
+from mvmeta.likelihood.absorbed import AbsorbedObjective, FactorsOfAll
 from mvmeta.likelihood.objective import Objective
 from mvmeta.likelihood.remaining import WholeObjective
 from mvmeta.marginal.select import build_backend
@@ -39,7 +40,7 @@ def by_subtraction(fit, backend, code, monkeypatch):
 
 def anew(fit, backend, code, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(module, "is_nested", lambda *_: False)
+        patch.setattr(module, "_refitter", lambda f, b, _: lambda out: module._anew(f, b, out))
         return reestimate(fit, backend, code)
 
 
@@ -57,13 +58,23 @@ def test_subtracted_is_anew(name, monkeypatch):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6 * size, err_msg=field)
 
 
-@pytest.mark.parametrize("reml", [True, False])
-def test_gradient_and_information_without_rows(reml):
+def subtracted(problem, reml, out):
+    return WholeObjective(build_backend(problem), reml).without(out)
+
+
+def absorbed(problem, reml, out):
+    return AbsorbedObjective(FactorsOfAll(build_backend(problem)), out)
+
+
+@pytest.mark.parametrize(
+    ("without", "reml"), [(subtracted, True), (subtracted, False), (absorbed, True)]
+)
+def test_gradient_and_information_without_rows(without, reml):
     """All of an evaluation but the constant of the likelihood, against the rows that remain."""
     fit = fitted_case("b03_assink_3level_mods_t").fit_
     problem = fit.problem
     out = np.flatnonzero(problem.cluster == problem.cluster[0])
-    left = WholeObjective(build_backend(problem), reml).without(out)
+    left = without(problem, reml, out)
     rest = problem.take(np.setdiff1d(np.arange(problem.n), out))
     other = Objective(build_backend(rest), reml)
     x = problem.to_working(fit.theta)
@@ -121,12 +132,20 @@ def test_a_variance_that_becomes_zero():
     assert found.vcomp.iloc[3].tolist() == [0.0]
 
 
-def test_linked_groups_are_fitted_anew(monkeypatch):
+@pytest.mark.parametrize("reml", [True, False])
+def test_linked_groups(reml, monkeypatch):
+    """By columns of their own under REML, anew under ML."""
     rng = np.random.default_rng(1)
     study, species = np.repeat(np.arange(12), 4), rng.integers(0, 9, 48)
-    data = {"y": rng.normal(size=48), "study": study, "species": species}
+    y = rng.normal(size=48) + rng.normal(size=9)[species]
+    data = {"y": y, "x": rng.normal(size=48), "study": study, "species": species}
     res = MetaMixedLM.from_formula(
-        "y ~ 1", data, variance=0.1, random=[Random("1 | study"), Random("1 | species")]
-    ).fit()
-    _, left = by_subtraction(res.fit_, res.model.backend, study, monkeypatch)
-    assert left == 12
+        "y ~ x", data, variance=0.1, random=[Random("1 | study"), Random("1 | species")]
+    ).fit(reml=reml)
+    got, left = by_subtraction(res.fit_, res.model.backend, study, monkeypatch)
+    assert left == (0 if reml else 12)
+    want = anew(res.fit_, res.model.backend, study, monkeypatch)
+    for field in FIELDS:
+        ours, theirs = getattr(got, field), getattr(want, field)
+        size = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6 * size, err_msg=field)
