@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import size_classes
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.inference.fit import Fit
@@ -69,34 +69,61 @@ def heterogeneity_test(fit: Fit) -> HeterogeneityTest:
     return HeterogeneityTest(statistic, df, float(stats.chi2.sf(statistic, df)))
 
 
-def heterogeneity(fit: Fit) -> Heterogeneity:
+def heterogeneity(fit: Fit, rows: Ints | None = None) -> Heterogeneity:
     """I2 of every random term and in total.
+
+    Parameters
+    ----------
+    fit : Fit
+    rows : ndarray of int, optional
+        Rows over which variances and the typical sampling variance are averaged; all unless given.
 
     Notes
     -----
     Higgins & Thompson (2002, Statistics in Medicine 21:1539), their typical sampling variance
     generalised to moderators and correlated sampling errors: ``typical = (k - p) / tr(P_V)``,
-    ``P_V = inv(V) - inv(V) X inv(X'inv(V) X) X'inv(V)``.
+    ``P_V = inv(V) - inv(V) X inv(X'inv(V) X) X'inv(V)``.  Of some rows it is the sum of their
+    1 - h, h the diagonal of ``X inv(X'inv(V) X) X'inv(V)``, over that of their diagonal of P_V.
     """
+    chosen = slice(None) if rows is None else rows
     pairs = zip(fit.problem.terms, fit.gs, strict=True)
-    variance = np.array([t.marginal_variance(g).mean() for t, g in pairs], dtype=float)
-    typical = typical_sampling_variance(fit)
+    variance = np.array([t.marginal_variance(g)[chosen].mean() for t, g in pairs], dtype=float)
+    typical = typical_sampling_variance(fit, rows)
     i2 = variance / (variance.sum() + typical)
     return Heterogeneity(variance, i2, float(i2.sum()) if np.isfinite(typical) else np.nan, typical)
 
 
-def typical_sampling_variance(fit: Fit) -> float:
-    """``(k - p) / tr(P_V)``; NaN where V is singular or k = p."""
+def typical_sampling_variance(fit: Fit, rows: Ints | None = None) -> float:
+    """Of all rows or some, see `heterogeneity`; NaN where V is singular or no row is left over."""
     problem = fit.problem
     if problem.v.is_singular or problem.n == problem.p:
         return np.nan
-    removed = Projection(problem.x, problem.v.solve).removed_diagonal
-    return (problem.n - problem.p) / (trace_inverse(problem.v) - float(removed.sum()))
+    at = Projection(problem.x, problem.v.solve)
+    if rows is None:
+        return (problem.n - problem.p) / (
+            trace_inverse(problem.v) - float(at.removed_diagonal.sum())
+        )
+    left_over = len(rows) - float(at.leverage[rows].sum())
+    if left_over <= NONE_LEFT * len(rows):
+        return np.nan
+    precision = inverse_diagonal(problem.v)[rows] - at.removed_diagonal[rows]
+    return left_over / float(precision.sum())
 
 
 def trace_inverse(v: SamplingCovariance) -> float:
     """tr(inv(V))."""
+    return float(inverse_diagonal(v).sum())
+
+
+def inverse_diagonal(v: SamplingCovariance) -> Floats:
+    """diag(inv(V)), shape (n,)."""
     if v.is_diagonal:
-        return float((1.0 / v.variances).sum())
-    inverses = (np.linalg.inv(v.stack(rows)) for rows in size_classes(v.cluster))
-    return float(sum(np.trace(a, axis1=1, axis2=2).sum() for a in inverses))
+        return np.asarray(1.0 / v.variances)
+    out = np.empty(v.n)
+    for rows in size_classes(v.cluster):
+        out[rows] = np.linalg.inv(v.stack(rows)).diagonal(axis1=1, axis2=2)
+    return out
+
+
+NONE_LEFT = 1e-10
+"""Share of rows that coefficients leave over which is rounding."""

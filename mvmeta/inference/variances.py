@@ -5,20 +5,30 @@ from typing import Literal
 
 import numpy as np
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Floats, Ints
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.terms import RandomTerm
 
 Kind = Literal["variance", "i2", "share"]
 
 
-def mean_outer(term: RandomTerm) -> Floats:
-    """Mean over rows of z z' (q, q), or its diagonal (q,) if that is all; see `mean_variance`."""
+def mean_outer(term: RandomTerm, rows: Ints | None = None) -> Floats:
+    """Mean over rows of z z' (q, q), or its diagonal (q,) if that is all; see `mean_variance`.
+
+    Parameters
+    ----------
+    term : RandomTerm
+    rows : ndarray of int, optional
+        All unless given.
+    """
+    chosen = slice(None) if rows is None else rows
     if term.z is not None:
-        return np.asarray(term.z.T @ term.z / len(term.z))
+        z = term.z[chosen]
+        return np.asarray(z.T @ z / len(z))
     if term.inner is None:
         return np.ones((1, 1))
-    return np.asarray(np.bincount(term.inner, minlength=term.q) / len(term.inner))
+    inner = term.inner[chosen]
+    return np.asarray(np.bincount(inner, minlength=term.q) / len(inner))
 
 
 def mean_variance(weights: Floats, g: Floats) -> float:

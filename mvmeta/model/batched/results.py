@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.errors import SpecificationError
 from mvmeta.inference.batched import BatchedFit, Estimates
 from mvmeta.inference.blup import RandomEffects, random_effects, true_effects
 from mvmeta.inference.heterogeneity import Heterogeneity, HeterogeneityTest
@@ -192,7 +193,7 @@ class BatchedResults(MetaMixedLMResults):
         inference = robust_inference(self.model, self.fit_, cov_type, groups, df)
         return BatchedResults(self.model, self.fit_, self._optimum, inference)
 
-    def heterogeneity(self, alpha: float | None = None) -> pd.DataFrame:
+    def heterogeneity(self, alpha: float | None = None, by: Any = None) -> pd.DataFrame:
         """How much effects differ: by random term and in total; see `MetaMixedLMResults`.
 
         Parameters
@@ -200,10 +201,17 @@ class BatchedResults(MetaMixedLMResults):
         alpha : float or None
             1 - coverage of the intervals; None, as unless said, leaves them out: each limit
             takes tens of passes over the data.
+        by : None
+            Parts of the rows are for models that hold their rows.
 
         Returns
         -------
         DataFrame
+
+        Raises
+        ------
+        SpecificationError
+            For `by`.
 
         Examples
         --------
@@ -221,6 +229,11 @@ class BatchedResults(MetaMixedLMResults):
         district/school     0.033  0.319
         total               0.098  0.952
         """
+        if by is not None:
+            raise SpecificationError(
+                "heterogeneity(by=) averages over rows, and a model of batches holds none: fit the "
+                "batches of each value on their own, or a sample of them by from_formula"
+            )
         return super().heterogeneity(alpha)
 
     @property

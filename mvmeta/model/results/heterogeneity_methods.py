@@ -15,8 +15,9 @@ from mvmeta.inference.heterogeneity import (
 )
 from mvmeta.inference.heterogeneity_limits import heterogeneity_limits
 from mvmeta.inference.region import LikelihoodRegion
-from mvmeta.inference.variances import AddedVariances, Kind
+from mvmeta.inference.variances import AddedVariances, Kind, mean_outer
 from mvmeta.model.results.fit_holder import FitHolder
+from mvmeta.model.testing.clustering import cluster_codes, cluster_labels
 
 QUANTITIES: tuple[Kind, ...] = ("variance", "i2", "share")
 """Columns of `heterogeneity` that have likelihood intervals."""
@@ -50,7 +51,7 @@ class HeterogeneityMethods(FitHolder):
         """
         return self._heterogeneity_test
 
-    def heterogeneity(self, alpha: float | None = 0.05) -> pd.DataFrame:
+    def heterogeneity(self, alpha: float | None = 0.05, by: Any = None) -> pd.DataFrame:
         """How much effects differ: by random term and in total, with intervals.
 
         Parameters
@@ -58,11 +59,15 @@ class HeterogeneityMethods(FitHolder):
         alpha : float or None
             1 - coverage of the intervals; None leaves them out, and their cost: three or four
             evaluations of the likelihood for a limit, some tens for one on an edge.
+        by : str or array_like (n_given,), optional
+            Describe the rows of each value on their own: a column the model uses, or values over
+            the rows of the data as given.  Outcomes with variances of their own (UN, DIAG, HCS)
+            have I2, CVH and M of their own like that; so have levels of a `scale` covariate.
 
         Returns
         -------
         DataFrame
-            Index: terms and "total".  Columns
+            Index: terms and "total", with `by` below each of its values.  Columns
 
             - `variance`, what the term adds to the variance of a true effect, on average over
               the rows (squared units of the effects);
@@ -77,12 +82,17 @@ class HeterogeneityMethods(FitHolder):
             - `variance_lower`, `variance_upper`, and the same of `i2` and `share`: likelihood
               intervals, NaN where a limit could not be found.
 
+            With `by`, averages are over the rows of a value, and v is the sum of their 1 - h
+            over that of their diagonal of P_V, h the leverages under V alone: for the mean of an
+            outcome, (k - 1) / sum of P_V over its k rows.  NaN where the rows of a value only
+            just determine coefficients.
+
         Raises
         ------
         SpecificationError
             If `alpha` is not between 0 and 1.
         DataError
-            For intervals after `remove_data`.
+            For intervals after `remove_data`, or if `by` does not fit the rows.
 
         See Also
         --------
@@ -91,7 +101,7 @@ class HeterogeneityMethods(FitHolder):
 
         Examples
         --------
-        >>> from mvmeta import MetaMixedLM, datasets
+        >>> from mvmeta import MetaMixedLM, Random, datasets
         >>> schools = datasets.load("konstantopoulos2011")
         >>> res = MetaMixedLM.from_formula(
         ...     "yi ~ 1", schools, variance="vi", groups="district/school"
@@ -101,13 +111,49 @@ class HeterogeneityMethods(FitHolder):
         district            0.308  0.633     0.865
         district/school     0.112  0.319     0.631
         total               0.914  0.952     0.980
+
+        Of each outcome:
+
+        >>> surgery = datasets.load("berkey1998")
+        >>> v = datasets.covariance_blocks("berkey1998")
+        >>> outcomes = Random("outcome | trial", "UN")
+        >>> model = MetaMixedLM.from_formula(
+        ...     "yi ~ outcome - 1", surgery, variance=v, random=outcomes
+        ... )
+        >>> model.fit().heterogeneity(None, by="outcome")[["variance", "i2"]].round(3)
+                                 variance     i2
+        outcome term
+        PD      outcome | trial     0.012  0.752
+                total               0.012  0.752
+        AL      outcome | trial     0.033  0.949
+                total               0.033  0.949
         """
-        h, mean = self._heterogeneity, self._mean_effect
+        if by is not None:
+            return self._heterogeneity_by(alpha, by)
+        table = self._spread_table(self._heterogeneity, self._mean_effect)
+        return table if alpha is None else self._with_intervals(table, alpha, self._added_variances)
+
+    def _heterogeneity_by(self, alpha: float | None, by: Any) -> pd.DataFrame:
+        fit, prepared = self.fit_, self.model.prepared
+        codes, labels = cluster_codes(prepared, by, "by"), cluster_labels(prepared, by)
+        tables = {}
+        for code, label in enumerate(labels):
+            rows = np.flatnonzero(codes == code)
+            found = heterogeneity(fit, rows)
+            tables[label] = self._spread_table(found, float(fit.fitted[rows].mean()))
+            if alpha is not None:
+                weights = [mean_outer(t, rows) for t in fit.problem.terms]
+                quantities = AddedVariances(fit.problem, found.typical, weights)
+                tables[label] = self._with_intervals(tables[label], alpha, quantities)
+        name = by if isinstance(by, str) else getattr(by, "name", None) or "by"
+        return pd.concat(tables, names=[name, "term"])
+
+    def _spread_table(self, h: Heterogeneity, mean: float) -> pd.DataFrame:
         names = [*self.vcomp["term"].unique(), "total"]
         variance = np.append(h.variance, h.variance.sum())
         whole = variance[-1] if variance[-1] > 0 else np.nan
         relative = relative_heterogeneity(mean, variance)
-        out = pd.DataFrame(
+        return pd.DataFrame(
             {
                 "variance": variance,
                 "i2": [*h.i2, h.total_i2],
@@ -118,11 +164,12 @@ class HeterogeneityMethods(FitHolder):
             },
             index=names,
         )
-        return out if alpha is None else self._with_intervals(out, alpha)
 
-    def _with_intervals(self, table: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    def _with_intervals(
+        self, table: pd.DataFrame, alpha: float, quantities: AddedVariances
+    ) -> pd.DataFrame:
         region = LikelihoodRegion(self.fit_, self.model.backend, alpha)
-        found = heterogeneity_limits(region, self._added_variances)
+        found = heterogeneity_limits(region, quantities)
         for kind in QUANTITIES:
             known = np.isfinite(table[kind])
             limits = pd.DataFrame(found[kind], index=table.index).where(known, axis=0)
