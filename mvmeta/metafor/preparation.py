@@ -64,7 +64,7 @@ def vcalc(call: Call, session: Session, around: Scope | None = None) -> Apply:
         elif name in {"checkpd", "nearpd"}:
             keywords.append((name, Literal(truth(node, name))))
         elif name == "rvars":
-            raise refusal(node, "rvars= is not translated; write vcalc(..., rvars=[...]) yourself")
+            keywords.append((name, _beside(node, scope)))
     keywords.append(("data", Name(scope.frame)))
     return Apply("vcalc", (), tuple(keywords))
 
@@ -122,6 +122,16 @@ def _correlation(node: Node, name: str) -> Expression:
     parts = node.values if isinstance(node, Call) and node.name == "c" else (node,)
     values = [Literal(number(part, name)) for part in parts]
     return values[0] if len(values) == 1 else Literal(values)
+
+
+def _beside(node: Node, scope: Scope) -> Expression:
+    """Columns of correlations beside the rows, ``c(v1i, v2i)``, by their names."""
+    parts = node.values if is_call(node, "c") and isinstance(node, Call) else (node,)
+    found = [column_name(bare(part)) for part in parts]
+    names = [symbol.name for symbol in found if symbol is not None and scope.is_column(symbol)]
+    if len(names) < len(parts):
+        raise refusal(node, "rvars is translated as names of columns, one by one: c(v1i, v2i)")
+    return Literal([Literal(name) for name in names])
 
 
 def _setting(node: Node, name: str) -> Scalar:

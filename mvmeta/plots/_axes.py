@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mvmeta._typing import Bools, Floats
-from mvmeta.errors import MvmetaError
+from mvmeta.errors import MvmetaError, SpecificationError
+from mvmeta.monotone import transformed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -321,9 +323,56 @@ def legend(figure: Figure, ax: Axes, owned: bool, columns: int = 2) -> None:
             handle.set(sizes=[LEGEND_POINT], alpha=1.0)
 
 
-def identity(values: Floats) -> Floats:
-    """The scale of the estimates."""
-    return values
+def crowding(lines: float, max_rows: int) -> float:
+    """How many lines share the height of one: 1 up to `max_rows`, more beyond.
+
+    Raises
+    ------
+    SpecificationError
+        If `max_rows` is less than 1.
+    """
+    if max_rows < 1:
+        raise SpecificationError(f"max_rows={max_rows!r}: a plot has room for at least 1 row")
+    return max(1.0, lines / max_rows)
+
+
+def scale_of(transform: Callable[[Floats], Floats] | None) -> Callable[[Floats], Floats]:
+    """What takes values to the axis; it must be defined at all of them, so that none is lost.
+
+    The function raises SpecificationError where it is not.
+    """
+    if transform is None:
+        return lambda values: values
+
+    @wraps(transform)
+    def change(values: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            out = np.asarray(transform(values), dtype=float)
+        lost = np.isnan(out) & ~np.isnan(values)
+        if lost.any():
+            name = getattr(transform, "__name__", "f")
+            raise SpecificationError(
+                f"transform={name} is not defined at {values[lost][0]:.6g}, which is to be drawn"
+            )
+        return out
+
+    return change
+
+
+def limits_on(change: Callable[[Floats], Floats], limits: Floats) -> Floats:
+    """Lower, middle, upper (m, 3), or also limits around them (m, 5), on another scale.
+
+    Limits change places where the scale decreases.
+
+    Raises
+    ------
+    SpecificationError
+        If the scale is not monotone and defined between them.
+    """
+    middle = limits[:, 1]
+    pairs = ((0, 2), (3, 4))[: limits.shape[1] // 2]
+    found = transformed(change, *((middle, limits[:, a], limits[:, b]) for a, b in pairs))
+    return np.column_stack([found[1], found[0], found[2], *found[4:]])
 
 
 def transformed_name(res: Any, transform: Callable[[Floats], Floats] | None) -> str:

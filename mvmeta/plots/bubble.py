@@ -106,12 +106,12 @@ def bubble(
         raise SpecificationError(f"no moderator {name!r}; there are {', '.join(names)}")
     if at and name in at:
         raise SpecificationError(f"at= says where the other moderators are; {name!r} is drawn")
+    transform = None if transform is None else res.transformation(transform)
+    change = _axes.scale_of(transform)
     y = observed(res)
     levels = factors(res).get(name)
     width = max(_axes.WIDTH, 1.0 + BESIDE * len(levels or ()))
     figure, axes = _axes.figure_and_axes(ax, 4.8, width)
-    transform = None if transform is None else res.transformation(transform)
-    change = transform or _axes.identity
     zero = float(change(np.zeros(1))[0])
     axes.axhline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
     view = _View(res, name, dict(at or {}), y, change, alpha)
@@ -160,7 +160,7 @@ def _line(ax: Axes, view: _View) -> None:
     """The line over the range of the moderator, its bands, and the estimates."""
     x = _values(view.res, view.name)
     grid = np.linspace(x.min(), x.max(), POINTS)
-    limits = view.change(_along(view, grid))
+    limits = _axes.limits_on(view.change, _along(view, grid))
     lower, mean, upper, new_lower, new_upper = limits.T
     if np.isfinite(new_lower).any():
         label = f"{1 - view.alpha:.0%} prediction interval of a new true effect"
@@ -217,7 +217,8 @@ def _categories(ax: Axes, view: _View, owned: bool) -> None:
     found = category_means(view.res, view.name, view.alpha, view.at)
     x = _swarm.places(view.y, found.member)
     _swarm.draw(ax, x, view.change(view.y), sampling_errors(view.res))
-    _swarm.draw_means(ax, view.change(found.limits), view.alpha, upright=True)
+    limits = _axes.limits_on(view.change, found.limits)
+    _swarm.draw_means(ax, limits, view.alpha, upright=True)
     ax.set_xlim(-0.5, len(found.labels) - 0.5)
     ax.tick_params(axis="x", length=0)
     _name_categories(ax, found.labels, owned)

@@ -66,13 +66,13 @@ def caterpillar(
     """
     name, frame = _effects(res, term, alpha)
     frame = frame.sort_values("estimate", ascending=False, kind="stable")
+    dense = _axes.crowding(len(frame), max_rows)
     figure, axes = _axes.figure_and_axes(
         ax, _axes.height_of(min(len(frame), max_rows) + _axes.LEGEND_LINES)
     )
     at = np.arange(len(frame), dtype=float)
     lower, upper = frame["pi_lower"].to_numpy(), frame["pi_upper"].to_numpy()
     apart = (lower > 0) | (upper < 0)
-    dense = max(1.0, len(frame) / max_rows)
     axes.axvline(0.0, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
     for which, colour, fill, label in (
         (~apart, _axes.foreground(_axes.MUTED), _axes.background(axes), "includes zero"),

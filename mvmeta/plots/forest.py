@@ -112,7 +112,8 @@ def forest(
     DataError
         If `groups`, `labels` or `columns` do not fit the rows.
     SpecificationError
-        If `weights` are asked for and the model has more than one mean.
+        If `weights` are asked for and the model has more than one mean, or `transform` is not
+        monotone and defined over what is drawn.
     MvmetaError
         If matplotlib is not installed.
 
@@ -150,20 +151,21 @@ def forest(
     extra = [weight_column(found, at, headed)] if weights else []
     extra += text_columns(res, columns, at, headed, len(found.labels))
     room = float(_columns.widths(extra, _axes.font_size("ytick.labelsize")).sum())
+    transform = None if transform is None else res.transformation(transform)
+    change = _axes.scale_of(transform)
+    y, se = observed(res), sampling_errors(res)
+    critical = float(critical_value(np.inf, alpha))
+    rows = _axes.limits_on(change, np.column_stack([y - critical * se, y, y + critical * se]))
+    mean, error = study_means(res, at)
+    of_studies = np.column_stack([mean - critical * error, mean, mean + critical * error])
+    middle = _axes.limits_on(change, of_studies)
+    middle[np.isnan(lines.header)] = np.nan
+    bottom = _limits(found, change)
     figure, axes = _axes.figure_and_axes(
         ax,
         _axes.height_of(drawn + _axes.LEGEND_LINES + bool(extra)),
         _axes.WIDTH + 1 + room / _axes.scaled(1.0),
     )
-    transform = None if transform is None else res.transformation(transform)
-    change = transform or _axes.identity
-    y, se = observed(res), sampling_errors(res)
-    critical = float(critical_value(np.inf, alpha))
-    rows = change(np.column_stack([y - critical * se, y, y + critical * se]))
-    mean, error = study_means(res, at)
-    middle = change(np.column_stack([mean - critical * error, mean, mean + critical * error]))
-    middle[np.isnan(lines.header)] = np.nan
-    bottom = _limits(found, change)
     _draw_rows(axes, rows, lines, found, alpha)
     _draw_diamonds(axes, middle, bottom, lines, alpha)
     _draw_references(axes, change, bottom, lines, same_mean(res))
@@ -188,7 +190,7 @@ def _layout(at: Studies, n_summaries: int, max_rows: int) -> Lines:
     start[order] = np.cumsum(take[order]) - take[order]
     row = np.asarray(start[at.code] + several[at.code] + _position_within(at.code), dtype=float)
     end = float(take.sum())
-    unit = max(1.0, (end + n_summaries) / max_rows)
+    unit = _axes.crowding(end + n_summaries, max_rows)
     summary = end + unit * (0.6 + np.arange(n_summaries, dtype=float))
     header = np.asarray(np.where(several, start, np.nan), dtype=float)
     return Lines(row, header, summary, end + unit * (0.6 + n_summaries), unit)
@@ -207,7 +209,7 @@ def _position_within(code: Ints) -> Ints:
 def _limits(found: Summaries, change: Callable[[Floats], Floats]) -> Floats:
     """Lower, mean, upper, and the limits of the prediction interval, (m, 5)."""
     columns = ["mean_ci_lower", "mean", "mean_ci_upper", "obs_ci_lower", "obs_ci_upper"]
-    return change(found.frame[columns].to_numpy(dtype=float))
+    return _axes.limits_on(change, found.frame[columns].to_numpy(dtype=float))
 
 
 def _draw_rows(ax: Axes, rows: Floats, lines: Lines, found: Summaries, alpha: float) -> None:

@@ -25,7 +25,7 @@ def funnel(
     res: Any,
     ax: Axes | None = None,
     *,
-    levels: Sequence[float] = (0.90, 0.95, 0.99),
+    levels: float | Sequence[float] = (0.90, 0.95, 0.99),
     by_study: bool = False,
     groups: Any = None,
 ) -> Figure:
@@ -36,7 +36,7 @@ def funnel(
     res : MetaMixedLMResults
     ax : matplotlib.axes.Axes, optional
         To draw on, without a legend; a new figure unless given.
-    levels : sequence of float
+    levels : float or sequence of float
         Coverage of the pseudo-confidence contours.
     by_study : bool
         Draw one point for every study: the mean of its estimates, or residuals, by generalised
@@ -76,6 +76,7 @@ def funnel(
     """
     if groups is not None and not by_study:
         raise SpecificationError("groups= says what a study is; ask for them with by_study=True")
+    ordered = _ordered(levels)
     single = same_mean(res)
     x, se = observed(res) if single else np.asarray(res.resid), sampling_errors(res)
     if by_study:
@@ -84,7 +85,6 @@ def funnel(
     center = float(res.fittedvalues.iloc[0]) if single else 0.0
     bottom = 1.05 * float(se.max())
     edge = np.array([0.0, bottom])
-    ordered = sorted(levels, reverse=True)
     shades = np.interp(np.arange(len(ordered)), np.arange(len(SHADES)), SHADES)
     inner = np.zeros(2)
     for level, shade in zip(reversed(ordered), reversed(shades.tolist()), strict=True):
@@ -113,6 +113,17 @@ def funnel(
     _axes.bare(axes)
     _axes.legend(figure, axes, ax is None, len(ordered) + 1)
     return figure
+
+
+def _ordered(levels: float | Sequence[float]) -> list[float]:
+    """The levels, the widest contour first."""
+    found = sorted(np.atleast_1d(np.asarray(levels, dtype=float)).tolist(), reverse=True)
+    beyond = [level for level in found if not 0 < level < 1]
+    if beyond:
+        raise SpecificationError(
+            f"levels= holds {beyond[0]:g}: a level is a coverage between 0 and 1, such as 0.95"
+        )
+    return found
 
 
 def _label(single: bool, by_study: bool) -> str:

@@ -115,10 +115,10 @@ def influence(
     table = found.leave_one_out()
     name = _coefficient(table, coefficient)
     rows = len(table.params)
+    dense = _axes.crowding(rows, max_rows)
     height = _axes.height_of(min(rows, max_rows) + _axes.LEGEND_LINES)
     figure, axes = _figure(ax, chosen, height)
     at = np.arange(rows, dtype=float)
-    dense = max(1.0, rows / max_rows)
     for i, (kind, panel) in enumerate(zip(chosen, axes, strict=True)):
         if kind == "estimate":
             _draw_estimates(panel, _Estimates.of(table, name, alpha), at, dense)
@@ -211,8 +211,13 @@ class _Estimates:
         return np.asarray(verdicts[0] != verdicts[1])
 
 
-def _coefficient(table: Any, wanted: str | None) -> str:
+def _coefficient(table: Any, wanted: Any) -> str:
     known = list(table.params.columns)
+    if wanted is not None and not isinstance(wanted, str):
+        raise SpecificationError(
+            f"coefficient= is the name of one, of {', '.join(known)}; what is left out together is "
+            "groups="
+        )
     if wanted is not None and wanted not in known:
         raise SpecificationError(f"no coefficient {wanted!r}; there are {', '.join(known)}")
     return str(known[0] if wanted is None else wanted)

@@ -81,22 +81,23 @@ def orchard(
     >>> figure = plots.orchard(res)
     >>> figure.savefig("orchard.svg")  # doctest: +SKIP
     """
+    transform = None if transform is None else res.transformation(transform)
+    change = _axes.scale_of(transform)
     y = observed(res)
     found, at = category_means(res, by, alpha), studies(res, groups)
+    limits, values = _axes.limits_on(change, found.limits), change(y)
     count = len(found.labels)
     lines = count * float(np.clip(ALL_LINES / count, LEAST_LINES, MOST_LINES))
     figure, axes = _axes.figure_and_axes(ax, _axes.height_of(lines + _axes.LEGEND_LINES))
-    transform = None if transform is None else res.transformation(transform)
-    change = transform or _axes.identity
     zero = float(change(np.zeros(1))[0])
     axes.axvline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
-    _swarm.draw(axes, change(y), _swarm.places(y, found.member), sampling_errors(res))
-    _swarm.draw_means(axes, change(found.limits), alpha)
+    _swarm.draw(axes, values, _swarm.places(y, found.member), sampling_errors(res))
+    _swarm.draw_means(axes, limits, alpha)
     axes.set_ylim(count - 0.5, -0.5)
     if transform is np.exp:
         _axes.log_axis(axes)
     axes.autoscale_view(scaley=False)
-    _write(axes, found, _counts(found, at), change, ax is None)
+    _write(axes, found.labels, _axes.cells(limits[:, :3]), _counts(found, at), ax is None)
     axes.set_xlabel(_axes.transformed_name(res, transform))
     _axes.legend(figure, axes, ax is None)
     return figure
@@ -114,17 +115,13 @@ def _counts(found: Means, at: Studies) -> list[str]:
     return out
 
 
-def _write(
-    ax: Axes, found: Means, counts: list[str], change: Callable[[Floats], Floats], owned: bool
-) -> None:
+def _write(ax: Axes, labels: list[str], cells: list[str], counts: list[str], owned: bool) -> None:
     """Names at the left, the mean in numbers and the counts at the right."""
-    at = np.arange(len(found.labels), dtype=float)
+    at = np.arange(len(labels), dtype=float)
     size = _axes.text_size(ax, owned)
     shown = np.flatnonzero(_axes.readable(ax, at, owned, size))
-    names = _axes.short(found.labels, _axes.letters(ax, owned, size))
+    names = _axes.short(labels, _axes.letters(ax, owned, size))
     _axes.label_rows(ax, at[shown], [names[i] for i in shown], size)
-    limits = change(found.limits[:, :3])
-    cells = _axes.cells(limits)
     room = _axes.readable(ax, np.arange(2.0) * 0.5, owned, 0.9 * size).all()
     both = [f"{cells[i]}\n{counts[i]}" if room else cells[i] for i in shown]
     if _axes.room_beside(ax, both, size, names, owned=owned):

@@ -33,8 +33,8 @@ def sign(text: str) -> Markup:
 
 
 def word(text: str) -> Markup:
-    """Text within a formula."""
-    return element("mtext", text)
+    """Text within a formula, whose blanks stay: those at its ends would be dropped."""
+    return element("mtext", text.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 def row(*parts: str) -> Markup:

@@ -31,8 +31,8 @@ def write_report(
     *,
     title: str | None = None,
     question: str | None = None,
-    plots: Sequence[str] | None = None,
-    transform: Callable[[Any], Any] | None = None,
+    plots: str | Sequence[str] | None = None,
+    transform: Callable[[Any], Any] | str | None = None,
     alpha: float = 0.05,
 ) -> str | Path:
     """See `MetaMixedLMResults.report`."""
@@ -41,6 +41,8 @@ def write_report(
             "a report needs the rows, and these results hold none: they were removed by "
             "remove_data(), or came in batches"
         )
+    if transform is not None:
+        transform = res.transformation(transform)
     text = (
         _environment()
         .get_template("page.html")
@@ -88,7 +90,7 @@ def _content(
     res: Any,
     title: str | None,
     question: str | None,
-    plots: Sequence[str] | None,
+    plots: str | Sequence[str] | None,
     transform: Callable[[Any], Any] | None,
     alpha: float,
 ) -> dict[str, Any]:

@@ -141,7 +141,9 @@ TRANSFORMED = ("forest", "orchard", "bubble")
 """Those that take `transform`."""
 
 
-def pictures(res: Any, wanted: Sequence[str] | None, alpha: float, transform: Any) -> Pictures:
+def pictures(
+    res: Any, wanted: str | Sequence[str] | None, alpha: float, transform: Any
+) -> Pictures:
     """Draw the plots asked for, or those that suit the fit.
 
     Raises
@@ -152,6 +154,8 @@ def pictures(res: Any, wanted: Sequence[str] | None, alpha: float, transform: An
         If plots were asked for and cannot be drawn: matplotlib is not installed, or the fit does
         not have what a plot shows.
     """
+    if isinstance(wanted, str):
+        wanted = [wanted]
     chosen = [k for k, kind in KINDS.items() if kind.suits(res)] if wanted is None else list(wanted)
     unknown = [k for k in chosen if k not in KINDS]
     if unknown:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta import monotone
 from mvmeta.report.numbers import level_of, number, percent
 
 MOST_CELLS = 400
@@ -65,7 +66,7 @@ def transformed(res: Any, transform: Any, alpha: float) -> Table | None:
     if transform is None:
         return None
     frame = res.summary_frame(alpha)[["estimate", "ci_lower", "ci_upper"]].head(MOST_CELLS)
-    values = np.asarray(transform(frame.to_numpy()), dtype=float)
+    values = np.column_stack(monotone.transformed(transform, tuple(frame.to_numpy().T)))
     rows = [
         [str(label), *(number(v) for v in row)]
         for label, row in zip(frame.index, values, strict=True)

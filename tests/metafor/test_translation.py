@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import block_diag
 
 from mvmeta import DataError, MetaforTranslation, SpecificationError, datasets, from_metafor
 
@@ -342,6 +343,22 @@ def test_without_data_names_of_matrices_are_guessed_and_said(name, expected):
     found = from_metafor(f"fits[['a']] <- rma.mv(yi, {name}, random = ~ 1 | s, data = dat)")
     assert f"    variance={expected},\n" in found.code
     assert bool(found.notes) == (not expected.startswith('"'))
+
+
+def test_covariances_beside_the_rows():
+    """The bivariate example of the manual of vcalc; V is what its rows say."""
+    teeth = datasets.load("berkey1998")
+    call = """
+    V <- vcalc(vi = 1, cluster = author, rvars = c(v1i, v2i), data = dat)
+    rma.mv(yi, V, mods = ~ outcome - 1, random = ~ outcome | trial, struct = "UN", data = dat)
+    """
+    found = from_metafor(call, teeth)
+    assert 'rvars=["v1i", "v2i"],' in found.code
+    v = block_diag(*[rows[["v1i", "v2i"]] for _, rows in teeth.groupby("trial", sort=False)])
+    given = from_metafor(call.split("\n")[2], teeth, V=v).fit()
+    np.testing.assert_allclose(found.fit().params, given.params, rtol=1e-10)
+    with pytest.raises(SpecificationError, match=r"(?s)one by one: c\(v1i, v2i\).*line 1"):
+        from_metafor("V <- vcalc(1, author, rvars = v1i:v2i, data = dat); rma.mv(yi, V)", teeth)
 
 
 def test_lines_that_make_other_things_are_said_and_their_names_are_objects():

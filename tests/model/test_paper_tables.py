@@ -37,6 +37,15 @@ def test_markdown_has_the_numbers_of_the_summary(schools):
     assert ["Dep. Variable:", "yi", "Log-Likelihood:", "-7.9587"] in every
 
 
+def test_a_name_of_two_lines_stays_in_its_row():
+    data = datasets.load("bcg").replace({"alloc": {"random": "at\nrandom"}})
+    res = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial").fit()
+    rows = markdown_rows(res.to_markdown("coefficients"))
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert rows[2][0] == r"alloc\[at random\]"
+    assert any(line.startswith("alloc[at random]") for line in str(res.summary()).splitlines())
+
+
 def test_one_table_at_a_time(schools):
     assert markdown_rows(schools.to_markdown("components"))[0][1] == "estimate"
     both = schools.to_markdown(["components", "coefficients"])

@@ -200,3 +200,9 @@ class TestProfileDrawsItself:
             plots.profile(schools)
         with pytest.raises(SpecificationError, match="leave out 1"):
             plots.profile(schools.profile(0), 1)
+
+
+def test_groups_in_the_place_of_the_coefficient_are_an_error(schools):
+    districts = datasets.load("konstantopoulos2011")["district"]
+    with pytest.raises(SpecificationError, match="what is left out together is groups="):
+        plots.influence(schools, districts, reestimate=False)

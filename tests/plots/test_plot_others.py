@@ -72,6 +72,12 @@ class TestCaterpillar:
 
 
 class TestFunnel:
+    def test_levels_are_coverages(self, schools):
+        one = plots.funnel(schools, levels=0.95).axes[0].get_legend_handles_labels()[1]
+        assert one == ["95%", "estimate"]
+        with pytest.raises(SpecificationError, match="levels= holds 95: a level is a coverage"):
+            plots.funnel(schools, levels=(0.9, 95))
+
     def test_estimates_stand_over_their_standard_errors(self, schools):
         data = datasets.load("konstantopoulos2011")
         ax = plots.funnel(schools).axes[0]
@@ -202,6 +208,13 @@ class TestHistory:
         np.testing.assert_allclose(expected.get_ydata(), table["decrement"] / 2)
         assert ax.get_yscale() == "log"
         assert ax.get_title(loc="left").replace("\n", " ") == schools.status.value
+
+
+@pytest.mark.parametrize("name", ["forest", "caterpillar", "influence"])
+def test_a_plot_has_room_for_a_row(name, schools, plt):
+    with pytest.raises(SpecificationError, match="max_rows=0: a plot has room for at least 1 row"):
+        getattr(schools, f"plot_{name}")(max_rows=0)
+    assert plt.get_fignums() == []
 
 
 @pytest.mark.parametrize("name", ["caterpillar", "funnel", "evidence", "history"])

@@ -21,6 +21,7 @@ from mvmeta import (
 )
 from mvmeta.model.specification.grammar import SLOPES
 from mvmeta.report.equations import equations
+from mvmeta.report.numbers import number
 from mvmeta.report.pictures import DRAWN_WITH_LIMITS, KINDS, TRANSFORMED
 from mvmeta.report.references import REFERENCES
 from mvmeta.report.structures import STRUCTURES
@@ -294,6 +295,21 @@ def test_coverage_and_scale(fits):
     assert any("90%" in text for text in page.text_of("text"))
 
 
+def test_a_scale_by_name_and_one_that_decreases(fits):
+    res = fits("equal_effects")
+    assert res.report(transform="exp") == res.report(transform=np.exp)
+    row = -res.summary_frame().loc["ablat", ["estimate", "ci_upper", "ci_lower"]]
+    cells = read(res.report(transform=np.negative, plots=[])).text_of("td")
+    at = cells.index(number(row["estimate"]))
+    assert cells[at : at + 3] == [number(v) for v in row]
+    with pytest.raises(SpecificationError, match="transform='expo' is not known"):
+        res.report(transform="expo")
+
+
+def test_blanks_of_words_in_formulas_stay(fits):
+    assert "<mtext>\N{NO-BREAK SPACE}known</mtext>" in fits("three_level").report(plots=[])
+
+
 def test_a_fit_that_did_not_converge_says_so_first():
     data = datasets.load("lim2014")
     model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="article/effect")
@@ -344,6 +360,7 @@ def test_plots_are_chosen(fits):
     res = fits("three_level")
     twice = res.report(plots=["profile", "history", "profile"])
     assert drawn(read(twice)) == ["profile-0", "profile-1", "history"]
+    assert drawn(read(res.report(plots="history"))) == ["history"]
     assert "Plots" not in read(res.report(plots=[])).text_of("h2")
     with pytest.raises(SpecificationError, match=r"plots= takes forest, .*; got 'pie'"):
         res.report(plots=["pie"])

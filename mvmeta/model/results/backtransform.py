@@ -1,22 +1,16 @@
 """Estimates and limits on another scale: risk ratios instead of their logarithms."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from mvmeta import transf
+from mvmeta import monotone, transf
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.model.specification.frames import shorten
 
-GRID = 257
-"""Points between the smallest and the largest value at which a transform is watched."""
 
-Transform = Callable[[Any], Any]
-
-
-def resolve(transform: Any, back: str = "") -> Transform:
+def resolve(transform: Any, back: str = "") -> monotone.Function:
     """The function behind `transform=`.
 
     Parameters
@@ -72,63 +66,13 @@ def transformed(
     Returns
     -------
     list of ndarray
-        estimate, lower, upper of every interval in turn; limits change places where the
-        transform decreases.
+        As from `monotone.transformed`.
 
     Raises
     ------
     SpecificationError
-        If the transform is not monotone over the values, or not defined there: the interval
-        would have other limits then.
+        As from `resolve` and from `monotone.transformed`.
     """
     function = resolve(transform, back)
-    values = np.concatenate([np.ravel(part) for interval in intervals for part in interval])
-    direction = _direction(function, values[np.isfinite(values)], transform)
-    out = []
-    for estimate, *limits in intervals:
-        lower, upper = limits[::direction]
-        out += [_call(function, part, transform) for part in (estimate, lower, upper)]
-    return out
-
-
-def _direction(function: Transform, values: Floats, name: Any) -> int:
-    """1 where `function` increases over the range of `values`, -1 where it decreases."""
-    if not len(values):
-        return 1
-    at = np.unique(np.concatenate([values, np.linspace(values.min(), values.max(), GRID)]))
-    found = _call(function, at, name)
-    undefined = np.isnan(found)
-    if undefined.any():
-        raise SpecificationError(
-            f"transform={_name(name)} is not defined at {at[undefined][0]:.6g}, which lies within "
-            "the estimates and their limits"
-        )
-    steps = np.diff(found)
-    if (steps >= 0).all():
-        return 1
-    if (steps <= 0).all():
-        return -1
-    raise SpecificationError(
-        f"transform={_name(name)} is not monotone between {at[0]:.6g} and {at[-1]:.6g}: "
-        "transformed limits would not be those of an interval"
-    )
-
-
-def _call(function: Transform, values: Floats, name: Any) -> Floats:
-    try:
-        with np.errstate(all="ignore"):
-            found = np.asarray(function(values), dtype=float)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(
-            f"transform={_name(name)} cannot be applied to an array of numbers alone: {error}"
-        ) from error
-    if found.shape != values.shape:
-        raise SpecificationError(
-            f"transform={_name(name)} must give one value for each it is given; it made shape "
-            f"{found.shape} of {values.shape}"
-        )
-    return found
-
-
-def _name(transform: Any) -> str:
-    return repr(transform) if isinstance(transform, str) else getattr(transform, "__name__", "f")
+    name = repr(transform) if isinstance(transform, str) else None
+    return monotone.transformed(function, *intervals, name=name)

@@ -18,8 +18,8 @@ class ReportMethods:
         *,
         title: str | None = None,
         question: str | None = None,
-        plots: Sequence[str] | None = None,
-        transform: Callable[[Any], Any] | None = None,
+        plots: str | Sequence[str] | None = None,
+        transform: Callable[[Any], Any] | str | None = None,
         alpha: float = 0.05,
     ) -> str | Path:
         """Everything about a fit as one HTML page.
@@ -38,15 +38,16 @@ class ReportMethods:
             Heading.
         question : str, optional
             What the analysis is to answer; worded from the formula unless given.
-        plots : list of str, optional
+        plots : str or list of str, optional
             Functions of `mvmeta.plots` by name, such as ["forest", "funnel"]; [] for none.
             Unless given those that suit the fit: forest and funnel for any, orchard and evidence
             for factors, bubble for numeric moderators, heterogeneity, caterpillar and (up to 200
             rows) influence for random effects.  Of thousands of rows, marks become an image
             within the plot.
-        transform : callable, optional
+        transform : callable or str, optional
             Another scale for forest, orchard and bubble plots and a further table of
-            coefficients, such as ``np.exp`` for log odds ratios.
+            coefficients, such as ``np.exp`` for log odds ratios; also a name that
+            `transformation` knows, such as "back" for the way back from effect sizes of `escalc`.
         alpha : float
             1 - coverage of all intervals.
 
@@ -60,7 +61,7 @@ class ReportMethods:
         MvmetaError
             If jinja2, or matplotlib for plots that were asked for, is not installed.
         SpecificationError
-            For a plot that there is not, or that does not suit the fit.
+            For a plot that there is not, or that does not suit the fit, and an unknown `transform`.
         DataError
             For results without rows: after `remove_data`, or of batches.
         OSError

@@ -35,8 +35,8 @@ MANY_DIGITS, MOST_DIGITS = 1e6, 1e15
 LATEX_TABLE = {"<": "$<$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 """What statsmodels' tables do not escape."""
 
-MARKDOWN = {c: f"\\{c}" for c in "\\|*_`<[]$"}
-"""What Markdown would read as something else than itself."""
+MARKDOWN = {c: f"\\{c}" for c in "\\|*_`<[]$"} | {"\n": " "}
+"""What Markdown would read as something else than itself, and a line that would end the row."""
 
 LATEX = LATEX_TABLE | {c: f"\\{c}" for c in "_%&#$"} | {">": "$>$", "|": "$|$"}
 
@@ -313,7 +313,7 @@ def _line(name: str, cells: list[str], widths: list[int], room: int, gap: int) -
 
 def _wrapped(name: str, room: int) -> Iterator[str]:
     """Lines of at most `room` columns, broken after a separator; the later ones indented."""
-    indent = ""
+    name, indent = name.replace("\n", " "), ""
     while len(name) > room - len(indent):
         space = room - len(indent)
         breaks = [m.end() for m in re.finditer(r"[\s_:/|,.~*\]-]", name[:space])]
