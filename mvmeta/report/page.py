@@ -41,12 +41,11 @@ def write_report(
             "a report needs the rows, and these results hold none: they were removed by "
             "remove_data(), or came in batches"
         )
-    if transform is not None:
-        transform = res.transformation(transform)
+    change = None if transform is None else res.transformation(transform)
     text = (
         _environment()
         .get_template("page.html")
-        .render(_content(res, title, question, plots, transform, alpha))
+        .render(_content(res, title, question, plots, change, alpha))
     )
     if path is None:
         return text
