@@ -71,6 +71,9 @@ NARROW_LETTER = 0.55
 WIDTH = 7.0
 """Of a figure, in inches, with text of the usual size."""
 
+ROUNDING = 1e-9
+"""A number this close to 0 is 0 but for rounding errors."""
+
 USUAL_TEXT = 10.0
 
 
@@ -410,9 +413,12 @@ def decimals(errors: Floats) -> int:
 
 
 def number(value: float, places: int) -> str:
-    """The number with a proper minus sign, and none before zero."""
+    """The number with a proper minus sign, which it keeps if it is rounded to zero.
+
+    "[−0.00, 0.37]" says that the interval includes 0; only rounding errors lose their sign.
+    """
     text = f"{value:.{places}f}"
-    if float(text) == 0:
+    if abs(value) < ROUNDING:
         text = text.lstrip("-")
     return text.replace("-", "−")
 

@@ -186,6 +186,11 @@ def test_text_beside_a_row_says_its_estimate_and_interval(schools):
     assert texts[0] == "0.18 [0.02, 0.35]"
 
 
+def test_a_limit_below_zero_keeps_its_sign_when_it_is_rounded_to_zero(schools):
+    figure = forest(schools.model.fit(df="satterthwaite"))  # from -0.0045, P = 0.055
+    assert figure.axes[0].texts[0].get_text() == "0.18 [−0.00, 0.37]"
+
+
 def test_thousands_of_rows_are_few_artists_with_labels_that_do_not_touch(many):
     figure = forest(many, max_rows=60)
     ax = figure.axes[0]
