@@ -1,6 +1,6 @@
 """Row clusters of a fit, class by class of equal size, with what a sandwich needs of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -270,10 +270,10 @@ def chunks(code: Ints) -> Iterator[Ints]:
         yield from (rows[i : i + step] for i in range(0, len(rows), step))
 
 
-def marginal_stack(fit: Fit, rows: Ints) -> Floats:
-    """Dense blocks (b, m, m) of M for disjoint groups of rows (b, m)."""
+def marginal_stack(fit: Fit, rows: Ints, gs: Sequence[Floats] | None = None) -> Floats:
+    """Dense blocks (b, m, m) of M for disjoint groups of rows (b, m), at other `gs` if given."""
     m = fit.problem.v.stack(rows)
-    for term, g in zip(fit.problem.terms, fit.gs, strict=True):
+    for term, g in zip(fit.problem.terms, fit.gs if gs is None else gs, strict=True):
         m = m + term.stack(rows, g)
     return m
 

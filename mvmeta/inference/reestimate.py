@@ -9,6 +9,7 @@ import numpy as np
 from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import grouped_order, is_nested, recode
 from mvmeta.errors import CovarianceError, SpecificationError
+from mvmeta.inference.clusters import marginal_stack
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.fit_rows import fit_rows, full_rank
 from mvmeta.inference.projection import Projection
@@ -43,6 +44,8 @@ class Reestimated:
         beta - beta_(S).
     se : ndarray, shape (J, p)
         Standard errors of beta_(S).
+    cov_beta : ndarray, shape (J, p, p)
+        Covariance of beta_(S).
     theta : ndarray, shape (J, n_components)
         Components without the group.
     covratio : ndarray, shape (J,)
@@ -58,6 +61,7 @@ class Reestimated:
 
     shift: Floats
     se: Floats
+    cov_beta: Floats
     theta: Floats
     covratio: Floats
     cooks_distance: Floats
@@ -85,7 +89,7 @@ def reestimate(fit: Fit, backend: MarginalCovariance, groups: Ints) -> Reestimat
     code, count = recode(groups)
     n, p = fit.problem.n, fit.problem.p
     shift, dfbetas = np.full((count, p), np.nan), np.full((count, p), np.nan)
-    se, covratio = np.full((count, p), np.nan), np.full(count, np.nan)
+    cov_beta, covratio = np.full((count, p, p), np.nan), np.full(count, np.nan)
     theta = np.full((count, len(fit.theta)), np.nan)
     studentized = np.full(n, np.nan)
     order, size = grouped_order(code, count)
@@ -97,14 +101,44 @@ def reestimate(fit: Fit, backend: MarginalCovariance, groups: Ints) -> Reestimat
         if found is None:
             continue
         shift[g], theta[g] = fit.beta - found.beta, found.theta
-        se[g] = np.sqrt(np.diag(found.cov_beta))
+        cov_beta[g] = found.cov_beta
         covratio[g] = np.linalg.det(np.linalg.solve(fit.cov_beta, found.cov_beta))
         dfbetas[g] = shift[g] / np.sqrt(np.diag(found.cov_beta_of_all))
         x = fit.problem.x[out]
         variance = found.marginal + np.einsum("rp,pq,rq->r", x, found.cov_beta, x)
         studentized[out] = (fit.problem.y[out] - x @ found.beta) / np.sqrt(variance)
     cooks = np.einsum("jp,jp->j", shift, np.linalg.solve(fit.cov_beta, shift.T).T)
-    return Reestimated(shift, se, theta, covratio, cooks, dfbetas, studentized)
+    se = np.sqrt(np.diagonal(cov_beta, axis1=1, axis2=2))
+    return Reestimated(shift, se, cov_beta, theta, covratio, cooks, dfbetas, studentized)
+
+
+def chi_squares(fit: Fit, groups: Ints, without: Reestimated) -> Floats:
+    """Chi-square (J,) of the deleted residuals of each group, jointly; NaN without a fit.
+
+    ``e' inv(M_SS + X_S cov_(S) X_S') e`` with e = y_S - X_S beta_(S), all at the components
+    estimated without the group S; M_SS is that of metafor, as in `Reestimated.studentized`.
+
+    Parameters
+    ----------
+    fit : Fit
+    groups : ndarray of int, shape (n,)
+    without : Reestimated
+        Fits of the same model without each of these groups.
+    """
+    code, count = recode(groups)
+    order, size = grouped_order(code, count)
+    end = np.cumsum(size)
+    out = np.full(count, np.nan)
+    terms = fit.problem.terms
+    for g in np.flatnonzero(np.isfinite(without.theta).all(axis=1)).tolist():
+        rows = order[end[g] - size[g] : end[g]]
+        pieces = zip(terms, fit.problem.split(without.theta[g]), strict=True)
+        gs = [t.structure.matrix(piece) for t, piece in pieces]
+        x = fit.problem.x[rows]
+        e = fit.problem.y[rows] - x @ (fit.beta - without.shift[g])
+        v = marginal_stack(fit, rows[None], gs)[0] + x @ without.cov_beta[g] @ x.T
+        out[g] = e @ np.linalg.solve(v, e)
+    return out
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,6 +110,7 @@ def test_tables(results):
     text = boot.summary()
     assert text.startswith("parametric bootstrap, 200 replicates, 95% percentile intervals")
     assert "district/school: sigma2" in text
+    assert str(boot) == text
 
 
 def test_any_statistic_of_any_model():

@@ -145,3 +145,33 @@ def test_bad_groups_are_called_what_the_user_calls_them(method):
         call([1, 2])
     with pytest.raises(DataError, match="by is missing in 1 fitted rows, first in 12"):
         call([*range(12), None])
+
+
+def offenders():
+    frame = datasets.load("assink2016")
+    return MetaMixedLM.from_formula("yi ~ deltype", frame, variance="vi", groups="study/esid").fit()
+
+
+def test_chi_squares_without_each_study_are_metafors():
+    influence = offenders().get_influence("study", reestimate=True)
+    want = np.array(reference()["cluster_x2"], dtype=float)
+    np.testing.assert_allclose(influence.cluster_chi2["statistic"], want, rtol=1e-4)
+    assert influence.cluster_chi2["df"].tolist()[:4] == [6, 3, 10, 1]
+    held = offenders().get_influence("study").cluster_chi2["statistic"]
+    assert (held - want).abs().max() > 1.0
+
+
+def test_chi_squares_of_rows_are_squared_studentized_residuals():
+    influence = bcg("yi ~ ablat").fit().get_influence(reestimate=True)
+    np.testing.assert_allclose(
+        influence.cluster_chi2["statistic"], influence.resid_studentized_external**2, rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize("reestimate", [False, True])
+def test_groups_without_which_nothing_can_be_estimated_are_named(reestimate):
+    """Study 16 alone has offences of one kind."""
+    influence = offenders().get_influence("study", reestimate=reestimate)
+    assert influence.not_estimated == [16]
+    assert np.isnan(influence.cooks_distance).sum() == 1
+    assert bcg().fit().get_influence(reestimate=reestimate).not_estimated == []

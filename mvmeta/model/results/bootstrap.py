@@ -225,6 +225,8 @@ class BootstrapResults:
         lines += [f"left out: {count:>6}  {text}" for text, count in self.failures.items()]
         return "\n".join(lines)
 
+    __str__ = summary
+
 
 def bootstrap(
     results: MetaMixedLMResults,

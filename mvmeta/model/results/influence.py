@@ -13,7 +13,7 @@ from mvmeta.inference.deletion import Deletion, deletion
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import RowDiagnostics, row_diagnostics
 from mvmeta.inference.projection import Projection
-from mvmeta.inference.reestimate import Reestimated, reestimate
+from mvmeta.inference.reestimate import Reestimated, chi_squares, reestimate
 from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.model.results.subset_fits import SubsetFits, subset_fits
 
@@ -146,10 +146,26 @@ class MetaInfluence:
     def cluster_chi2(self) -> pd.DataFrame:
         """Chi-square of the deleted residuals of each group, jointly: statistic and df.
 
-        The components are held at their estimates.
+        Components are those estimated without the group, or held at their estimates, as in all
+        else here.
         """
-        d = self._held
-        return pd.DataFrame({"statistic": d.statistic, "df": d.size}, index=self._labels)
+        found = self._deletion
+        statistic = (
+            chi_squares(self._fit, self._groups, found)
+            if isinstance(found, Reestimated)
+            else found.statistic
+        )
+        size = np.bincount(self._groups, minlength=len(self._labels))
+        return pd.DataFrame({"statistic": statistic, "df": size}, index=self._labels)
+
+    @property
+    def not_estimated(self) -> list[object]:
+        """Labels of groups without which X loses rank, or the likelihood has no maximum.
+
+        What leaving them out does is NaN.
+        """
+        lost = np.flatnonzero(np.isnan(self._deletion.shift).any(axis=1))
+        return list(self._labels[lost])
 
     @property
     def leverage(self) -> pd.Series:
@@ -219,7 +235,7 @@ class MetaInfluence:
         return plots.influence(self, coefficient, ax, **kwargs)
 
     def summary_frame(self) -> pd.DataFrame:
-        """One row per row of the data.
+        """Diagnostics of the rows.
 
         Columns hat_diag, resid, resid_se, student_resid, student_resid_external, resid_pearson,
         and cooks_d of the row's group.
@@ -227,7 +243,7 @@ class MetaInfluence:
         Returns
         -------
         pandas.DataFrame
-            One row per row of the data, or per group.
+            One row per row of the data, also where groups are left out.
 
         Examples
         --------

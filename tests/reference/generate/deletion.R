@@ -20,10 +20,15 @@ three <- rma.mv(yi, vi, mods = ~ year + half, random = ~ 1 | district/school, da
 single <- vif(three)
 joint <- vif(three, btt = list(2, 3:4))
 
+# The study whose removal leaves a category without rows has none.
+offenders <- rma.mv(yi, vi, mods = ~ deltype, random = ~ 1 | study/esid, data = dat.assink2016)
+apart <- rstudent(offenders, cluster = dat.assink2016$study, reestimate = TRUE)$cluster$X2
+
 write_json(list(
   metafor_version = as.character(packageVersion("metafor")),
   leave1out = list(estimate = gone$estimate, se = gone$se, tau2 = gone$tau2),
   cumul = list(estimate = grown$estimate, se = grown$se, tau2 = grown$tau2),
+  cluster_x2 = apart,
   cov_r = influence(moderated)$inf$cov.r,
   vif = list(single = unname(single$vifs), gvif = unname(joint$vifs),
              gsif = unname(sapply(joint$vif, function(x) x$sif)))),
