@@ -62,6 +62,9 @@ class Provenance:
     rows : index, length n, or None
         Labels of the rows, by which a model finds them in data that are in another order; None
         where V was made from arrays.
+    column : str or None
+        Column of the data with the studies, by which a model sees whether its data still are those
+        of V; None where the studies came as an array.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class Provenance:
     repairs: tuple[Repair, ...] = ()
     repaired: Ints = field(default_factory=lambda: np.empty((0, 2), dtype=np.intp))
     rows: Any = None
+    column: str | None = None
 
     def take(self, rows: Ints) -> "Provenance":
         """Of the given rows; repairs of other rows are left out.

@@ -130,6 +130,24 @@ def test_a_made_v_follows_its_rows_into_data_in_another_order():
     np.testing.assert_allclose(other.loc[one.index, "yi"], one["yi"], rtol=1e-12)
 
 
+def test_a_made_v_stays_with_rows_that_got_a_new_index():
+    data = datasets.load("assink2016").sample(frac=1, random_state=1)
+    v = vcalc("vi", "study", obs="esid", rho=0.6, data=data)
+    renamed = data.reset_index(drop=True)
+    kept = read_variance(v, Source(renamed)).take(np.arange(100), renamed.index)
+    np.testing.assert_array_equal(kept.toarray(), v.toarray())
+
+
+def test_a_made_v_of_other_studies_is_refused():
+    data = datasets.load("assink2016")
+    v = vcalc("vi", "study", obs="esid", rho=0.6, data=data)
+    mixed = data.sample(frac=1, random_state=1).reset_index(drop=True)
+    with pytest.raises(DataError, match="other studies than those in column 'study': the data wer"):
+        MetaMixedLM.from_formula("yi ~ 1", mixed, variance=v, groups="study/esid")
+    recoded = data.assign(study=data["study"].map("study {}".format).where(data.index > 2))
+    np.testing.assert_array_equal(read_variance(v, Source(recoded)).variances, data["vi"])
+
+
 def test_a_made_v_without_the_labels_of_the_data_is_in_the_order_of_the_rows():
     data = datasets.load("assink2016").head(6)
     v = vcalc("vi", "study", obs="esid", rho=0.6, data=data)

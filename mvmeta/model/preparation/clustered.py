@@ -28,6 +28,8 @@ class ClusteredRows:
     has_data : bool
     labels : Index or None
         Of the rows, where the data (or `cluster` or `vi`) have an index.
+    cluster : str or None
+        Column of the data with the studies, where it was given by name.
     study : Factor
         Over `cluster`.
     unit : Factor
@@ -37,6 +39,7 @@ class ClusteredRows:
     source: Source
     has_data: bool
     labels: pd.Index | None
+    cluster: str | None
     study: Factor
     unit: Factor
 
@@ -54,7 +57,14 @@ class ClusteredRows:
         study = factor(columns[:1])
         unit = factor(columns) if subgroup is not None else study
         indexed = any(isinstance(given, (pd.DataFrame, pd.Series)) for given in (data, vi, cluster))
-        return cls(source, data is not None, source.index if indexed else None, study, unit)
+        return cls(
+            source=source,
+            has_data=data is not None,
+            labels=source.index if indexed else None,
+            cluster=cluster if isinstance(cluster, str) else None,
+            study=study,
+            unit=unit,
+        )
 
     @property
     def block(self) -> Ints:

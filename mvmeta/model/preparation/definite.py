@@ -49,7 +49,9 @@ def signed_off(
     if faults:
         warn(_say_repaired(rows, faults))
     repairs, pairs = _log(rows, faults)
-    made = Provenance(call, rows.study.codes, rows.study.levels, repairs, pairs, rows.labels)
+    made = Provenance(
+        call, rows.study.codes, rows.study.levels, repairs, pairs, rows.labels, rows.cluster
+    )
     return replace(v, provenance=made)
 
 

@@ -129,7 +129,7 @@ def rcalc(
     given = {"correlations": correlations, "ni": ni, "rtoz": rtoz or None}
     call = call_text("rcalc", given | {"nfun": None if nfun == "min" else nfun})
     v = SamplingCovariance.from_blocks(blocks, list(dat.index))
-    made = Provenance(call, codes, list(labels), rows=dat.index)
+    made = Provenance(call, codes, list(labels), rows=dat.index, column="study")
     return Correlations(dat, replace(v, provenance=made))
 
 

@@ -114,7 +114,7 @@ def read_variance(variance: Any, source: Source) -> GivenVariance:
         return GivenVariance(variance, numeric(column, f"the variance {variance!r}"))
     if isinstance(variance, SamplingCovariance):
         _check_rows(variance.n, source.n)
-        ordered = _in_order(variance, source.index)
+        ordered = _in_order(variance, source)
         return GivenVariance("variance", ordered.variances, checked=ordered)
     if sparse.issparse(variance):
         return _from_matrix(sparse.csr_array(cast("Any", variance)), source)
@@ -125,16 +125,42 @@ def read_variance(variance: Any, source: Source) -> GivenVariance:
     return _from_array(variance, source)
 
 
-def _in_order(v: SamplingCovariance, index: pd.Index) -> SamplingCovariance:
-    """V in the order of the data, which may have been sorted since V was made of them.
+def _in_order(v: SamplingCovariance, source: Source) -> SamplingCovariance:
+    """V in the order of the data, which may have been sorted, or given a new index, since.
 
-    Labels that the data do not have say nothing of the order: V is in that of the rows then.
+    Rows are found by their labels, where the data have the same ones, else by position; the column
+    with the studies, where the data have it, says whether that is right.
     """
-    labels = None if v.provenance is None else v.provenance.rows
-    if labels is None or labels is index or labels.equals(index) or not labels.isin(index).all():
+    made = v.provenance
+    if made is None:
         return v
-    order = positions(labels, index, "variance")
-    return v if order is None else v.take(order)
+    order = _by_labels(made.rows, source.index)
+    if made.column is None or made.column not in source:
+        return v if order is None else v.take(order)
+    studies = pd.factorize(source.column(made.column))[0]
+    if _same_partition(made.study if order is None else made.study[order], studies):
+        return v if order is None else v.take(order)
+    if order is not None and _same_partition(made.study, studies):
+        return v
+    raise DataError(
+        f"variance was made of other studies than those in column {made.column!r}: the data were "
+        f"sorted and got a new index since, or the column has changed; make it again from these "
+        "data, or pass variance.tosparse() if it is in the order of the rows"
+    )
+
+
+def _by_labels(labels: pd.Index | None, index: pd.Index) -> Ints | None:
+    """Where the rows of the data are in V; None for the same order, and for labels of their own."""
+    if labels is None or labels is index or labels.equals(index) or not labels.isin(index).all():
+        return None
+    return positions(labels, index, "variance")
+
+
+def _same_partition(codes: Ints, others: Ints) -> bool:
+    """Whether two codings (n,) tell the same rows apart; -1 in the second one is anything."""
+    known = others >= 0
+    first, second = (pd.factorize(c[known])[0] for c in (codes, others))
+    return bool((first == second).all())
 
 
 def _from_array(variance: Any, source: Source) -> GivenVariance:
