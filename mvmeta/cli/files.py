@@ -19,6 +19,9 @@ from mvmeta.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+SEPARATORS = {";": "';'", ",": "','", "\t": "$'\\t'"}
+"""What may stand between the columns of a CSV, and how a shell is told."""
+
 STANDARD_STREAM = "-"
 """A file of this name is standard input or output."""
 
@@ -42,6 +45,7 @@ def read_data(path: str, sep: str | None, decimal: str) -> pd.DataFrame:
     else:
         sep = sep or ("\t" if Path(path).suffix.lower() == ".tsv" else ",")
         frame = _reading(path, lambda source: _read_csv(source, sep, decimal))
+        _check_separated(frame, path, sep)
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1))
 
 
@@ -59,6 +63,17 @@ def _read_csv(source: Any, sep: str, decimal: str) -> pd.DataFrame:
                 "the rows have more fields than the header; name every column (in R, write with "
                 "row.names = FALSE)"
             ) from None
+
+
+def _check_separated(frame: pd.DataFrame, path: str, sep: str) -> None:
+    """Refuse one column whose name has another separator in it: no analysis has one column."""
+    name = str(frame.columns[0])
+    others = [other for other in SEPARATORS if other != sep and other in name]
+    if frame.shape[1] == 1 and others:
+        raise DataError(
+            f"{path} has one column only, {name!r}: its separator is not {sep!r}; try "
+            f"--sep {SEPARATORS[others[0]]}"
+        )
 
 
 def read_matrix(path: str) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import inf, nan
 
-from mvmeta.metafor.nodes import Argument, Call, Constant, Node, Number, Symbol, Text, refusal
+from mvmeta.metafor.nodes import Argument, Call, Constant, Node, Number, Span, Symbol, Text, refusal
 from mvmeta.metafor.tokens import Token, tokenize
 
 # (left, right) binding powers: the larger binds tighter; a right one below the left one makes
@@ -64,6 +64,7 @@ class _Parser:
         self.tokens = list(tokenize(text))
         self.position = 0
         self.nested = 0  # within brackets the end of a line is a space
+        self.piped = 0  # right of |> the name _ stands for what is left of it
 
     # -- words ---------------------------------------------------------------------------
 
@@ -117,7 +118,10 @@ class _Parser:
                 return left
             self._next()
             self._skip_lines()
-            left = _joined(token, left, self.expression(BINARY[name][1]))
+            self.piped += name == "|>"
+            right = self.expression(BINARY[name][1])
+            self.piped -= name == "|>"
+            left = _joined(token, left, right)
 
     def _prefixed(self) -> Node:
         token = self._next()
@@ -153,6 +157,8 @@ class _Parser:
         raise refusal(token.span, f"{what} is not expected here")
 
     def _name(self, token: Token) -> Node:
+        if token.text == "_" and not self.piped:
+            raise refusal(token.span, "'_' stands for what |> hands to a call, and there is none")
         if token.text in NOT_EXPRESSIONS:
             raise refusal(
                 token.span, f"{token.text!r} cannot be translated: only calls and formulas are read"
@@ -236,9 +242,21 @@ def _joined(token: Token, left: Node, right: Node) -> Node:
     if token.text in {"->", "->>"}:
         left, right, token = right, left, Token("operator", "<-", token.span)
     if token.text == "|>" and isinstance(right, Call):
-        return Call(span, right.function, (Argument(None, left, left.span), *right.arguments))
+        return _piped(span, left, right)
     arguments = tuple(Argument(None, n, n.span) for n in (left, right))
     return Call(span, Symbol(token.span, token.text), arguments)
+
+
+def _piped(span: Span, left: Node, call: Call) -> Call:
+    """``left |> f(...)``: the argument that is ``_``, or else the first one."""
+    places = [isinstance(a.value, Symbol) and a.value.name == "_" for a in call.arguments]
+    given = tuple(
+        Argument(a.name, left, left.span) if here else a
+        for a, here in zip(call.arguments, places, strict=True)
+    )
+    if not any(places):
+        given = (Argument(None, left, left.span), *given)
+    return Call(span, call.function, given)
 
 
 def _number(text: str) -> float:

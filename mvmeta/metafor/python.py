@@ -7,6 +7,7 @@ run anything else.
 from __future__ import annotations
 
 import json
+import keyword
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -174,6 +175,23 @@ class Method(Expression):
     def value(self, names: Mapping[str, Any]) -> Any:
         method = getattr(self.of.value(names), self.name)
         return Apply("method", self.arguments, self.keywords).value({**names, "method": method})
+
+
+@dataclass(frozen=True)
+class WithColumn(Expression):
+    """A frame with one more column, or another one, ``frame.assign(name=...)``."""
+
+    frame: str
+    name: str
+    content: Expression
+
+    def code(self) -> str:
+        plain = self.name.isidentifier() and not keyword.iskeyword(self.name)
+        key = f"{self.name}=" if plain else f"**{{{Literal(self.name)}: "
+        return f"{self.frame}.assign({key}{self.content}{'' if plain else '}'})"
+
+    def value(self, names: Mapping[str, Any]) -> Any:
+        return names[self.frame].assign(**{self.name: self.content.value(names)})
 
 
 def layout(expression: Expression, before: str = "", indent: str = "") -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mvmeta.metafor.arguments import match_arguments
 from mvmeta.metafor.call import MODELS, NOT_MODELS, Reading, read_call
+from mvmeta.metafor.derived import derived_column
 from mvmeta.metafor.nodes import Call, Node, Symbol, bare, is_call, operands, refusal
 from mvmeta.metafor.preparation import diagonal, escalc, vcalc
 from mvmeta.metafor.python import Expression, Literal, Name
@@ -76,7 +77,8 @@ class Script:
         """
         target, value = _assignment(statement)
         if is_call(statement, *ASSIGN) and not self._is_translated(target, value):
-            self._leave_out(statement, target)
+            if not self._column(statement):
+                self._leave_out(statement, target)
         elif isinstance(value, Call):
             self._call(target, value)
         elif target is not None and isinstance(value, Symbol):
@@ -88,6 +90,17 @@ class Script:
         if isinstance(value, Call):
             return value.name in {*MODELS, *NOT_MODELS, *PREPARED, *AFTERWARDS, "robust"}
         return target is not None and isinstance(value, Symbol)
+
+    def _column(self, statement: Node) -> bool:
+        """Read a line that adds a column to the data; False where it does something else."""
+        found = None if self.reading else derived_column(*operands(statement), self.session)
+        if found is None:
+            return False
+        try:
+            self.session.assign(*found)
+        except (TypeError, ValueError) as error:
+            raise refusal(statement, f"this cannot be computed from the data: {error}") from error
+        return True
 
     def _leave_out(self, statement: Node, target: str | None) -> None:
         """What is computed otherwise must be there when the code runs, as data must."""

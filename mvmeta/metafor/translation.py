@@ -156,7 +156,8 @@ def from_metafor(call: str, data: Any = None, **objects: Any) -> MetaforTranslat
     """Translate a call of metafor's `rma.mv` or `rma`.
 
     The call is read as R, not run.  Lines above it may load packages, or make the data with
-    `escalc` and V with `vcalc`; `robust` below or around it chooses cluster-robust tests.
+    `escalc`, columns of them as in ``dat$x2 <- dat$x^2``, and V with `vcalc`; `robust` below or
+    around it chooses cluster-robust tests.
 
     Parameters
     ----------

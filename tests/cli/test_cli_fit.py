@@ -355,6 +355,15 @@ def test_decimal_comma(capsys, toy, toy_csv, tmp_path):
     assert found == fit_json(capsys, toy_csv, *ARGUMENTS)
 
 
+@pytest.mark.parametrize(("sep", "told"), [(";", "';'"), ("\t", r"$'\t'")])
+def test_another_separator_is_named(capsys, toy, tmp_path, sep, told):
+    path = tmp_path / "toy.csv"
+    toy.to_csv(path, index=False, sep=sep)
+    err = failure(capsys, "fit", str(path), *ARGUMENTS)
+    assert "toy.csv has one column only, " in err
+    assert f"its separator is not ','; try --sep {told}" in err
+
+
 def test_standard_input(capsys, monkeypatch, toy, toy_csv):
     monkeypatch.setattr(sys, "stdin", io.StringIO(toy.to_csv(index=False)))
     assert fit_json(capsys, "-", *ARGUMENTS) == fit_json(capsys, toy_csv, *ARGUMENTS)

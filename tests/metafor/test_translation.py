@@ -361,16 +361,72 @@ def test_covariances_beside_the_rows():
         from_metafor("V <- vcalc(1, author, rvars = v1i:v2i, data = dat); rma.mv(yi, V)", teeth)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dat$x <- dat$year - mean(dat$year)", 'dat.assign(x=dat["year"] - np.mean(dat["year"]))'),
+        ("dat$yi <- -dat$yi", 'dat.assign(yi=-dat["yi"])'),
+        ("dat$id <- 1:nrow(dat)", "dat.assign(id=np.arange(1, len(dat) + 1))"),
+        ("dat$id <- seq_len(nrow(dat))", "dat.assign(id=np.arange(1, len(dat) + 1))"),
+        ("dat$id.phy <- dat$trial", 'dat.assign(**{"id.phy": dat["trial"]})'),
+        ('dat[["a"]] <- factor(dat$alloc)', 'dat.assign(a=dat["alloc"].astype("category"))'),
+        ("dat$const <- 1", "dat.assign(const=1)"),
+        ("dat$a <- ifelse(dat$year < 1950, 'x', 'y')", 'np.where(dat["year"] < 1950, "x", "y")'),
+    ],
+)
+def test_lines_that_make_columns(line, expected):
+    bcg = datasets.load("bcg")
+    call = "rma.mv(yi, vi, random = ~ 1 | trial, data = dat)"
+    found = from_metafor(f"{line}\n{call}", bcg)
+    assert expected in found.code
+    assert found.notes == []
+    sign = -1 if "yi" in line else 1
+    plain = from_metafor(call, bcg).fit()
+    np.testing.assert_allclose(found.fit().params, sign * plain.params, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dat$a <- dat$year + offset",  # an object of R's session, which may be anything
+        "dat$a <- other$year",
+        "dat$a <- NULL",
+        "dat$year[3] <- 1950",
+        "dat$a <- ifelse(dat$year < 1950, 'x', 'y')",  # NA in R where the year is
+    ],
+)
+def test_other_lines_on_columns_are_left_out_and_said(line):
+    bcg = datasets.load("bcg").astype({"year": float})
+    bcg.loc[2, "year"] = np.nan
+    found = from_metafor(f"{line}\nrma.mv(yi, vi, random = ~ 1 | trial, data = dat)", bcg)
+    assert len(found.notes) == 1
+    assert f"`{line}` was left out: give dat" in found.notes[0]
+
+
+def test_data_are_piped_into_a_call():
+    bcg = datasets.load("bcg")
+    piped = from_metafor("bcg |> rma.mv(yi, vi, random = ~ 1 | trial, data = _)", bcg)
+    assert piped.code == from_metafor("rma.mv(yi, vi, random = ~ 1 | trial, data = bcg)").code
+    with pytest.raises(SpecificationError, match=r"what \|> hands to a call, and there is none"):
+        from_metafor("rma.mv(yi, vi, data = _)", bcg)
+
+
+def test_columns_that_cannot_be_computed():
+    call = "dat$a <- dat$alloc - 1\nrma.mv(yi, vi, random = ~ 1 | trial, data = dat)"
+    with pytest.raises(SpecificationError, match=r"(?s)cannot be computed.*line 1, column 1"):
+        from_metafor(call, datasets.load("bcg"))
+
+
 def test_lines_that_make_other_things_are_said_and_their_names_are_objects():
     text = """
     V <- bldiag(lapply(split(dat[, c("v1", "v2")], dat$trial), as.matrix))
-    dat$x2 <- dat$x^2
+    dat$x2 <- cut(dat$x, 3)
     rma.mv(yi, V, mods = ~ x2, random = ~ outcome | trial, struct = "UN", data = dat)
     """
     found = from_metafor(text)
     assert "variance=V," in found.code
     assert "give V as it is after that line" in found.notes[0]
-    assert "`dat$x2 <- dat$x^2` was left out: give dat$x2 as" in found.notes[1]
+    assert "`dat$x2 <- cut(dat$x, 3)` was left out: give dat$x2 as" in found.notes[1]
     bcg = datasets.load("bcg")
     call = "V <- f(bcg$vi)\nrma.mv(yi, V, random = ~ 1 | trial, data = bcg)"
     with pytest.raises(SpecificationError, match=r"from_metafor\(\.\.\., V=\.\.\.\)"):
