@@ -93,7 +93,8 @@ class Script:
 
     def _column(self, statement: Node) -> bool:
         """Read a line that adds a column to the data; False where it does something else."""
-        found = None if self.reading else derived_column(*operands(statement), self.session)
+        target, value = operands(statement)
+        found = None if self.reading else derived_column(target, value, self.session)
         if found is None:
             return False
         try:
