@@ -98,25 +98,26 @@ def alone(objective: Objective, index: int) -> list[Floats]:
 
 
 def rivals(objective: Objective) -> list[Floats]:
-    """Where several terms have the same levels: each of them without the others, and all small.
+    """Where several terms have the same levels: each of them without the others.
 
     Such terms, a phylogeny and an effect of each species by itself for one, can explain the same
-    differences, each by itself better than both by halves.  None for rows that are not held, whose
-    levels cannot be compared.
+    differences, each by itself better than both by halves.  None in large data, and for rows that
+    are not held, whose levels cannot be compared.
     """
-    if not objective.problem.holds_rows:
+    if not objective.problem.holds_rows or objective.problem.n > EXTRA_STARTS_UP_TO:
         return []
     problem, scale = objective.problem, variance_scale(objective)
     structures = [t.structure for t in problem.terms]
     main, small = ([s.starts(scale * a)[0] for s in structures] for a in (1.0, SMALL_START))
     shared = [s.terms for s in slots_of(problem.terms, range(len(structures)))]
-    out = [
-        [small[t] if t in terms and t != one else x for t, x in enumerate(main)]
+    return [
+        problem.join_working(
+            [small[t] if t in terms and t != one else x for t, x in enumerate(main)]
+        )
         for terms in shared
         if len(terms) > 1
         for one in terms
     ]
-    return [problem.join_working(pieces) for pieces in ([*out, small] if out else [])]
 
 
 def distinct(starts: Sequence[Floats]) -> list[Floats]:
