@@ -11,7 +11,7 @@ import pandas as pd
 from mvmeta.effects.appended import appended, check_replace, included, wanting
 from mvmeta.effects.checks import Problems
 from mvmeta.effects.five_numbers import LEAST_N, deviation
-from mvmeta.effects.inputs import as_frame, read_inputs
+from mvmeta.effects.inputs import as_frame, read_inputs, row_labels
 from mvmeta.effects.levels import critical, proportion
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray
 from mvmeta.errors import SpecificationError
@@ -136,7 +136,7 @@ def conv_sd(  # noqa: PLR0913
         sd = _convert(usable | {"level": x["level"]}, dist)
     sd = np.where(np.isfinite(sd) & (sd > 0), sd, np.nan)
     problems.add(use & np.isnan(sd), "lacks what a standard deviation follows from")
-    labels = list(range(rows)) if frame is None else list(frame.index)
+    labels = row_labels(frame, rows)
     problems.warn("conv_sd", labels, "have no standard deviation (NaN)")
     return appended(frame, {var_name: sd}, use & np.isfinite(sd), append=append, replace=replace)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mvmeta.effects.appended import appended, check_replace, included, wanting
 from mvmeta.effects.checks import Problems, find_problems
-from mvmeta.effects.inputs import as_frame, column, read_inputs
+from mvmeta.effects.inputs import as_frame, column, read_inputs, row_labels
 from mvmeta.effects.layouts import LAYOUTS, Layout
 from mvmeta.effects.registry import Measure, find_measure
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray, RowValues, Values, YiVi
@@ -138,7 +138,7 @@ def escalc(  # noqa: PLR0913
     given = read_inputs(inputs, frame)
     rows = len(next(iter(given.values())))
     slabs = _labels(slab, frame, rows)
-    labels = slabs or list(_index(frame, rows))
+    labels = slabs or row_labels(frame, rows)
     use = wanting(frame, var_names, included(include, frame, rows), replace)
     arrays = dict(given)
     problems = find_problems(found, layout, given, arrays)
@@ -258,7 +258,3 @@ def _warn_large(code: str, yi: FloatArray, cutoff: float, labels: Sequence[Any])
         f"are beyond {cutoff:g} standard deviations (were standard errors given as standard "
         "deviations? cutoff=None leaves out this check)",
     )
-
-
-def _index(frame: pd.DataFrame | None, rows: int) -> pd.Index:
-    return pd.RangeIndex(rows) if frame is None else frame.index

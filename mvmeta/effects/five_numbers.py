@@ -11,7 +11,7 @@ from scipy import stats
 
 from mvmeta.effects.appended import appended, check_replace, included, wanting
 from mvmeta.effects.checks import Problems
-from mvmeta.effects.inputs import as_frame, read_inputs
+from mvmeta.effects.inputs import as_frame, read_inputs, row_labels
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray
 from mvmeta.errors import SpecificationError
 
@@ -101,7 +101,7 @@ def conv_fivenum(  # noqa: PLR0913
     x = read_inputs({k: v for k, v in given.items() if v is not None}, frame)
     _check_given(x)
     rows = len(x["median"])
-    labels = list(range(rows)) if frame is None else list(frame.index)
+    labels = row_labels(frame, rows)
     use = wanting(frame, var_names, included(include, frame, rows), replace)
     five = {k: x.get(k, np.full(rows, np.nan)) for k in (*ORDER, "n")}
     problems = _problems(five, use, dist)

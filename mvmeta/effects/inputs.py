@@ -80,6 +80,11 @@ def read_inputs(inputs: Mapping[str, Any], frame: pd.DataFrame | None) -> Arrays
     return {name: np.array(np.broadcast_to(values, (rows,))) for name, values in raw.items()}
 
 
+def row_labels(frame: pd.DataFrame | None, rows: int) -> list[Any]:
+    """Names of the rows in messages: those of the data, or numbers from 0."""
+    return list(range(rows)) if frame is None else list(frame.index)
+
+
 def _floats(name: str, value: Any) -> FloatArray:
     try:
         if np.ndim(value) == 0:

@@ -107,7 +107,7 @@ def measure(  # noqa: PLR0913
     return register
 
 
-def find_measure(code: str) -> Measure:
+def find_measure(code: object) -> Measure:
     """Look a measure up by its code, in upper or lower case.
 
     Raises
@@ -115,9 +115,10 @@ def find_measure(code: str) -> Measure:
     SpecificationError
         If there is no such measure; the message lists those that exist.
     """
-    found = MEASURES.get(str(code).upper())
+    found = MEASURES.get(code.upper()) if isinstance(code, str) else None
     if found is None:
+        shown = repr(code) if isinstance(code, str) else f"of type {type(code).__name__}"
         raise SpecificationError(
-            f"there is no measure {code!r}; the measures are {', '.join(sorted(MEASURES))}"
+            f"there is no measure {shown}; the measures are {', '.join(sorted(MEASURES))}"
         )
     return found

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mvmeta.effects.appended import appended, check_replace, included, wanting
 from mvmeta.effects.checks import Problems
-from mvmeta.effects.inputs import as_frame, read_inputs
+from mvmeta.effects.inputs import as_frame, read_inputs, row_labels
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray
 from mvmeta.errors import SpecificationError
 
@@ -111,7 +111,7 @@ def conv_2x2(  # noqa: PLR0913
         problems.add(use & outside, "no table with these margins has this association")
         a = np.where(problems.mask, np.nan, np.round(np.clip(first, low, high)))
     cells = (a, x["n1i"] - a, x["n2i"] - a, x["ni"] - x["n1i"] - x["n2i"] + a)
-    labels = list(range(rows)) if frame is None else list(frame.index)
+    labels = row_labels(frame, rows)
     problems.warn("conv_2x2", labels, "have no table (NaN)")
     columns = dict(zip(var_names, cells, strict=True))
     return appended(frame, columns, use & np.isfinite(a), append=append, replace=replace)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mvmeta.effects.appended import appended, check_replace, included, wanting
 from mvmeta.effects.checks import Problems
-from mvmeta.effects.inputs import as_frame, read_inputs
+from mvmeta.effects.inputs import as_frame, read_inputs, row_labels
 from mvmeta.effects.levels import critical, proportion
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray
 from mvmeta.errors import SpecificationError
@@ -108,7 +108,7 @@ def conv_wald(  # noqa: PLR0913
     problems = Problems(rows)
     with np.errstate(all="ignore"):
         yi, vi = _convert(x, transf, problems, use)
-    labels = list(range(rows)) if frame is None else list(frame.index)
+    labels = row_labels(frame, rows)
     problems.add(use & ~(np.isfinite(yi) & np.isfinite(vi)), "lacks what a variance follows from")
     problems.warn("conv_wald", labels)
     if check:

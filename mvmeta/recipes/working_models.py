@@ -181,6 +181,7 @@ def sce(
 
 def _nested(source: Source, cluster: str, effect: str | None) -> tuple[pd.DataFrame, list[str]]:
     """The data with a column that tells effects apart, and the nesting of it in studies."""
+    source.column(cluster, "cluster")
     frame = source.frame(source.columns, "the data")
     if effect is not None:
         source.column(effect, "effect")

@@ -94,6 +94,7 @@ def test_dropped_studies_are_nan_without_a_warning():
     ("call", "error", "told"),
     [
         ({"measure": "XYZ", "ri": 1}, SpecificationError, "ZCOR"),
+        ({"measure": pd.Series(["OR"]), "ri": 1}, SpecificationError, "no measure of type Series"),
         ({"measure": "SMD", "m1i": 1, "n1i": 2, "n2i": 3}, SpecificationError, "lacks di"),
         ({"measure": "OR", "ai": 1, "bi": 2, "ci": 3}, SpecificationError, "lacks di"),
         ({"measure": "OR", "ai": 1, "xi": 2}, SpecificationError, "does not use xi"),

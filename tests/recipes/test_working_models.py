@@ -115,7 +115,7 @@ def test_warnings_point_at_the_call():
 
 def test_what_is_refused():
     data = effects()
-    with pytest.raises(DataError, match="'trial' wanted for cluster is not in the data"):
+    with pytest.raises(DataError, match=r"'trial' wanted for cluster is not in .*, deltype$"):
         che("yi ~ 1", data, cluster="trial", rho=0.6)
     with pytest.raises(DataError, match="'outcome' wanted for effect is not in the data"):
         che("yi ~ 1", data, cluster="study", effect="outcome", rho=0.6)
