@@ -84,13 +84,23 @@ def _abandon_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _CommandsHelp(argparse.RawDescriptionHelpFormatter):
+    """Every command on a line with what it does: argparse forgets that commands are indented."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            needed = max(map(len, action.choices)) + self._current_indent + self._indent_increment
+            self._action_max_length = max(self._action_max_length, needed)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all its commands."""
     parser = argparse.ArgumentParser(
         prog="mvmeta",
         description="Multilevel and multivariate meta-analysis.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_CommandsHelp,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mvmeta {__version__}")

@@ -69,12 +69,15 @@ def text_columns(
     wanted = given if isinstance(given, Mapping) else {name: name for name in given}
     out = []
     for heading, values in wanted.items():
-        texts = [_text(v) for v in row_values(res, values, "columns")]
-        out.append(_by_study(str(heading), texts, at, headed, n_summaries))
+        texts = [_text(v) for v in row_values(res, values, "columns", missing=True)]
+        out.append(_by_study(_axes.elide(heading), texts, at, headed, n_summaries))
     return out
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
+    """What stands in a cell; nothing where the value is missing."""
+    if pd.isna(value):
+        return ""
     if isinstance(value, (float, np.floating)):
         return f"{value:.4g}".replace("-", "−")
     return _axes.elide(value)

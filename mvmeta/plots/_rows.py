@@ -91,13 +91,14 @@ def studies(res: Any, groups: Any = None) -> Studies:
     return Studies(np.asarray(found.codes), [str(v) for v in found.labels])
 
 
-def row_values(res: Any, given: Any, argument: str) -> Any:
+def row_values(res: Any, given: Any, argument: str, missing: bool = False) -> Any:
     """Values (n,) over the fitted rows: of a column the model uses, or of a row-labelled Series.
 
     Raises
     ------
     DataError
-        If there is no such column, the length does not fit, or a value is missing.
+        If there is no such column, the length does not fit, or a value is missing where none
+        may be (`missing`).
     """
     index = res.resid.index
     if isinstance(given, str):
@@ -116,10 +117,10 @@ def row_values(res: Any, given: Any, argument: str) -> Any:
             f"{argument} needs one value for each of the {len(index)} fitted rows, or a Series "
             f"with their labels; got shape {values.shape}"
         )
-    missing = np.flatnonzero(pd.isna(values))
-    if len(missing):
+    lost = np.flatnonzero(pd.isna(values))
+    if len(lost) and not missing:
         raise DataError(
-            f"{argument} is missing in {len(missing)} fitted rows, first in {index[missing[0]]!r}"
+            f"{argument} is missing in {len(lost)} fitted rows, first in {index[lost[0]]!r}"
         )
     return values
 

@@ -93,8 +93,8 @@ def forest(
         of the data unless said.
     columns : str, list of str, or dict, optional
         Columns of text at the right: columns the model uses, or a dict from headings to these
-        or to values over the fitted rows.  What all rows of a study share stands once, beside
-        the name of the study.
+        or to values over the fitted rows; cells of missing values are empty.  What all rows of a
+        study share stands once, beside the name of the study.
     weights : bool
         A column of the true weights of rows and studies in the mean (row sums), in percent.
     max_rows : int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import patsy
 
 from mvmeta.report.files import LARGEST_FILE, File, reading, same_values
 
 MATRICES = ("KNOWN", "PROP", "PHYBM", "PHYPL", "PHYOU")
 """Codes of terms that have a known matrix."""
 
-PATSY = frozenset(
-    "C Q I Treatment Poly Sum Helmert Diff bs cr cc te center standardize scale".split()
-)
-"""Functions that formulas have of themselves."""
+OWN = frozenset({*patsy.builtins.__all__, "poly", *dir(builtins)})
+"""Functions that formulas have of themselves: patsy's, ours and Python's."""
 
 MODULES = {"np": "numpy", "pd": "pandas", "math": "math", "patsy": "patsy"}
 """Names that formulas use, and what to import for them."""
@@ -115,7 +115,7 @@ class _Writer:
         """Say what the formula uses that neither the data nor the imports define."""
         unquoted = re.sub(r"(['\"]).*?\1", "", formula)
         called = set(re.findall(r"(?<![\w.])([A-Za-z_]\w*)\s*[(.]", unquoted))
-        foreign = sorted(called - PATSY - set(MODULES) - set(map(str, self.data)))
+        foreign = sorted(called - OWN - set(MODULES) - set(map(str, self.data)))
         if foreign:
             self.notes.append(f"The formula uses {', '.join(foreign)}, to be defined beforehand.")
 

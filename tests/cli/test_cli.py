@@ -164,6 +164,15 @@ def test_completion_without_shtab(capsys, monkeypatch):
     assert 'pip install "mvmeta[completion]"' in failure(capsys, "completion", "bash")
 
 
+def test_commands_stand_beside_what_they_do(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("fit", "escalc", "translate", "datasets", "demo", "completion"):
+        (line,) = [text for text in lines if text.split()[:1] == [name]]
+        assert len(line.split()) > 2
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--version"])

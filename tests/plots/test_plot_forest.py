@@ -283,6 +283,18 @@ def test_columns_of_text_stand_in_their_rows_under_their_heading():
     assert ways[0].xyann[0] > years[0].xyann[0] > 0
 
 
+def test_cells_of_missing_values_are_empty_and_headings_are_no_mathematics():
+    data = datasets.load("bcg")
+    res = fit("yi ~ 1", data, "vi", "trial")
+    cost = pd.Series(["low", None, *["high"] * 11])
+    ax = plots.forest(res, columns={"cost $US$": cost}).axes[0]
+    (heading,) = texts_of(ax, "heading")
+    assert heading.get_text() == r"cost \$US\$"
+    cells = sorted((t.xy[1], t.get_text()) for t in texts_of(ax, heading.get_text()))
+    assert [text for _, text in cells] == ["low", *["high"] * 11]
+    assert cells[1][0] - cells[0][0] == pytest.approx(2 * (cells[2][0] - cells[1][0]))
+
+
 def test_columns_do_not_touch(plt):
     data = datasets.load("bcg")
     res = fit("yi ~ 1", data, "vi", "trial")

@@ -19,7 +19,9 @@ from mvmeta import (
     datasets,
     plots,
 )
+from mvmeta.model.specification.formula import PATSY_NAMES
 from mvmeta.model.specification.grammar import SLOPES
+from mvmeta.report.code import OWN
 from mvmeta.report.equations import equations
 from mvmeta.report.numbers import number
 from mvmeta.report.pictures import DRAWN_WITH_LIMITS, KINDS, TRANSFORMED
@@ -207,6 +209,12 @@ def test_functions_of_the_formula_are_named():
     page = read(res.report(plots=[]))
     assert "The formula uses doubled, to be defined beforehand." in page.text_of("p")
     assert any(text.startswith("import numpy as np") for text in page.text_of("code"))
+    built_in = MetaMixedLM.from_formula("yi ~ poly(ablat, 2) + abs(year)", data, variance="vi")
+    assert "to be defined beforehand" not in built_in.fit().report(plots=[])
+
+
+def test_the_functions_formulas_have_are_known():
+    assert PATSY_NAMES <= OWN
 
 
 # -- what it says ----------------------------------------------------------------------------
