@@ -31,6 +31,8 @@ ON_EDGE = 1e-5
 """Deviance by which a limit may miss the quantile and still be one."""
 FAR = 1e6
 """Standard errors beyond which a limit counts as infinite."""
+WIDEST = 1e3
+"""Unit of a working parameter relative to its size, where the data know little of it."""
 OUTSIDE = -1e6
 """Stands for a log-likelihood that does not exist."""
 
@@ -67,7 +69,7 @@ class LikelihoodRegion:
 
     def __init__(self, fit: Fit, backend: MarginalCovariance, alpha: float = 0.05) -> None:
         check_alpha(alpha)
-        self._objective = Objective(backend, fit.reml)
+        self._objective, self._problem = Objective(backend, fit.reml), fit.problem
         self._x = fit.problem.to_working(fit.theta)
         self._floor = fit.loglik[fit.reml] - stats.chi2.isf(alpha, 1) / 2.0
         charts = [t.structure.working for t in fit.problem.terms]
@@ -79,10 +81,16 @@ class LikelihoodRegion:
         self._memo: dict[bytes, tuple[float, Floats, Floats]] = {}
 
     def _spread(self, at: Evaluation) -> Floats:
-        """About one standard error of each working parameter, for scaling."""
-        expected = np.diag(at.expected)
-        size = np.maximum(np.abs(self._x), 1e-8)
-        return np.minimum(1.0 / np.sqrt(np.maximum(expected, 1e-300)), 1e3 * size)
+        """About one standard error of each working parameter, for scaling.
+
+        What the data know nothing of has none: then some multiples of its size, or of that of
+        the data to its power.
+        """
+        terms, scale = self._problem.terms, np.sqrt(self._problem.mean_variance)
+        power = self._problem.join_working([t.structure.units() for t in terms])
+        size = np.maximum(np.abs(self._x), scale**power)
+        expected = np.maximum(np.diag(at.expected), np.finfo(float).tiny)
+        return np.minimum(1.0 / np.sqrt(expected), WIDEST * size)
 
     def _slack(self, s: Floats) -> tuple[float, Floats, Floats]:
         """Log-likelihood above the floor at x + s * unit, its gradient and information by s."""

@@ -19,6 +19,8 @@ MOST_STEPS = 12
 LAST_STEP = 1e-3
 """Length of a step after which none is needed: the point is off by the square of that, or by a
 small share of it where the information is approximate, and the value of f by the square of it."""
+ON_CONTOUR = 0.05
+"""Height from which a last step may lead to the contour."""
 MOST_TURNS = 30
 ON_MODEL = 1e-12
 """Height of the model above the contour that counts as none."""
@@ -54,7 +56,8 @@ def extreme_on_contour(f: Smooth, above: Smooth, low: Floats, high: Floats) -> F
         if not (np.isfinite(s).all() and (s > low).all() and (s < high).all()):
             return None
         if np.abs(step).max() < LAST_STEP:
-            return s if _falls(information + t * bend, slope) else None
+            there = abs(height) < ON_CONTOUR  # a model without curvature has steps of any length
+            return s if there and _falls(information + t * bend, slope) else None
     return None
 
 

@@ -163,3 +163,28 @@ def test_relative_to_the_mean_and_r2():
     fixed = fitted.var(ddof=1)
     whole = fixed + sigma2.sum()
     np.testing.assert_allclose(res.r2(), [fixed / whole, (fixed + sigma2[0]) / whole])
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3, 1e6])
+@pytest.mark.parametrize(
+    ("name", "groups", "rows"),
+    [("hart1999", "trial", 6), ("bcg", "trial", 2), ("assink2016", "study/esid", 9)],
+)
+def test_limits_do_not_depend_on_the_unit_of_the_effects(name, groups, rows, unit):
+    """Variances at 0, or with limits at 0, in millimetres as in metres."""
+    frame = datasets.load(name).head(rows)
+
+    def fit(unit):
+        data = frame.assign(yi=frame["yi"] * unit, vi=frame["vi"] * unit**2)
+        return MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=groups).fit()
+
+    res, want = fit(unit), fit(1.0).vcomp_conf_int()["upper"]
+    np.testing.assert_allclose(res.vcomp_conf_int()["upper"] / unit**2, want, rtol=1e-5)
+    table = res.heterogeneity()
+    np.testing.assert_allclose(table["variance_upper"][:-1] / unit**2, want, rtol=1e-5)
+    assert (table["i2_upper"] < 1.0).all()
+    if len(want) == 1:
+        weights = 1.0 / frame["vi"]
+        typical = (rows - 1) * weights.sum() / (weights.sum() ** 2 - (weights**2).sum())
+        upper = want[0] / (want[0] + typical)
+        np.testing.assert_allclose(table.loc["total", "i2_upper"], upper, rtol=1e-5)

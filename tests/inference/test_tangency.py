@@ -95,3 +95,15 @@ def saddle(s):
 @pytest.mark.parametrize(("above", "low"), [(quadratic, np.array([-0.1, -0.1])), (saddle, FREE[0])])
 def test_what_is_not_a_free_extreme_is_left_to_others(above, low):
     assert extreme_on_contour(linear, above, low, FREE[1]) is None
+
+
+def far_and_level(s):
+    """Far from the start the likelihood is low, and a straight line: there is no model of it."""
+    far = s[0] < -0.5
+    information = np.diag([1e-300 if far else 1.0, 1.0])
+    uphill = np.array([90.0 if far else -s[0], -s[1]])
+    return (-150.0 if far else HEIGHT - s @ s / 2), uphill, information
+
+
+def test_a_step_to_nowhere_is_no_limit():
+    assert extreme_on_contour(linear, far_and_level, *FREE) is None

@@ -189,3 +189,10 @@ def test_groups_need_means_that_are_independent():
     res = MetaMixedLM.from_formula("yi ~ 1", zero, variance="vi", groups="district/school").fit()
     with pytest.raises(SpecificationError, match="singular within a study"):
         res.small_study_effects(groups="district")
+
+
+def test_as_many_coefficients_as_rows_leave_nothing_to_test():
+    frame = datasets.load("bcg").head(2)
+    res = MetaMixedLM.from_formula("yi ~ 1", frame, variance="vi", groups="trial").fit()
+    with pytest.raises(SpecificationError, match="2 rows determine the 2 coefficients"):
+        res.small_study_effects()

@@ -48,8 +48,8 @@ class PublicationMethods(FitHolder):
         Raises
         ------
         SpecificationError
-            If precision does not vary or is a combination of the moderators; with `groups` if V
-            is singular.
+            If precision does not vary or is a combination of the moderators, or there are no
+            more rows than coefficients; with `groups` if V is singular.
         CovarianceError
             With `groups`, if V links estimates of two of them.
         DataError

@@ -64,7 +64,7 @@ class SmallStudyEffects:
         pvalue.
     chosen : str or None
         "PET" or "PEESE" by the rule of Stanley and Doucouliagos for a model with one coefficient;
-        None where there are several, or only PET.
+        None where there are several, or only PET, or PET has no test.
     pet, peese : MetaMixedLMResults
         The fits with the added moderator; `peese` may be None.
     studies : DataFrame or None
@@ -180,8 +180,13 @@ def _of_studies(res: MetaMixedLMResults, groups: Any, by: Floats | None) -> pd.D
 
 
 def _check_new(res: MetaMixedLMResults, values: Floats, by: Any, groups: Any) -> None:
-    """Precision must say something that the moderators do not."""
+    """Precision must say something that the moderators do not, and rows be left to test it."""
     x = res.model.prepared.problem.x
+    if len(x) <= x.shape[1] + 1:
+        raise SpecificationError(
+            f"{len(x)} rows determine the {x.shape[1] + 1} coefficients with that of precision "
+            "exactly: nothing is left to test it by"
+        )
     rest = values - x @ np.linalg.lstsq(x, values, rcond=None)[0]
     if np.linalg.norm(rest) > NEW * np.linalg.norm(values):
         return
@@ -221,8 +226,8 @@ def _slope(pet: MetaMixedLMResults, alpha: float) -> pd.Series:
 def _choose(
     res: MetaMixedLMResults, pet: MetaMixedLMResults, peese: MetaMixedLMResults | None
 ) -> str | None:
-    """PEESE where PET finds an effect in the direction of the unadjusted one."""
-    if peese is None or len(res.params) != 1:
+    """PEESE where PET finds an effect in the direction of the unadjusted one; None without test."""
+    if peese is None or len(res.params) != 1 or np.isnan(pet.pvalues.iloc[0]):
         return None
     same = np.sign(pet.params.iloc[0]) == np.sign(res.params.iloc[0])
     return "PEESE" if same and pet.pvalues.iloc[0] / 2 < ONE_SIDED else "PET"
