@@ -16,11 +16,20 @@ from mvmeta.errors import SpecificationError
 REPLACE = ("ifna", "all")
 """What `replace=` takes."""
 
+NUMBERS = {1: "one", 2: "two", 4: "four"}
 
-def check_replace(replace: str) -> None:
-    """Refuse anything but "ifna" and "all"."""
+
+def check_output(replace: Any, append: Any, names: Any, count: int) -> None:
+    """Refuse what `replace=`, `append=` and `var_names=` do not take; `names` are `count` names."""
     if replace not in REPLACE:
         raise SpecificationError(f"replace= takes 'ifna' or 'all', got {replace!r}")
+    if not isinstance(append, bool | np.bool_):
+        raise SpecificationError(f"append= takes True or False, got {append!r}")
+    given = [names] if isinstance(names, str) else list(names)
+    if len(given) != count or len(set(given)) != count:
+        raise SpecificationError(
+            f"var_names= takes {NUMBERS[count]} names that differ, got {names!r}"
+        )
 
 
 def appended(

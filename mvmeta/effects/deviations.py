@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.effects.appended import appended, check_replace, included, wanting
+from mvmeta.effects.appended import appended, check_output, included, wanting
 from mvmeta.effects.checks import Problems
 from mvmeta.effects.five_numbers import LEAST_N, deviation
 from mvmeta.effects.inputs import as_frame, read_inputs, row_labels
@@ -118,7 +118,7 @@ def conv_sd(  # noqa: PLR0913
          sd
     0  5.09
     """
-    check_replace(replace)
+    check_output(replace, append, [var_name], 1)
     if dist not in ("t", "norm"):
         raise SpecificationError(f"dist= takes 't' or 'norm', got {dist!r}")
     given = {"n": n, "n2": n2, "sei": sei, "ci_lb": ci_lb, "ci_ub": ci_ub, "out": out}

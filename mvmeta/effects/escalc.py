@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.effects.appended import appended, check_replace, included, wanting
+from mvmeta.effects.appended import appended, check_output, included, wanting
 from mvmeta.effects.checks import Problems, find_problems
 from mvmeta.effects.inputs import as_frame, column, read_inputs, row_labels
 from mvmeta.effects.layouts import LAYOUTS, Layout
@@ -131,8 +131,8 @@ def escalc(  # noqa: PLR0913
     chosen = find_measure(measure)
     found = find_measure("GEN") if READY & inputs.keys() else chosen
     layout = LAYOUTS[found.layout]
-    check_replace(replace)
-    _check_options({"correct": correct, "drop00": drop00, "append": append}, cutoff, var_names)
+    check_output(replace, append, var_names, 2)
+    _check_options({"correct": correct, "drop00": drop00}, cutoff)
     frame = as_frame(data, *inputs.values())
     _check_names(found, layout, inputs)
     given = read_inputs(inputs, frame)
@@ -162,15 +162,12 @@ def escalc(  # noqa: PLR0913
     return result
 
 
-def _check_options(switches: dict[str, Any], cutoff: Any, var_names: Any) -> None:
+def _check_options(switches: dict[str, Any], cutoff: Any) -> None:
     for name, value in switches.items():
         if not isinstance(value, bool | np.bool_):
             raise SpecificationError(f"{name}= takes True or False, got {value!r}")
     if cutoff is not None and not (isinstance(cutoff, int | float) and cutoff > 0):
         raise SpecificationError(f"cutoff= takes a positive number or None, got {cutoff!r}")
-    names = [var_names] if isinstance(var_names, str) else list(var_names)
-    if len(set(names)) != 2:
-        raise SpecificationError(f"var_names= takes two names, got {var_names!r}")
 
 
 def _compute(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mvmeta.effects.appended import appended, check_replace, included, wanting
+from mvmeta.effects.appended import appended, check_output, included, wanting
 from mvmeta.effects.checks import Problems
 from mvmeta.effects.inputs import as_frame, read_inputs, row_labels
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray
@@ -93,7 +93,7 @@ def conv_fivenum(  # noqa: PLR0913
          mean     sd
     0  10.353  3.798
     """
-    check_replace(replace)
+    check_output(replace, append, var_names, 2)
     if dist not in DISTRIBUTIONS:
         raise SpecificationError(f"dist= takes 'norm' or 'lnorm', got {dist!r}")
     given = dict(zip((*ORDER, "n"), (min, q1, median, q3, max, n), strict=True))
@@ -113,6 +113,8 @@ def conv_fivenum(  # noqa: PLR0913
         skewed = _skewed(usable) if dist == "norm" else np.zeros(rows, dtype=bool)
         if dist == "lnorm" and transf:
             mean, sd = np.exp(mean + sd**2 / 2), np.sqrt(np.expm1(sd**2) * np.exp(2 * mean + sd**2))
+    problems.add(use & (sd == 0), "shows no spread")
+    mean, sd = (np.where(problems.mask, np.nan, x) for x in (mean, sd))
     problems.warn("conv_fivenum", labels, "have no mean and standard deviation (NaN)")
     if test:
         _warn_skewed(use & skewed, labels)

@@ -168,9 +168,10 @@ def _labels(slab: Any, frame: pd.DataFrame | None, k: int) -> np.ndarray:
 def _renamed(columns: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
     if names is None:
         return columns
-    if len(names) != len(columns):
+    if len(set(names)) != len(columns) or len(names) != len(columns):
         raise SpecificationError(
-            f"var_names= takes {len(columns)} names, for {', '.join(columns)}; got {len(names)}"
+            f"var_names= takes {len(columns)} names that differ, for {', '.join(columns)}; "
+            f"got {', '.join(map(str, names))}"
         )
     return dict(zip(names, columns.values(), strict=True))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.effects.appended import appended, check_replace, included, wanting
+from mvmeta.effects.appended import appended, check_output, included, wanting
 from mvmeta.effects.checks import Problems
 from mvmeta.effects.inputs import as_frame, read_inputs, row_labels
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray
@@ -94,7 +94,7 @@ def conv_2x2(  # noqa: PLR0913
          ai   bi   ci    di
     0  12.0  8.0  8.0  12.0
     """
-    check_replace(replace)
+    check_output(replace, append, var_names, 4)
     given = {"ori": ori, "ri": ri, "x2i": x2i, "ni": ni, "n1i": n1i, "n2i": n2i}
     frame = as_frame(data, *given.values())
     x = read_inputs({k: v for k, v in given.items() if v is not None} | {"correct": correct}, frame)

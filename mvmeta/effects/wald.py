@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.effects.appended import appended, check_replace, included, wanting
+from mvmeta.effects.appended import appended, check_output, included, wanting
 from mvmeta.effects.checks import Problems
 from mvmeta.effects.inputs import as_frame, read_inputs, row_labels
 from mvmeta.effects.levels import critical, proportion
@@ -96,7 +96,7 @@ def conv_wald(  # noqa: PLR0913
            yi      vi
     0 -0.6931  0.1251
     """
-    check_replace(replace)
+    check_output(replace, append, var_names, 2)
     if transf is not None and not callable(transf):
         raise SpecificationError(f"transf= takes a function such as numpy.log, got {transf!r}")
     given = {"out": out, "ci_lb": ci_lb, "ci_ub": ci_ub, "zval": zval, "pval": pval, "n": n}

@@ -276,3 +276,25 @@ def test_an_estimate_outside_the_domain_of_its_transformation():
         conv_wald(out=[np.inf], zval=[2.0])
     with pytest.raises(SpecificationError, match=r"transf= takes a function such as numpy\.log"):
         conv_wald(out=[0.5], zval=[2.0], transf="log")
+
+
+def test_numbers_without_spread_have_no_standard_deviation():
+    with pytest.warns(MvmetaWarning, match="row 0: shows no spread"):
+        found = conv_fivenum(q1=[3, 2], median=[3, 3], q3=[3, 4], n=[30, 30])
+    assert found.isna().all(axis=1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "count"),
+    [
+        (conv_wald, {"out": [0.5], "zval": [2.0]}, "two"),
+        (conv_fivenum, {"q1": [8], "median": [10], "q3": [13], "n": [60]}, "two"),
+        (conv_2x2, {"ori": [2.0], "ni": [40], "n1i": [20], "n2i": [20]}, "four"),
+    ],
+)
+def test_names_of_the_new_columns(function, given, count):
+    for names in (("a",), ("a", "a", "b", "c"), "ab", ("a", "b", "c", "d", "e")):
+        with pytest.raises(SpecificationError, match=f"takes {count} names that differ"):
+            function(**given, var_names=names)
+    with pytest.raises(SpecificationError, match="append= takes True or False, got 'no'"):
+        function(**given, append="no")

@@ -262,8 +262,10 @@ def test_bad_long_formats():
         to_long("ARAW", ai=[0.5], mi=[5], ni=[20])
     with pytest.raises(SpecificationError, match="tables of frequencies"):
         to_long("COR", ri=[0.1], ni=[20], vlong=True)
-    with pytest.raises(SpecificationError, match="var_names= takes 4 names"):
+    with pytest.raises(SpecificationError, match="var_names= takes 4 names that differ"):
         to_long("OR", ai=[1], bi=[1], ci=[1], di=[1], var_names=["a"])
+    with pytest.raises(SpecificationError, match="var_names= takes 4 names that differ"):
+        to_long("OR", ai=[1], bi=[1], ci=[1], di=[1], var_names=["a", "a", "b", "c"])
     with pytest.raises(DataError, match=r"ai exceeds n1i in study 2 \(1 such rows\)"):
         to_long("OR", ai=[1, 4], n1i=[5, 3], ci=[1, 1], n2i=[5, 5])
     frame = pd.DataFrame({"a": [1], "group": [5]})
