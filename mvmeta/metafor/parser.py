@@ -59,6 +59,10 @@ def parse(text: str) -> list[Node]:
     return _Parser(text).program()
 
 
+PLACES = {"|>": "_", "%>%": "."}
+"""Pipes, and what stands in a call for the value they hand to it."""
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.tokens = list(tokenize(text))
@@ -241,15 +245,15 @@ def _joined(token: Token, left: Node, right: Node) -> Node:
     span = left.span.to(right.span)
     if token.text in {"->", "->>"}:
         left, right, token = right, left, Token("operator", "<-", token.span)
-    if token.text == "|>" and isinstance(right, Call):
-        return _piped(span, left, right)
+    if token.text in PLACES and isinstance(right, Call):
+        return _piped(span, left, right, PLACES[token.text])
     arguments = tuple(Argument(None, n, n.span) for n in (left, right))
     return Call(span, Symbol(token.span, token.text), arguments)
 
 
-def _piped(span: Span, left: Node, call: Call) -> Call:
+def _piped(span: Span, left: Node, call: Call, place: str) -> Call:
     """``left |> f(...)``: the argument that is ``_``, or else the first one."""
-    places = [isinstance(a.value, Symbol) and a.value.name == "_" for a in call.arguments]
+    places = [isinstance(a.value, Symbol) and a.value.name == place for a in call.arguments]
     given = tuple(
         Argument(a.name, left, left.span) if here else a
         for a, here in zip(call.arguments, places, strict=True)

@@ -69,6 +69,31 @@ def vcalc(call: Call, session: Session, around: Scope | None = None) -> Apply:
     return Apply("vcalc", (), tuple(keywords))
 
 
+def imputed(call: Call, session: Session) -> Apply:
+    """clubSandwich's ``impute_covariance_matrix(vi, cluster, r)``: rows of a cluster correlate r.
+
+    Raises
+    ------
+    SpecificationError
+        For another argument; says where.
+    """
+    names = ("vi", "cluster", "r", "return_list", "check_PD")
+    given = match_arguments(call, names, names[:3])
+    lost = [name for name in names[:3] if name not in given]
+    if lost:
+        raise refusal(call, f"impute_covariance_matrix() needs its {lost[0]}")
+    scope = Scope(session, data_name(None, list(given.values()), session, call))
+    rows = Apply("np.arange", (Apply("len", (Name(scope.frame),)),))
+    keywords = (
+        ("vi", column_or_name(given["vi"], scope)),
+        ("cluster", column_or_name(given["cluster"], scope)),
+        ("obs", rows),
+        ("rho", _correlation(given["r"], "r")),
+        ("data", Name(scope.frame)),
+    )
+    return Apply("vcalc", (), keywords)
+
+
 def escalc(call: Call, session: Session) -> Apply:
     """`escalc(...)` of metafor as ours.
 

@@ -10,7 +10,7 @@ from mvmeta.metafor.arguments import match_arguments
 from mvmeta.metafor.call import MODELS, NOT_MODELS, Reading, read_call
 from mvmeta.metafor.derived import derived_column
 from mvmeta.metafor.nodes import Call, Node, Symbol, bare, is_call, operands, refusal
-from mvmeta.metafor.preparation import diagonal, escalc, vcalc
+from mvmeta.metafor.preparation import diagonal, escalc, imputed, vcalc
 from mvmeta.metafor.python import Expression, Literal, Name
 from mvmeta.metafor.scope import Scope, Session, column_name, python_name
 from mvmeta.metafor.values import truth
@@ -18,18 +18,26 @@ from mvmeta.metafor.values import truth
 PREPARED: dict[str, Callable[[Call, Session], Expression]] = {
     "diag": diagonal,
     "escalc": escalc,
+    "impute_covariance_matrix": imputed,
     "vcalc": vcalc,
 }
 """Functions whose value may be given a name above the model."""
 
 SILENT = frozenset(
-    {"library", "require", "options", "print", "summary", "set.seed", "data", "head", "str", "View"}
+    (
+        "library require options print summary set.seed data head str View cat install.packages "
+        "setwd par png pdf svg dev.off abline text title axis legend points lines segments polygon "
+        "mtext addpoly"
+    ).split()
 )
-"""Functions that say nothing about a model."""
+"""Functions that say nothing about a model, those that draw among them."""
 
 AFTERWARDS = {
-    "AIC": "info_criteria()", "BIC": "info_criteria()", "anova": "compare_lr_test(other)",
-    "baujat": "plot_influence()", "coef": "params", "confint": "vcomp_conf_int()",
+    "AIC": "info_criteria()", "BIC": "info_criteria()",
+    "Wald_test": "get_robustcov_results('CR2').f_test(constraints)",
+    "anova": "compare_lr_test(other)",
+    "baujat": "plot_influence()", "coef": "params", "coef_test": "get_robustcov_results('CR2')",
+    "conf_int": "get_robustcov_results('CR2').conf_int()", "confint": "vcomp_conf_int()",
     "cooks.distance": "get_influence().cooks_distance", "dfbetas": "get_influence().dfbetas",
     "fitstats": "info_criteria()", "forest": "plot_forest()", "funnel": "plot_funnel()",
     "hatvalues": "get_influence().hat_matrix_diag", "influence": "get_influence()",
@@ -105,10 +113,13 @@ class Script:
 
     def _leave_out(self, statement: Node, target: str | None) -> None:
         """What is computed otherwise must be there when the code runs, as data must."""
+        text = textwrap.shorten(str(statement), LONGEST, placeholder=" ...")
+        if self.reading is not None:
+            self.session.note(f"`{text}` was left out, below the model.")
+            return
         changed = operands(statement)[0]
         if target is not None:
             self.session.elsewhere.add(target)
-        text = textwrap.shorten(str(statement), LONGEST, placeholder=" ...")
         self.session.note(f"`{text}` was left out: give {changed} as it is after that line.")
 
     def _call(self, target: str | None, call: Call) -> None:

@@ -407,8 +407,36 @@ def test_data_are_piped_into_a_call():
     bcg = datasets.load("bcg")
     piped = from_metafor("bcg |> rma.mv(yi, vi, random = ~ 1 | trial, data = _)", bcg)
     assert piped.code == from_metafor("rma.mv(yi, vi, random = ~ 1 | trial, data = bcg)").code
+    other = from_metafor("bcg %>% rma.mv(yi, vi, random = ~ 1 | trial, data = .)", bcg)
+    assert other.code == piped.code
     with pytest.raises(SpecificationError, match=r"what \|> hands to a call, and there is none"):
         from_metafor("rma.mv(yi, vi, data = _)", bcg)
+
+
+def test_one_correlation_within_clusters():
+    """clubSandwich's way to V, as in most papers on correlated and hierarchical effects."""
+    offenders = datasets.load("assink2016")
+    model = "rma.mv(yi ~ 1, V = V, random = ~ 1 | study/esid, data = dat)"
+    found = from_metafor(
+        f"V <- impute_covariance_matrix(vi = dat$vi, cluster = dat$study, r = 0.6)\n{model}\n"
+        "coef_test(res, vcov = 'CR2')",
+        offenders,
+    )
+    v = f"V <- vcalc(vi, cluster = study, obs = esid, rho = 0.6, data = dat)\n{model}"
+    np.testing.assert_allclose(
+        found.fit().params, from_metafor(v, offenders).fit().params, rtol=1e-10
+    )
+    assert found.notes == ["`coef_test()` was left out: res.get_robustcov_results('CR2')."]
+    smooth = "V <- impute_covariance_matrix(dat$vi, dat$study, r = 0.6, smooth_vi = TRUE)"
+    with pytest.raises(SpecificationError, match="smooth_vi= is no argument"):
+        from_metafor(f"{smooth}\n{model}", offenders)
+    with pytest.raises(SpecificationError, match="needs its r"):
+        from_metafor(f"V <- impute_covariance_matrix(dat$vi, dat$study)\n{model}", offenders)
+
+
+def test_what_follows_a_model_need_not_be_given():
+    call = "par(mar = c(4, 4, 2, 2))\nres <- rma(yi, vi, data = dat)\nx <- sum(res$tau2)\ndev.off()"
+    assert from_metafor(call).notes == ["`x <- sum(res$tau2)` was left out, below the model."]
 
 
 def test_columns_that_cannot_be_computed():
