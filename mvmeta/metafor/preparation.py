@@ -70,7 +70,7 @@ def vcalc(call: Call, session: Session, around: Scope | None = None) -> Apply:
 
 
 def imputed(call: Call, session: Session) -> Apply:
-    """clubSandwich's ``impute_covariance_matrix(vi, cluster, r)``: rows of a cluster correlate r.
+    """The covariances of clubSandwich's ``impute_covariance_matrix(vi, cluster, r)``.
 
     Raises
     ------

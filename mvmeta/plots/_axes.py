@@ -132,9 +132,14 @@ def foreground(opacity: float = 1.0) -> tuple[float, float, float, float]:
     return to_rgba(pyplot().rcParams["text.color"], opacity)
 
 
+def is_dark() -> bool:
+    """Whether the user's style has light text."""
+    return bool(np.dot(foreground()[:3], (0.299, 0.587, 0.114)) > DARK)
+
+
 def blue() -> str:
     """The accent of estimates, lighter where the style is dark."""
-    return SKY if np.dot(foreground()[:3], (0.299, 0.587, 0.114)) > DARK else BLUE
+    return SKY if is_dark() else BLUE
 
 
 def background(ax: Axes) -> Any:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SHADES = (0.04, 0.10, 0.18)
 """Opacity of the widest to the narrowest contour."""
 
+DARK_SHADES = (0.10, 0.20, 0.32)
+"""On a dark background, where the eye tells fewer shades apart."""
+
 
 def funnel(
     res: Any,
@@ -85,7 +88,8 @@ def funnel(
     center = float(res.fittedvalues.iloc[0]) if single else 0.0
     bottom = 1.05 * float(se.max())
     edge = np.array([0.0, bottom])
-    shades = np.interp(np.arange(len(ordered)), np.arange(len(SHADES)), SHADES)
+    opacities = DARK_SHADES if _axes.is_dark() else SHADES
+    shades = np.interp(np.arange(len(ordered)), np.arange(len(opacities)), opacities)
     inner = np.zeros(2)
     for level, shade in zip(reversed(ordered), reversed(shades.tolist()), strict=True):
         outer = float(critical_value(np.inf, 1 - level)) * edge

@@ -72,6 +72,13 @@ class TestCaterpillar:
 
 
 class TestFunnel:
+    def test_contours_stand_out_in_dark_styles_too(self, schools, plt):
+        with plt.style.context("dark_background"):
+            ax = plots.funnel(schools).axes[0]
+        regions = [c for c in ax.collections if c.get_label() in ("90%", "95%", "99%")]
+        greys = [rgba[3] for c in regions for rgba in c.get_facecolor()]  # white over black
+        assert greys == [0.32, 0.20, 0.10]
+
     def test_levels_are_coverages(self, schools):
         one = plots.funnel(schools, levels=0.95).axes[0].get_legend_handles_labels()[1]
         assert one == ["95%", "estimate"]
