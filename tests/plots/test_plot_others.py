@@ -136,10 +136,6 @@ class TestFunnel:
         with pytest.raises(SpecificationError, match="by_study=True"):
             plots.funnel(schools, groups="district")
 
-    def test_a_level_that_is_no_coverage_is_refused(self, trials):
-        with pytest.raises(SpecificationError, match="alpha"):
-            plots.funnel(trials, levels=(95,))
-
 
 class TestProfile:
     def test_curve_cut_and_limits(self, schools):
