@@ -145,6 +145,15 @@ class MetaProblem:
         """Put working parameters of the terms together; of tied terms the first is taken."""
         return self.shared_working.lead(_concatenate(list(pieces), float))
 
+    @property
+    def working_bounds(self) -> tuple[Floats, Floats]:
+        """Least and largest values of the working parameters (J,)."""
+        charts = [t.structure.working for t in self.terms]
+        return (
+            self.join_working([c.lower for c in charts]),
+            self.join_working([c.upper for c in charts]),
+        )
+
     def to_natural(self, x: Floats) -> Floats:
         """Natural parameters of working `x`, pinned components filled in."""
         pieces = zip(self.terms, self.split_working(x), strict=True)

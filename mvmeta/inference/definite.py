@@ -99,11 +99,7 @@ def held_maximum(
     try:
         unit = _units(evaluate(start), start)
         size = float(np.linalg.norm(held(start)[1] * unit)) or 1.0
-        charts = [t.structure.working for t in problem.terms]
-        lower, upper = (
-            (problem.join_working([getattr(c, end) for c in charts]) - start) / unit
-            for end in ("lower", "upper")
-        )
+        lower, upper = ((bound - start) / unit for bound in problem.working_bounds)
         minimize: Any = optimize.minimize  # the stubs know no bounds, constraints and gradient
         found = minimize(
             lambda s: -evaluate(start + s * unit).loglik,
@@ -149,10 +145,7 @@ def held_slope(objective: Objective, component: int, theta: Floats) -> float | N
     except SpecificationError:  # the correlations of a level without variance may be any
         return None
     along = _component(problem, component)(x)[1]
-    charts = [t.structure.working for t in problem.terms]
-    lower, upper = (
-        problem.join_working([getattr(c, end) for c in charts]) for end in ("lower", "upper")
-    )
+    lower, upper = problem.working_bounds
     if not along.any():
         return None
     if np.isfinite(lower[along != 0]).any() or np.isfinite(upper[along != 0]).any():

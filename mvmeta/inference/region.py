@@ -72,9 +72,7 @@ class LikelihoodRegion:
         self._objective, self._problem = Objective(backend, fit.reml), fit.problem
         self._x = fit.problem.to_working(fit.theta)
         self._floor = fit.loglik[fit.reml] - stats.chi2.isf(alpha, 1) / 2.0
-        charts = [t.structure.working for t in fit.problem.terms]
-        self._lower = fit.problem.join_working([c.lower for c in charts])
-        self._upper = fit.problem.join_working([c.upper for c in charts])
+        self._lower, self._upper = fit.problem.working_bounds
         self._quick = fit.problem.n > QUICK_ABOVE
         at = self._objective.working(self._x, quick=self._quick)
         self._unit = self._spread(at)

@@ -38,7 +38,8 @@ def test_estimates_are_those_of_fits_without_each_study(schools):
     for i in (0, 6):
         part = fit("yi ~ 1", data[data["district"] != districts[i]], "vi", "district/school")
         assert values(ax)[i] == pytest.approx(part.params.iloc[0], rel=OPTIMUM)
-        np.testing.assert_allclose(ends[i], part.conf_int().iloc[0], rtol=OPTIMUM)
+        near = OPTIMUM * part.bse.iloc[0]  # one of the limits is close to 0
+        np.testing.assert_allclose(ends[i], part.conf_int().iloc[0], rtol=OPTIMUM, atol=near)
 
 
 def test_the_band_is_the_interval_of_all_rows(schools):
