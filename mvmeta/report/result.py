@@ -46,8 +46,13 @@ def _estimates(res: Any, alpha: float) -> list[str]:
         out.append(f"The table of coefficients has {len(table) - MOST_SENTENCES} more.")
     test = res.moderators_test()
     if len(table) > 1 and np.isfinite(test.pvalue):
-        out.append(f"All moderators together: {_test(test)}, P {pvalue(test.pvalue)}.")
+        out.append(f"All moderators together: {_test(test)}, {_p(test.pvalue)}.")
     return out
+
+
+def _p(value: float) -> str:
+    """A p-value, on one line."""
+    return f"P {pvalue(value)}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _test(test: Any) -> str:
@@ -63,7 +68,7 @@ def _estimate(label: str, res: Any, r: dict[str, Any], alpha: float) -> str:
     return (
         f"{what} is {short(r['estimate'])} ({level_of(alpha)} confidence interval "
         f"{short(r['ci_lower'])} to {short(r['ci_upper'])}; "
-        f"{'t' if res.use_t else 'z'}{df}{EQUALS}{short(r['statistic'])}, P {pvalue(r['pvalue'])})."
+        f"{'t' if res.use_t else 'z'}{df}{EQUALS}{short(r['statistic'])}, {_p(r['pvalue'])})."
     )
 
 
@@ -88,7 +93,7 @@ def _heterogeneity(res: Any, frame: pd.DataFrame) -> list[str]:
         out.append(
             "The estimates differ by "
             f"{'more' if test.pvalue < 0.05 else 'no more'} than their sampling errors explain: "
-            f"QE({test.df}){EQUALS}{test.statistic:.2f}, P {pvalue(test.pvalue)}."
+            f"QE({test.df}){EQUALS}{test.statistic:.2f}, {_p(test.pvalue)}."
         )
     if len(frame) and np.isfinite(frame["i2"].iloc[-1]) and len(res.vcomp):
         parts = [
