@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,12 +61,16 @@ ET.register_namespace("xlink", XLINK)
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Figures drawn within have the colours `to_svg` knows, and are not shown."""
+    """Figures drawn within have the colours `to_svg` knows, and are not shown.
+
+    Letters that matplotlib's font lacks are no matter: text stays text, and the reader has fonts.
+    """
     from matplotlib import rc_context
 
-    with rc_context():
+    with rc_context(), warnings.catch_warnings():
         import matplotlib as mpl
 
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         mpl.rcParams.update(mpl.rcParamsDefault)
         mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
         yield

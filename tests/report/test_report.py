@@ -380,6 +380,13 @@ def test_plots_are_chosen(fits):
         res.report(plots=["bubble"])
 
 
+def test_letters_of_every_script(recwarn):
+    data = datasets.load("bcg").replace({"alloc": {"random": "無作為"}})
+    res = MetaMixedLM.from_formula("yi ~ alloc - 1", data, variance="vi", groups="trial").fit()
+    assert "無作為" in read(res.report(plots=["orchard"])).text_of("text")
+    assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
 def test_every_plot_of_the_package_is_on_offer():
     assert set(KINDS) == set(plots.__all__)
     for name in KINDS:
