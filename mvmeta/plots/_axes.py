@@ -212,10 +212,11 @@ def short(texts: Sequence[object], longest: int = LONGEST) -> list[str]:
 
 
 def _shared_words(lines: Sequence[str]) -> int:
-    """Characters of the whole words all lines begin with."""
+    """Characters of the whole words all lines begin with; numbers with a point are one."""
     low, high = min(lines), max(lines)
     same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
-    return len(low[:same].rpartition(" ")[0])
+    ends = (i for i in range(same, 0, -1) if not (low[i - 1].isalnum() or low[i - 1] in ".-"))
+    return next(ends, 0)
 
 
 def _points_per_row(ax: Axes, owned: bool) -> float:
