@@ -162,13 +162,13 @@ class _Whole:
     def _of_independent(self, m: Floats, q: Floats, e: Floats) -> _Without:
         """``inv(P_SS) = M T M`` with ``T = inv(M - q q')``: no N is needed."""
         t = _inverse(m - q @ q.transpose(0, 2, 1), m)
-        te, turned = (t @ e[:, :, None])[:, :, 0], q @ self.back.T
+        te, turned, mt = (t @ e[:, :, None])[:, :, 0], q @ self.back.T, m @ t
         return _Without(
             shift=np.einsum("bmp,bm->bp", q, te),
             added=(turned * (t @ turned)).sum(axis=1),
-            log_ratio=_log_determinant(m) + _log_determinant(t),
+            log_ratio=_log_determinant(mt),
             resid=(m @ te[:, :, None])[:, :, 0],
-            variance=((m @ t) * m).sum(axis=2),
+            variance=(mt * m).sum(axis=2),
             statistic=(e * te).sum(axis=1),
         )
 
@@ -183,7 +183,7 @@ class _Whole:
         return _Without(
             shift=shift,
             added=(turned * (inverse @ turned)).sum(axis=1),
-            log_ratio=_log_determinant(precision) + _log_determinant(inverse),
+            log_ratio=_log_determinant(precision @ inverse),
             resid=resid,
             variance=np.diagonal(v, axis1=1, axis2=2),
             statistic=_quadratic(v, resid),
@@ -243,7 +243,7 @@ def _inverse(left: Floats, whole: Floats) -> Floats:
 
 
 def _log_determinant(a: Floats) -> Floats:
-    """log|a| of positive definite a (b, m, m), NaN passed on."""
+    """log|a| of products a (b, m, m) of two positive definite matrices, NaN passed on."""
     if a.shape[1] == 1:
         return np.asarray(np.log(a[:, 0, 0]))
     out = np.full(len(a), np.nan)
