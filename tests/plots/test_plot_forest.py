@@ -212,7 +212,7 @@ def test_long_labels_keep_what_tells_them_apart():
     assert _axes.short([name]) == ["The long history of…ured, 1987"]
     assert len(_axes.short([name])[0]) <= _axes.LONGEST
     assert _axes.short(["two\nlines"]) == ["two lines"]
-    assert _axes.short(["how[covert]", "how[overt]", "x"], 8) == ["…covert…", "…overt…", "x"]
+    assert _axes.short(["deltype[covert]", "deltype[overt]"], 8) == ["…covert…", "…overt…"]
     assert _axes.short(["dose 0.25 mg a day", "dose 0.27 mg a day"], 9) == ["…0.25…", "…0.27…"]
 
 
