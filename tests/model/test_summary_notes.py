@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mvmeta import MetaMixedLM, MvmetaWarning, Random
+from mvmeta import MetaMixedLM, MvmetaWarning, Random, datasets
 
 
 @pytest.fixture
@@ -126,6 +126,24 @@ def test_few_studies_call_for_more_than_z():
     assert note in " ".join(str(model.fit().summary()).split())
     (by_rows,) = hint(model.fit(use_t=True))
     assert "t tests by residual df" in by_rows
+
+
+def test_a_level_mean_counts_studies_though_the_level_varies_within_them():
+    data = studies(8, per_study=4).assign(level=["a", "b"] * 16)
+    by_level = MetaMixedLM.from_formula("yi ~ level - 1", data, variance="vi", groups="study/w")
+    (note,) = hint(by_level.fit())
+    # 8 studies - 1, where containment has 32 rows - 2; t(7) / z at 97.5 %: 2.3646 / 1.9600
+    assert "by the number of studies, 7 df, the 95% intervals of level[a], level[b]" in note
+    assert "up to 21% wider" in note
+    # the difference of the levels is known from within studies
+    difference = MetaMixedLM.from_formula("yi ~ level", data, variance="vi", groups="study/w")
+    assert "level[T.b]" not in "".join(hint(difference.fit()))
+
+
+def test_one_group_that_holds_all_sites_is_not_counted():
+    fish, km = datasets.load("maire2019"), datasets.distance("maire2019")
+    rivers = Random("site_station | const", "SPGAU", distance=km)
+    assert not hint(MetaMixedLM.from_formula("yi ~ 1", fish, variance="vi", random=rivers).fit())
 
 
 @pytest.mark.parametrize("df", ["contain", "satterthwaite", "kenward-roger", 6.0])

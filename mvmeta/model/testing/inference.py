@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from mvmeta._typing import Ints
+import numpy as np
+
+from mvmeta._typing import Floats, Ints
+from mvmeta.design.layout import recode
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.containment import containment_df
+from mvmeta.inference.constancy import grouping_factors
+from mvmeta.inference.containment import contained, containment_df
 from mvmeta.inference.degrees import DegreesOfFreedom, given_df, normal_df, residual_df
+from mvmeta.inference.evidence import within_share
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.kenward_roger import kenward_roger
 from mvmeta.inference.robust import KINDS, robust
@@ -96,22 +101,46 @@ def choose_inference(
 def few_studies(fit: Fit, rule: DegreesOfFreedom, prepared: Prepared) -> tuple[str, ...]:
     """A sentence where tests that take the estimated components for known mislead, or none.
 
-    By containment, the intervals of a coefficient that varies between J levels have J - p df;
-    the sentence is there where these would widen one by more than TOO_NARROW.
+    By containment, the intervals of a coefficient that varies between J levels have J - p df,
+    and those of a level mean J - 1; the sentence is there where these would widen one by more
+    than TOO_NARROW.
     """
     if not fit.estimated.any() or not fit.problem.p:
         return ()
-    contained = containment_df(fit).coefficients()
-    wider = critical_value(contained, 0.05) / critical_value(rule.coefficients(), 0.05) - 1.0
+    # one level that holds all rows, "const" of sites, is no group to count
+    groups = ((levels, constant) for levels, constant in fit.constancy if levels > 1)
+    by_groups = contained(fit.problem.n, fit.problem.p, groups).coefficients()
+    counted = _counting_studies(fit, by_groups)
+    wider = critical_value(counted, 0.05) / critical_value(rule.coefficients(), 0.05) - 1.0
     named = [n for n, w in zip(prepared.exog_names, wider, strict=True) if w > TOO_NARROW]
     if not named:
         return ()
     tests = "z tests" if rule.normal else "t tests by residual df"
+    how = "by containment" if counted.min() == by_groups.min() else "by the number of studies"
     return (
-        f"Few studies for {tests}: by containment, {contained.min():.0f} df, the 95% intervals of "
+        f"Few studies for {tests}: {how}, {counted.min():.0f} df, the 95% intervals of "
         f"{shorten(named)} would be up to {100 * wider.max():.0f}% wider. "
         "fit(df='kenward-roger') or df='satterthwaite' allows for it.",
     )
+
+
+def _counting_studies(fit: Fit, by_groups: Floats) -> Floats:
+    """The df of containment, J - 1 where they count rows for a coefficient that compares J studies.
+
+    Containment takes the mean of a level that varies within studies for one that rows inform
+    about; nothing of it is known from comparisons within studies.  Batches are not read for that.
+    """
+    if not fit.problem.holds_rows:
+        return by_groups
+    code, count = recode(next(grouping_factors(fit.problem.terms[0])))
+    large = np.flatnonzero(by_groups > count - 1)
+    notable = (1.0 + TOO_NARROW) * critical_value(np.inf, 0.05)
+    if count < 2 or not large.size or critical_value(count - 1.0, 0.05) < notable:
+        return by_groups
+    within = within_share(fit, np.eye(fit.problem.p)[large], code)
+    counted = by_groups.copy()
+    counted[large[within == 0.0]] = count - 1.0
+    return counted
 
 
 def check_options(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:
