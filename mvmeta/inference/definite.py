@@ -126,7 +126,8 @@ def held_maximum(
 def held_slope(objective: Objective, component: int, theta: Floats) -> float | None:
     """Derivative of a maximum by the value at which a component is held.
 
-    None where its working parameters have bounds, or do not move it; without bounds the gradient
+    None where its working parameters have bounds, or do not move it, or where G is kept in factors
+    (those of scale terms, which can take any value); without bounds the gradient
     of the log-likelihood at the maximum is a multiple of that of the component, on the edge of
     the possible G as well.
 
@@ -143,6 +144,9 @@ def held_slope(objective: Objective, component: int, theta: Floats) -> float | N
     try:
         x = problem.to_working(theta)
     except SpecificationError:  # the correlations of a level without variance may be any
+        return None
+    term, _ = _place(problem, component)
+    if problem.terms[term].structure.jacobian(problem.split(theta)[term]).dtype == object:
         return None
     along = _component(problem, component)(x)[1]
     lower, upper = problem.working_bounds
@@ -170,15 +174,20 @@ def _units(at: Evaluation, x: Floats) -> Floats:
     return np.minimum(spread, WIDEST * np.maximum(np.abs(x), 1e-8))
 
 
+def _place(problem: MetaProblem, component: int) -> tuple[int, int]:
+    """The term a component belongs to, and its position there."""
+    ends = np.cumsum([len(t.structure.components) for t in problem.terms])
+    term = int(np.searchsorted(ends, component, side="right"))
+    return term, component - int(ends[term]) + len(problem.terms[term].structure.components)
+
+
 def _component(problem: MetaProblem, component: int) -> Callable[[Floats], tuple[float, Floats]]:
     """A component as a function of working parameters (J,): its value and derivatives (J,).
 
     What G changes by when a working parameter does, the natural ones have to change it by, too.
     """
-    ends = np.cumsum([len(t.structure.components) for t in problem.terms])
-    term = int(np.searchsorted(ends, component, side="right"))
+    term, place = _place(problem, component)
     structure = problem.terms[term].structure
-    place = component - int(ends[term]) + len(structure.components)
 
     def function(x: Floats) -> tuple[float, Floats]:
         pieces = problem.split_working(x)

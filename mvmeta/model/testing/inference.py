@@ -31,6 +31,9 @@ from mvmeta.model.testing.clustering import (
 TOO_NARROW = 0.07
 """Share by which few degrees of freedom may widen an interval before the notes say so."""
 
+MANY_GROUPS = 50
+"""Groups beyond the number of coefficients with which it is far below that."""
+
 ROBUST = (*KINDS, AUTO)
 """Cluster-robust among them."""
 
@@ -105,7 +108,7 @@ def few_studies(fit: Fit, rule: DegreesOfFreedom, prepared: Prepared) -> tuple[s
     and those of a level mean J - 1; the sentence is there where these would widen one by more
     than TOO_NARROW.
     """
-    if not fit.estimated.any() or not fit.problem.p:
+    if not fit.estimated.any() or not fit.problem.p or _has_many_groups(fit):
         return ()
     # one level that holds all rows, "const" of sites, is no group to count
     groups = ((levels, constant) for levels, constant in fit.constancy if levels > 1)
@@ -122,6 +125,15 @@ def few_studies(fit: Fit, rule: DegreesOfFreedom, prepared: Prepared) -> tuple[s
         f"{shorten(named)} would be up to {100 * wider.max():.0f}% wider. "
         "fit(df='kenward-roger') or df='satterthwaite' allows for it.",
     )
+
+
+def _has_many_groups(fit: Fit) -> bool:
+    """Whether every term has so many groups that none of them makes few df: seen at a glance."""
+    problem = fit.problem
+    if not problem.holds_rows:
+        return False
+    counts = [len(t.groups.labels) for t in problem.terms]
+    return min((c for c in counts if c > 1), default=problem.n) > MANY_GROUPS + problem.p
 
 
 def _counting_studies(fit: Fit, by_groups: Floats) -> Floats:
