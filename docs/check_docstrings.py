@@ -6,16 +6,19 @@ the classes it names, and their methods and properties.  numpydoc says what is m
 - a docstring, whose summary ends with a full stop;
 - every parameter, under the name it has, and what is returned;
 - the shape of every array, beside its type or in what is said of it;
+- every error that is raised in its own body, by name;
 - an example, for everything that can be called; the tests run it.
 
 A class that only others make describes its attributes in place of its parameters.
 """
 
+import ast
 import importlib
 import inspect
 import itertools
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -109,6 +112,22 @@ def shapeless(value: Any) -> list[str]:
     ]
 
 
+def unsaid(value: Any) -> list[str]:
+    """Errors it raises that its docstring does not name; of a class, those of the constructor."""
+    said = inspect.getdoc(function_of(value)) or ""
+    inner = vars(value).get("__init__") if inspect.isclass(value) else function_of(value)
+    if not inspect.isfunction(inner) or inner.__code__.co_filename.startswith("<"):
+        return []  # none, or made by dataclass
+    raised = [
+        node.exc.func.id
+        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(inner))))
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
+    ]
+    return [f"{name} is raised and not named" for name in dict.fromkeys(raised) if name not in said]
+
+
 def missing(path: str, value: Any) -> list[str]:
     """What its docstring lacks, in sentences."""
     codes = set(WANTED)
@@ -119,7 +138,7 @@ def missing(path: str, value: Any) -> list[str]:
     if inspect.isclass(value) and "Attributes\n" in (inspect.getdoc(value) or ""):
         codes.remove("PR01")
     found = [text for code, text in validate(path)["errors"] if code in codes]
-    return [*found, *shapeless(value)]
+    return [*found, *shapeless(value), *unsaid(value)]
 
 
 def main() -> int:
