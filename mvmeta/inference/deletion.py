@@ -1,6 +1,7 @@
 """What changes when rows or groups of rows are left out, the components held as they are."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,8 +31,6 @@ class Deletion:
         `shift` in standard errors of the full fit.
     se : ndarray, shape (J, p)
         Standard errors of beta_(S).
-    covratio : ndarray, shape (J,)
-        Determinant of the covariance of beta_(S) relative to that of beta.
     resid : ndarray, shape (n,)
         Deleted residuals y_i - x_i beta_(S), S the group of row i.
     resid_se : ndarray, shape (n,)
@@ -49,12 +48,21 @@ class Deletion:
     cooks_distance: Floats
     dfbetas: Floats
     se: Floats
-    covratio: Floats
     resid: Floats
     resid_se: Floats
     studentized: Floats
     statistic: Floats
     size: Ints
+    _code: Ints
+    _whole: "_Whole"
+
+    @cached_property
+    def covratio(self) -> Floats:
+        """Determinant (J,) of the covariance of beta_(S) relative to that of beta."""
+        out = np.full(len(self.size), np.nan)
+        for rows in size_classes(self._code):
+            out[self._code[rows[:, 0]]] = np.exp(self._whole.log_ratio(rows))
+        return out
 
 
 def deletion(fit: Fit, groups: Ints, projection: Projection | None = None) -> Deletion:
@@ -93,12 +101,12 @@ def deletion(fit: Fit, groups: Ints, projection: Projection | None = None) -> De
     )
     p, n = fit.problem.p, fit.problem.n
     shift, added = np.full((count, p), np.nan), np.full((count, p), np.nan)
-    statistic, covratio = np.full(count, np.nan), np.full(count, np.nan)
+    statistic = np.full(count, np.nan)
     resid, variance = np.full(n, np.nan), np.full(n, np.nan)
     for rows in size_classes(code):
         index, found = code[rows[:, 0]], at.without(rows)
         shift[index], added[index] = found.shift, found.added
-        covratio[index], statistic[index] = np.exp(found.log_ratio), found.statistic
+        statistic[index] = found.statistic
         resid[rows], variance[rows] = found.resid, found.variance
     in_columns = shift @ at.back.T
     return Deletion(
@@ -106,12 +114,13 @@ def deletion(fit: Fit, groups: Ints, projection: Projection | None = None) -> De
         cooks_distance=(shift**2).sum(axis=1),
         dfbetas=in_columns / np.sqrt(np.diag(fit.cov_beta)),
         se=np.sqrt((at.back**2).sum(axis=1) + added),
-        covratio=covratio,
         resid=resid,
         resid_se=np.sqrt(variance),
         studentized=resid / np.sqrt(variance),
         statistic=statistic,
         size=np.bincount(code).astype(np.intp),
+        _code=code,
+        _whole=at,
     )
 
 
@@ -119,13 +128,12 @@ def deletion(fit: Fit, groups: Ints, projection: Projection | None = None) -> De
 class _Without:
     """What changes without each of b groups of m rows, as in `Deletion`.
 
-    `shift` (b, p) is in units in which C = I, `added` (b, p) the variances that the coefficients
-    gain, and `log_ratio` (b,) the logarithm of `covratio`.
+    `shift` (b, p) is in units in which C = I, and `added` (b, p) what the variances of coefficients
+    gain.
     """
 
     shift: Floats
     added: Floats
-    log_ratio: Floats
     resid: Floats
     variance: Floats
     statistic: Floats
@@ -159,17 +167,31 @@ class _Whole:
             return self._of_independent(m, q, e)
         return self._of_linked(rows, m, q, e)
 
+    def log_ratio(self, rows: Ints) -> Floats:
+        """Logarithm (b,) of the determinant ``|N_SS| / |P_SS|`` without groups of equal size."""
+        m, q = marginal_stack(self._fit, rows), self._q[rows]
+        if self._independent:
+            return _log_determinant(m @ _inverse(m - q @ q.transpose(0, 2, 1), m))
+        nq = self._nq[rows]
+        precision = self._fit.factor.inverse_blocks(rows, self._fit.problem.n)
+        return _log_determinant(
+            precision @ _inverse(precision - nq @ nq.transpose(0, 2, 1), precision)
+        )
+
+    def _turned(self, q: Floats) -> Floats:
+        """Rows (b, m, p) in units of the coefficients; as one product, not one for each group."""
+        return np.asarray(q.reshape(-1, q.shape[2]) @ self.back.T).reshape(q.shape)
+
     def _of_independent(self, m: Floats, q: Floats, e: Floats) -> _Without:
         """``inv(P_SS) = M T M`` with ``T = inv(M - q q')``: no N is needed."""
         t = _inverse(m - q @ q.transpose(0, 2, 1), m)
-        te, turned, mt = (t @ e[:, :, None])[:, :, 0], q @ self.back.T, m @ t
+        te, turned, mt = np.einsum("bmn,bn->bm", t, e), self._turned(q), m @ t
         return _Without(
             shift=np.einsum("bmp,bm->bp", q, te),
-            added=(turned * (t @ turned)).sum(axis=1),
-            log_ratio=_log_determinant(mt),
-            resid=(m @ te[:, :, None])[:, :, 0],
-            variance=(mt * m).sum(axis=2),
-            statistic=(e * te).sum(axis=1),
+            added=np.einsum("bmp,bmp->bp", turned, t @ turned),
+            resid=np.einsum("bmn,bn->bm", m, te),
+            variance=np.einsum("bmn,bmn->bm", mt, m),
+            statistic=np.einsum("bm,bm->b", e, te),
         )
 
     def _of_linked(self, rows: Ints, m: Floats, q: Floats, e: Floats) -> _Without:
@@ -177,13 +199,12 @@ class _Whole:
         precision = fit.factor.inverse_blocks(rows, fit.problem.n)
         inverse = _inverse(precision - nq @ nq.transpose(0, 2, 1), precision)
         shift = np.einsum("bmp,bm->bp", nq, (inverse @ self._ne[rows][:, :, None])[:, :, 0])
-        turned, through = nq @ self.back.T, q @ nq.transpose(0, 2, 1)
+        turned, through = self._turned(nq), q @ nq.transpose(0, 2, 1)
         v = m + q @ q.transpose(0, 2, 1) + through @ inverse @ through.transpose(0, 2, 1)
         resid = e + np.einsum("bmp,bp->bm", q, shift)
         return _Without(
             shift=shift,
             added=(turned * (inverse @ turned)).sum(axis=1),
-            log_ratio=_log_determinant(precision @ inverse),
             resid=resid,
             variance=np.diagonal(v, axis1=1, axis2=2),
             statistic=_quadratic(v, resid),
