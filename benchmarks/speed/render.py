@@ -212,6 +212,9 @@ def _panel(ax: Any, records: Sequence[Record], family: str) -> None:
             label=_label(engine, slope(list(found.values()))),
         )
     ax.set(xscale="log", yscale="log", title=TITLES[family])
+    sizes = sorted({r["size"] for r in records})
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=8)
+    ax.set_xticks([], minor=True)
     ax.set_xlabel(COUNTS.get(family, "rows"))
     ax.set_ylabel("CPU seconds")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
