@@ -149,8 +149,8 @@ def maximize(
 
 ONE_HILL_FROM = 50
 """Rows from which on models with one variance in every term need no starts but those of `rivals`:
-in 6,000 random designs of 50 to 1,500 rows no other start found a higher maximum
-(benchmarks/simulations/one_hill.py)."""
+in 6,000 random designs of 50 to 1,500 rows no other start found a higher maximum, but for one with
+a tree and 89 rows (benchmarks/simulations/one_hill.py)."""
 CROSSED_FROM = 500
 """The same where terms cross: in fewer rows lower maxima are looked for, for `diagnose` to tell."""
 
