@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta.errors import DataError
 from mvmeta.metafor.nodes import Node, Symbol, is_call, operands, refusal
 from mvmeta.metafor.python import Column, Expression, Name
 from mvmeta.model.specification.frames import Source, suggest
@@ -198,6 +199,11 @@ def as_pandas(data: Any) -> pd.DataFrame:
     """The data as pandas; pandas frames are passed through."""
     if isinstance(data, pd.DataFrame):
         return data
+    if isinstance(data, Mapping) and any(isinstance(x, pd.DataFrame) for x in data.values()):
+        raise DataError(
+            "data= takes one data set, and these are several by name; give them by their names: "
+            "from_metafor(call, dat=frame)"
+        )
     source = Source(data)
     return source.frame(source.columns)
 

@@ -28,6 +28,12 @@ def test_all_orders_are_metafors():
     assert "all orders of 6 rows: QM(1) = 0.9404, p = 0.4278" in str(found)
 
 
+def test_a_number_is_no_term():
+    res = MetaMixedLM.from_formula("yi ~ ablat", small(), variance="vi", groups="id").fit()
+    with pytest.raises(SpecificationError, match="the number of orders is n="):
+        res.permutation_test(20)
+
+
 def test_random_orders_tend_to_all_of_them():
     res = MetaMixedLM.from_formula("yi ~ ablat", small(), variance="vi", groups="id").fit()
     exact = json.loads(REFERENCE.read_text())["p"]

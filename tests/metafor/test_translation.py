@@ -464,3 +464,9 @@ def test_lines_that_make_other_things_are_said_and_their_names_are_objects():
     np.testing.assert_allclose(res.params, plain.params, rtol=1e-10)
     with pytest.raises(SpecificationError, match=r"no call of rma\.mv"):
         from_metafor("x <- 3")
+
+
+def test_data_sets_by_name_in_a_dict_are_told_apart_from_columns():
+    frame = pd.DataFrame({"yi": [0.1, 0.2], "vi": [0.1, 0.1]})
+    with pytest.raises(DataError, match=r"from_metafor\(call, dat=frame\)"):
+        from_metafor("rma(yi, vi, data = dat)", data={"dat": frame})

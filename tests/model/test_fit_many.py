@@ -111,6 +111,7 @@ def test_tables(model, data):
     assert table["district/school: sigma2"].to_numpy() == pytest.approx(many.vcomp[1])
     one = many.to_frame("year", alpha=0.1)
     assert one[["ci_lower", "ci_upper"]].to_numpy() == pytest.approx(many.conf_int(0.1)[1].T)
+    assert repr(many) == "3 outcomes, 56 rows, REML; 3 converged"
     text = many.summary()
     assert text.startswith("3 outcomes, 56 rows, REML; 3 converged")
     assert "district: sigma2" in text

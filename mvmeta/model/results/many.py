@@ -222,6 +222,12 @@ class ManyOutcomesResults:
     def __len__(self) -> int:
         return len(self.outcome_names)
 
+    def __repr__(self) -> str:
+        return (
+            f"{len(self)} outcomes, {self.model.prepared.problem.n} rows, "
+            f"{'REML' if self.reml else 'ML'}; {int(self.converged.sum())} converged"
+        )
+
     @property
     def df_resid(self) -> Ints:
         """Nobs - p of each outcome, shape (m,)."""
@@ -464,8 +470,7 @@ class ManyOutcomesResults:
         check_alpha(alpha)
         counts = Counter(self.status)
         lines = [
-            f"{len(self)} outcomes, {self.model.prepared.problem.n} rows, "
-            f"{'REML' if self.reml else 'ML'}; {int(self.converged.sum())} converged",
+            repr(self),
             *(f"  {count:>8}  {status.value}" for status, count in counts.most_common()),
         ]
         partial = int((self.nobs < self.model.prepared.problem.n).sum())

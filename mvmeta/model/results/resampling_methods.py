@@ -326,7 +326,12 @@ class ResamplingMethods(FitHolder):
             x = self.fit_.problem.x
             columns = [j for j in range(x.shape[1]) if np.ptp(x[:, j]) > 0]
         else:
-            wanted = [terms] if isinstance(terms, str) else terms
+            wanted: Any = [terms] if isinstance(terms, str) else terms
+            if not isinstance(wanted, (list, tuple)) or not all(isinstance(t, str) for t in wanted):
+                raise SpecificationError(
+                    f"terms takes names of terms or coefficients, got {terms!r}; the number of "
+                    "orders is n="
+                )
             columns = sorted({j for t in wanted for j in self.model.columns_of(t)})
         if not columns:
             raise SpecificationError("the model has no moderator whose values could be dealt")
