@@ -229,6 +229,18 @@ class SamplingCovariance:
         """Correlations that were replaced for V to be positive definite, on request only.
 
         ``pandas.DataFrame(V.repairs)`` is a table of them.
+
+        Examples
+        --------
+        >>> import warnings
+        >>> import pandas as pd
+        >>> from mvmeta import vcalc
+        >>> data = pd.DataFrame({"study": ["Ito"] * 3, "vi": [0.1, 0.2, 0.1], "obs": [1, 2, 3]})
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     V = vcalc("vi", "study", obs="obs", rho=-0.6, data=data, nearpd=True)
+        >>> len(V.repairs), V.repairs[0].before, round(V.repairs[0].after, 3)
+        (3, -0.6, -0.5)
         """
         return () if self.provenance is None else self.provenance.repairs
 
@@ -273,17 +285,41 @@ class SamplingCovariance:
 
     @property
     def n(self) -> int:
-        """Number of rows."""
+        """Number of rows.
+
+        Examples
+        --------
+        >>> from mvmeta import SamplingCovariance
+        >>> V = SamplingCovariance.from_blocks([[[1.0, 0.5], [0.5, 1.0]], 2.0])
+        >>> V.n
+        3
+        """
         return len(self.variances)
 
     @property
     def is_diagonal(self) -> bool:
-        """True where no two sampling errors are correlated."""
+        """True where no two sampling errors are correlated.
+
+        Examples
+        --------
+        >>> from mvmeta import SamplingCovariance
+        >>> V = SamplingCovariance.from_blocks([[[1.0, 0.5], [0.5, 1.0]], 2.0])
+        >>> V.is_diagonal
+        False
+        """
         return self.covariances is None
 
     @cached_property
     def cluster(self) -> Ints:
-        """Code (n,) of the connected block each row belongs to, in order of first appearance."""
+        """Code (n,) of the connected block each row belongs to, in order of first appearance.
+
+        Examples
+        --------
+        >>> from mvmeta import SamplingCovariance
+        >>> V = SamplingCovariance.from_blocks([[[1.0, 0.5], [0.5, 1.0]], 2.0])
+        >>> V.cluster
+        array([0, 0, 1])
+        """
         if self.covariances is None:
             return np.arange(self.n)
         return connected_components(self.covariances, directed=False)[1].astype(np.intp)
@@ -527,7 +563,16 @@ class SamplingCovariance:
 
     @property
     def blocks(self) -> list[Floats]:
-        """The connected blocks of V, each (m, m), in order of their first row."""
+        """The connected blocks of V, each (m, m), in order of their first row.
+
+        Examples
+        --------
+        >>> from mvmeta import SamplingCovariance
+        >>> V = SamplingCovariance.from_blocks([[[1.0, 0.5], [0.5, 1.0]], 2.0])
+        >>> V.blocks
+        [array([[1. , 0.5],
+               [0.5, 1. ]]), array([[2.]])]
+        """
         classes = size_classes(self.cluster)
         pairs = [
             (int(rows[0]), block)
@@ -560,7 +605,14 @@ class SamplingCovariance:
 
     @cached_property
     def singular_rows(self) -> Ints:
-        """Rows of the blocks that are only semi-definite (a zero variance or eigenvalue)."""
+        """Rows of the blocks that are only semi-definite (a zero variance or eigenvalue).
+
+        Examples
+        --------
+        >>> from mvmeta import SamplingCovariance
+        >>> SamplingCovariance.from_blocks([[[1.0, 1.0], [1.0, 1.0]], 2.0]).singular_rows
+        array([0, 1])
+        """
         bad = self.variances <= 0
         for rows, values in self._pivots[1]:
             bad[rows[values[:, 0] <= DEFINITE_TOLERANCE * values[:, -1]]] = True
@@ -568,7 +620,15 @@ class SamplingCovariance:
 
     @property
     def is_singular(self) -> bool:
-        """True where V is only positive semi-definite (some zero variance or eigenvalue)."""
+        """True where V is only positive semi-definite (some zero variance or eigenvalue).
+
+        Examples
+        --------
+        >>> from mvmeta import SamplingCovariance
+        >>> V = SamplingCovariance.from_blocks([[[1.0, 0.5], [0.5, 1.0]], 2.0])
+        >>> V.is_singular
+        False
+        """
         return len(self.singular_rows) > 0
 
     def lifted(self, rows: Ints, size: float) -> "SamplingCovariance":

@@ -79,7 +79,23 @@ class MetaforTranslation:
 
     @property
     def code(self) -> str:
-        """Python code that does the same, ready to be pasted; the data must be there already."""
+        """Python code that does the same, ready to be pasted; the data must be there already.
+
+        Examples
+        --------
+        >>> from mvmeta import from_metafor
+        >>> print(from_metafor("rma.mv(yi, vi, random = ~ 1 | district/school, data = dat)").code)
+        from mvmeta import MetaMixedLM
+        <BLANKLINE>
+        model = MetaMixedLM.from_formula(
+            "yi ~ 1",
+            data=dat,
+            variance="vi",
+            groups="district/school",
+        )
+        res = model.fit()
+        print(res.summary())
+        """
         body = [layout(value, f"{name} = ") for name, value in self._session.statements]
         body.append(layout(self._reading.model, "model = "))
         body.append(layout(Apply("model.fit", (), self._reading.fit), "res = "))
@@ -97,6 +113,13 @@ class MetaforTranslation:
             If the data, or an object the call names, were not given.
         MvmetaError
             Whatever `MetaMixedLM.from_formula` raises.
+
+        Examples
+        --------
+        >>> from mvmeta import datasets, from_metafor
+        >>> bcg = datasets.load("bcg")
+        >>> from_metafor("rma(yi, vi, mods = ~ ablat)", bcg).model.exog_names
+        ['Intercept', 'ablat']
         """
         names = self._session.names | {"MetaMixedLM.from_formula": self._build}
         try:

@@ -408,32 +408,92 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
 
     @property
     def endog_names(self) -> str:
-        """Name of the response."""
+        """Name of the response.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> model = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study")
+        >>> model.endog_names
+        'd'
+        """
         return self.prepared.endog_name
 
     @property
     def exog_names(self) -> list[str]:
-        """Names of the coefficients."""
+        """Names of the coefficients.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> model.exog_names
+        ['Intercept', 'ablat']
+        """
         return self.prepared.exog_names
 
     @property
     def notes(self) -> list[str]:
-        """What was fixed or left out automatically, in sentences."""
+        """What was fixed or left out automatically, in sentences.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> toy["lab"] = "the only one"
+        >>> model = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="lab")
+        >>> model.notes
+        ["sigma2 of 'lab' fixed at 0: its grouping factor has a single level"]
+        """
         return list(self.prepared.notes)
 
     @property
     def dropped(self) -> pd.DataFrame:
-        """Rows that were left out for missing values, and why."""
+        """Rows that were left out for missing values, and why.
+
+        Examples
+        --------
+        >>> import warnings
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> toy.loc[1, "d"] = float("nan")
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     model = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance")
+        >>> model.dropped
+           row     reason
+        0    1  missing d
+        """
         return self.prepared.dropped
 
     @property
     def backend_choice(self) -> Choice:
-        """Which backend the layout of the problem calls for, and why."""
+        """Which backend the layout of the problem calls for, and why.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> model = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study")
+        >>> model.backend_choice
+        Choice(name='nested', reason='V is diagonal and the random intercepts nest', outer=())
+        """
         return choose_backend(self.prepared.problem)
 
     @property
     def backend(self) -> MarginalCovariance:
-        """The plan by which M is factored, made on first use."""
+        """The plan by which M is factored, made on first use.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> model = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study")
+        >>> model.backend.name
+        'nested'
+        """
         return self._backend
 
     @cached_property

@@ -59,7 +59,17 @@ class BatchedResults(MetaMixedLMResults):
 
     @property
     def fit_(self) -> BatchedFit:
-        """The numerical fit behind these results."""
+        """The numerical fit behind these results.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> batches = lambda: (study for _, study in toy.groupby("Study"))
+        >>> model = MetaMixedLM.from_batches("d ~ 1", batches, variance="Variance", groups="Study")
+        >>> model.fit().fit_.problem.n
+        5
+        """
         found = super().fit_
         assert isinstance(found, BatchedFit)
         return found

@@ -145,7 +145,16 @@ class Diagnosis:
 
     @property
     def codes(self) -> list[str]:
-        """Codes of the findings, the most serious first."""
+        """Codes of the findings, the most serious first.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="district").fit()
+        >>> res.diagnose().codes
+        ['no-estimate-level-term', 'few-studies', 'influential-study']
+        """
         return [f.code for f in self.findings]
 
     def __len__(self) -> int:

@@ -99,12 +99,38 @@ class BootstrapResults:
 
     @property
     def bias(self) -> pd.Series:
-        """Mean of the replicates minus the observed value."""
+        """Mean of the replicates minus the observed value.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> res.bootstrap(20, seed=1).bias.round(3)
+        Intercept                  0.009
+        district: sigma2           0.017
+        district/school: sigma2    0.001
+        Name: bias, dtype: float64
+        """
         return self._series(self._numbers.bias, "bias")
 
     @property
     def se(self) -> pd.Series:
-        """Standard deviation of the replicates."""
+        """Standard deviation of the replicates.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> res.bootstrap(20, seed=1).se.round(3)
+        Intercept                  0.067
+        district: sigma2           0.056
+        district/school: sigma2    0.010
+        Name: se, dtype: float64
+        """
         return self._series(self._numbers.se, "se")
 
     def conf_int(self, alpha: float = 0.05, method: str = "percentile") -> pd.DataFrame:

@@ -33,6 +33,19 @@ class DeletionMethods(FitHolder):
         """Residuals that are uncorrelated with variance 1 under the model, length n.
 
         ``R e`` with R upper triangular and R'R = inv(M); they depend on the order of the rows.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.resid_cholesky.round(3)
+        0   -19.371
+        1   -11.188
+        2    -0.303
+        3   -11.166
+        4     0.909
+        Name: resid_cholesky, dtype: float64
         """
         return self._row_series(cholesky_residuals(self.fit_), "resid_cholesky")
 

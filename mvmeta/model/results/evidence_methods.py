@@ -14,7 +14,7 @@ from mvmeta.model.evidence.studies import studies
 from mvmeta.model.evidence.weight_sentences import notes_on_weights, weights_text
 from mvmeta.model.evidence.weight_tables import contributions_frame, weights_frame
 from mvmeta.model.results.fit_holder import FitHolder
-from mvmeta.model.sensitivity.rho import RhoEstimate
+from mvmeta.model.sensitivity.rho import RhoEstimate, rho_estimate
 from mvmeta.model.sensitivity.sensitivity import Options, Sensitivity, sensitivity
 from mvmeta.model.testing.inference import Inference
 
@@ -397,4 +397,4 @@ class EvidenceMethods(FitHolder):
         """
         at = studies(self.model.prepared, groups)
         found = profile_rho(self.fit_, at.code, alpha, bounds)
-        return RhoEstimate.of(found, alpha, at.noun(1))
+        return rho_estimate(found, alpha, at.noun(1))

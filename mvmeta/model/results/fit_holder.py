@@ -17,6 +17,14 @@ class FitHolder:
         ------
         DataError
             After `remove_data`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.fit_.problem.n
+        5
         """
         if self._fit is None:
             raise DataError("the data were removed by remove_data(); fit again to get row results")

@@ -91,7 +91,17 @@ class MetaInfluence:
 
     @property
     def hat_matrix_diag(self) -> Floats:
-        """Leverage, shape (n,)."""
+        """Leverage, shape (n,).
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> influence = model.fit().get_influence()
+        >>> influence.hat_matrix_diag[:3].round(3)
+        array([0.049, 0.149, 0.035])
+        """
         return self._rows.leverage
 
     @property
@@ -99,6 +109,14 @@ class MetaInfluence:
         """Residuals over their standard errors, shape (n,).
 
         NaN where a row determines a coefficient by itself.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.get_influence().resid_studentized_internal.round(3)
+        array([-1.571, -1.   , -0.428,  0.714,  1.285])
         """
         return self._rows.studentized
 
@@ -107,6 +125,15 @@ class MetaInfluence:
         """Residuals from the fit without the row's group, over their standard errors, (n,).
 
         The variance is ``M_ii + x_i cov_(S) x_i'``, as metafor has it.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> influence = model.fit().get_influence(reestimate=True)
+        >>> influence.resid_studentized_external[:3].round(3)
+        array([ 0.226, -0.482, -0.544])
         """
         return self._deletion.studentized
 
@@ -121,17 +148,48 @@ class MetaInfluence:
         ------
         SpecificationError
             Under user weights, where random effects are not predicted.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.get_influence().resid_studentized_conditional.round(3).tolist()
+        [-19.372, -0.007, 19.357, -11.167, 11.192]
         """
         return conditional_residuals(self._fit).studentized
 
     @property
     def cooks_distance(self) -> Floats:
-        """``d' inv(cov) d``, d the change of the coefficients, shape (J,); not divided by p."""
+        """``d' inv(cov) d``, d the change of the coefficients, shape (J,); not divided by p.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> influence = model.fit().get_influence()
+        >>> influence.cooks_distance[:3].round(3)
+        array([0.003, 0.042, 0.011])
+        """
         return self._deletion.cooks_distance
 
     @property
     def dfbetas(self) -> pd.DataFrame:
-        """Change of each coefficient in standard errors of the full fit, shape (J, p)."""
+        """Change of each coefficient in standard errors of the full fit, shape (J, p).
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> influence = model.fit().get_influence()
+        >>> influence.dfbetas.head(3).round(3)
+           Intercept  ablat
+        0     -0.014  0.033
+        1      0.111 -0.175
+        2      0.019 -0.061
+        """
         return pd.DataFrame(self._deletion.dfbetas, index=self._labels, columns=self._names)
 
     @property
@@ -139,6 +197,15 @@ class MetaInfluence:
         """Determinant of the covariance of the coefficients without each group over that with it.
 
         Shape (J,); above 1 where the group adds precision.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> influence = model.fit().get_influence()
+        >>> influence.cov_ratio[:3].round(3)
+        array([1.052, 1.175, 1.036])
         """
         return self._deletion.covratio
 
@@ -148,6 +215,18 @@ class MetaInfluence:
 
         Components are those estimated without the group, or held at their estimates, as in all
         else here.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> influence = model.fit().get_influence()
+        >>> influence.cluster_chi2.round(2).head(3)
+           statistic  df
+        0       0.05   1
+        1       0.24   1
+        2       0.30   1
         """
         found = self._deletion
         statistic = (
@@ -163,13 +242,36 @@ class MetaInfluence:
         """Labels of groups without which X loses rank, or the likelihood has no maximum.
 
         What leaving them out does is NaN.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> res.get_influence(groups="Study").not_estimated
+        [1]
         """
         lost = np.flatnonzero(np.isnan(self._deletion.shift).any(axis=1))
         return list(self._labels[lost])
 
     @property
     def leverage(self) -> pd.Series:
-        """Sum of the hat values of each group, length J; their sum is p under GLS weights."""
+        """Sum of the hat values of each group, length J; their sum is p under GLS weights.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> influence = model.fit().get_influence()
+        >>> influence.leverage.head(3).round(3)
+        0    0.049
+        1    0.149
+        2    0.035
+        Name: leverage, dtype: float64
+        """
         total = np.bincount(self._groups, self.hat_matrix_diag, minlength=len(self._labels))
         return pd.Series(total, index=self._labels, name="leverage")
 

@@ -230,12 +230,34 @@ class ManyOutcomesResults:
 
     @property
     def df_resid(self) -> Ints:
-        """Nobs - p of each outcome, shape (m,)."""
+        """Nobs - p of each outcome, shape (m,).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> many = model.fit_many(np.column_stack([bcg["yi"], bcg["yi"] ** 2]))
+        >>> many.df_resid
+        array([11, 11])
+        """
         return self.nobs - len(self.param_names)
 
     @property
     def QEp(self) -> Floats:  # noqa: N802  (metafor's name)
-        """p-value of QE, shape (m,); 1 without residual degrees of freedom, as in a single fit."""
+        """p-value of QE, shape (m,); 1 without residual degrees of freedom, as in a single fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> many = model.fit_many(np.column_stack([bcg["yi"], bcg["yi"] ** 2]))
+        >>> many.QEp.round(4)
+        array([0.0012, 0.    ])
+        """
         df = self.df_resid
         p = special.chdtrc(np.maximum(df, 1), self.QE)
         return np.where(df > 0, p, np.where(np.isnan(self.QE), np.nan, 1.0))
@@ -271,19 +293,55 @@ class ManyOutcomesResults:
 
     @cached_property
     def bse(self) -> Floats:
-        """Standard errors of the fixed effects, shape (p, m)."""
+        """Standard errors of the fixed effects, shape (p, m).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> many = model.fit_many(np.column_stack([bcg["yi"], bcg["yi"] ** 2]))
+        >>> many.bse.round(3)
+        array([[0.249, 0.582],
+               [0.007, 0.016]])
+        """
         p = len(self.param_names)
         return np.sqrt(self._fits.cov_beta[range(p), range(p)] * self._scaling)
 
     @property
     def tvalues(self) -> Floats:
-        """Estimates over their standard errors, shape (p, m): z or t."""
+        """Estimates over their standard errors, shape (p, m): z or t.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> many = model.fit_many(np.column_stack([bcg["yi"], bcg["yi"] ** 2]))
+        >>> many.tvalues.round(2)
+        array([[ 1.01, -0.66],
+               [-4.04,  2.48]])
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.params / self.bse
 
     @property
     def pvalues(self) -> Floats:
-        """Two-sided p-values of the fixed effects, shape (p, m)."""
+        """Two-sided p-values of the fixed effects, shape (p, m).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> many = model.fit_many(np.column_stack([bcg["yi"], bcg["yi"] ** 2]))
+        >>> many.pvalues.round(2)
+        array([[0.31, 0.51],
+               [0.  , 0.01]])
+        """
         return self._two_sided(self.tvalues)
 
     def _two_sided(self, statistic: Floats) -> Floats:

@@ -132,12 +132,38 @@ class MarginalMeans:
 
     @property
     def index(self) -> pd.Index:
-        """Labels of the means: levels of `by`, then those that are compared."""
+        """Labels of the means: levels of `by`, then those that are compared.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> res.marginal_means("Category").index.tolist()
+        ['A', 'B', 'C']
+        """
         return self._rows.index
 
     @property
     def weights(self) -> pd.DataFrame:
-        """Weights (m, p) of the coefficients in the means; NaN where not estimable."""
+        """Weights (m, p) of the coefficients in the means; NaN where not estimable.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> res.marginal_means("Category").weights
+                  C(Category)[A]  C(Category)[B]  C(Category)[C]
+        Category
+        A                    1.0             0.0             0.0
+        B                    0.0             1.0             0.0
+        C                    0.0             0.0             1.0
+        """
         rows = np.where(self._s.estimable[:, None], self._s.rows, np.nan)
         return pd.DataFrame(rows, index=self.index, columns=self._s.names)
 
@@ -573,7 +599,22 @@ class Comparisons:
 
     @property
     def weights(self) -> pd.DataFrame:
-        """Weights (m, p) of the coefficients; NaN where not estimable."""
+        """Weights (m, p) of the coefficients; NaN where not estimable.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> res.marginal_means("Category").pairwise().weights
+                  C(Category)[A]  C(Category)[B]  C(Category)[C]
+        contrast
+        B - A               -1.0             1.0             0.0
+        C - A               -1.0             0.0             1.0
+        C - B                0.0            -1.0             1.0
+        """
         rows = np.where(self._rows.estimable[:, None], self._rows.rows, np.nan)
         return pd.DataFrame(rows, index=self._rows.index, columns=self._s.names)
 

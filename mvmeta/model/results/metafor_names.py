@@ -25,70 +25,219 @@ class MetaforNames:
 
     @property
     def sigma2(self) -> Floats:
-        """Variances of the random intercepts, in the order of the terms."""
+        """Variances of the random intercepts, in the order of the terms.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> res.sigma2.round(4)
+        array([0.0651, 0.0327])
+        """
         return self._of_kind("sigma2")
 
     @property
     def tau2(self) -> Floats:
-        """Variances of all "inner | outer" terms, in the order of the terms."""
+        """Variances of all "inner | outer" terms, in the order of the terms.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, Random, datasets
+        >>> data = datasets.load("berkey1998")
+        >>> V = datasets.covariance_blocks("berkey1998")
+        >>> un = Random("outcome | trial", "UN")
+        >>> res = MetaMixedLM.from_formula("yi ~ outcome - 1", data, variance=V, random=un).fit()
+        >>> res.tau2.round(4)
+        array([0.0327, 0.0117])
+        """
         return self._of_kind("tau2")
 
     @property
     def rho(self) -> Floats:
-        """Correlations (or ranges) of all "inner | outer" terms, in the order of the terms."""
+        """Correlations (or ranges) of all "inner | outer" terms, in the order of the terms.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, Random, datasets
+        >>> data = datasets.load("berkey1998")
+        >>> V = datasets.covariance_blocks("berkey1998")
+        >>> un = Random("outcome | trial", "UN")
+        >>> res = MetaMixedLM.from_formula("yi ~ outcome - 1", data, variance=V, random=un).fit()
+        >>> res.rho.round(3)
+        array([0.609])
+        """
         return self._of_kind("rho")
 
     @property
     def beta(self) -> Any:
-        """Fixed effects: `params`."""
+        """Fixed effects: `params`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.beta.round(4)
+        Intercept    0.2515
+        ablat       -0.0291
+        Name: estimate, dtype: float64
+        """
         return self.params
 
     @property
     def se(self) -> Any:
-        """Standard errors: `bse`."""
+        """Standard errors: `bse`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.se.round(4)
+        Intercept    0.2491
+        ablat        0.0072
+        Name: se, dtype: float64
+        """
         return self.bse
 
     @property
     def zval(self) -> Any:
-        """Test statistics of the coefficients: `tvalues`."""
+        """Test statistics of the coefficients: `tvalues`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.zval.round(2)
+        Intercept    1.01
+        ablat       -4.04
+        Name: statistic, dtype: float64
+        """
         return self.tvalues
 
     @property
     def pval(self) -> Any:
-        """p-values of the coefficients: `pvalues`."""
+        """p-values of the coefficients: `pvalues`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.pval.round(4)
+        Intercept    0.3127
+        ablat        0.0001
+        Name: pvalue, dtype: float64
+        """
         return self.pvalues
 
     @property
     def k(self) -> int:
-        """Number of estimates: `nobs`."""
+        """Number of estimates: `nobs`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.k
+        5
+        """
         return self.nobs
 
     @property
     def p(self) -> int:
-        """Number of coefficients: `k_fe`."""
+        """Number of coefficients: `k_fe`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.p
+        2
+        """
         return self.k_fe
 
     @property
     def QE(self) -> float:  # noqa: N802
-        """Statistic of `heterogeneity_test`."""
+        """Statistic of `heterogeneity_test`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.QE, 2)
+        30.73
+        """
         return self.heterogeneity_test().statistic
 
     @property
     def QEp(self) -> float:  # noqa: N802
-        """p-value of `heterogeneity_test`."""
+        """p-value of `heterogeneity_test`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.QEp, 5)
+        0.00121
+        """
         return self.heterogeneity_test().pvalue
 
     @property
     def QM(self) -> float:  # noqa: N802
-        """Statistic of `moderators_test`."""
+        """Statistic of `moderators_test`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.QM, 2)
+        16.36
+        """
         return self.moderators_test().statistic
 
     @property
     def QMp(self) -> float:  # noqa: N802
-        """p-value of `moderators_test`."""
+        """p-value of `moderators_test`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.QMp, 6)
+        5.2e-05
+        """
         return self.moderators_test().pvalue
 
     @property
     def I2(self) -> float:  # noqa: N802
-        """Total I2 in percent, as metafor prints it; by level in `heterogeneity()`."""
+        """Total I2 in percent, as metafor prints it; by level in `heterogeneity()`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> round(res.I2, 2)
+        95.19
+        """
         return 100.0 * float(self.heterogeneity(alpha=None).loc["total", "i2"])

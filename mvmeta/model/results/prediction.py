@@ -61,17 +61,53 @@ class PredictionResults:
 
     @property
     def predicted_mean(self) -> pd.Series:
-        """Mean of true effects: ``x beta``, plus the predicted effects of the terms `given`."""
+        """Mean of true effects: ``x beta``, plus the predicted effects of the terms `given`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.get_prediction({"ablat": [0, 30]}).predicted_mean.round(3)
+        0    0.251
+        1   -0.622
+        Name: mean, dtype: float64
+        """
         return pd.Series(self._prediction.mean, index=self._index, name="mean")
 
     @property
     def se_mean(self) -> pd.Series:
-        """Standard errors of `predicted_mean`."""
+        """Standard errors of `predicted_mean`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.get_prediction({"ablat": [0, 30]}).se_mean.round(3)
+        0    0.249
+        1    0.107
+        Name: mean_se, dtype: float64
+        """
         return pd.Series(self._prediction.se, index=self._index, name="mean_se")
 
     @property
     def se_obs(self) -> pd.Series:
-        """Standard errors of a new true effect about `predicted_mean`."""
+        """Standard errors of a new true effect about `predicted_mean`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.get_prediction({"ablat": [0, 30]}).se_obs.round(3)
+        0    0.372
+        1    0.296
+        Name: obs_se, dtype: float64
+        """
         return pd.Series(self._prediction.new_se, index=self._index, name="obs_se")
 
     def conf_int(self, obs: bool = False, alpha: float = 0.05, transform: Any = None) -> Floats:

@@ -34,6 +34,15 @@ class PredictionMethods(FitHolder):
         "label" names it ("Log odds ratio"), "back" the function of `mvmeta.transf` (or "exp") that
         leads back from it and "natural" what that gives ("Odds ratio"), both empty where there is
         none.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets, escalc
+        >>> bcg = datasets.load("bcg").drop(columns=["yi", "vi"])
+        >>> effects = escalc("RR", ai="tpos", bi="tneg", ci="cpos", di="cneg", data=bcg)
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", effects, variance="vi", groups="trial").fit()
+        >>> res.effect_scale
+        {'column': 'yi', 'label': 'Log risk ratio', 'back': 'exp', 'natural': 'Risk ratio'}
         """
         frame = getattr(self.model.data, "frame", None)  # a model of batches holds none
         noted = frame.attrs.get("scale", {}) if isinstance(frame, pd.DataFrame) else {}

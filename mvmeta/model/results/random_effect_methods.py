@@ -134,6 +134,15 @@ class RandomEffectMethods(FitHolder):
         """As in statsmodels: level -> predicted effects; keys (term, level) for several terms.
 
         A mapping whose values are made when they are asked for; ``dict(...)`` makes all.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.random_effects[1].round(3)
+        Study   -8.748
+        dtype: float64
         """
         return predicted_effects.random_effects(self.fit_.problem.terms, random_effects(self.fit_))
 
@@ -142,6 +151,15 @@ class RandomEffectMethods(FitHolder):
         """As in statsmodels: level -> covariance of u_hat - u; keys as `random_effects`.
 
         For covariances across levels and terms see `ranef_cov`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.random_effects_cov[1].round(3)
+                Study
+        Study  76.562
         """
         return predicted_effects.random_effects_cov(
             self.fit_.problem.terms, random_effects(self.fit_)

@@ -147,29 +147,86 @@ class MetaMixedLMResults(
 
     @cached_property
     def vcomp(self) -> Any:
-        """Variance components, one row each; see the attributes of the class."""
+        """Variance components, one row each; see the attributes of the class.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> res.vcomp[["term", "component", "estimate"]].round(4)
+                      term component  estimate
+        0         district    sigma2    0.0651
+        1  district/school    sigma2    0.0327
+        """
         return vcomp_frame(self.fit_)
 
     # -- the fixed effects ---------------------------------------------------------------
 
     @property
     def use_t(self) -> bool:
-        """Whether t and F are used, not z and chi-square."""
+        """Whether t and F are used, not z and chi-square.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.use_t
+        False
+        """
         return not self._inference.basis.df.normal
 
     @property
     def bse(self) -> pd.Series:
-        """Standard errors of the fixed effects."""
+        """Standard errors of the fixed effects.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.bse.round(4)
+        Intercept    0.2491
+        ablat        0.0072
+        Name: se, dtype: float64
+        """
         return self._series(self._table.se, "se")
 
     @property
     def tvalues(self) -> pd.Series:
-        """Estimates over their standard errors: z or t."""
+        """Estimates over their standard errors: z or t.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.tvalues.round(2)
+        Intercept    1.01
+        ablat       -4.04
+        Name: statistic, dtype: float64
+        """
         return self._series(self._table.statistic, "statistic")
 
     @property
     def pvalues(self) -> pd.Series:
-        """Two-sided p-values of the fixed effects."""
+        """Two-sided p-values of the fixed effects.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.pvalues.round(4)
+        Intercept    0.3127
+        ablat        0.0001
+        Name: pvalue, dtype: float64
+        """
         return self._series(self._table.pvalue, "pvalue")
 
     def conf_int(self, alpha: float = 0.05, cols: Any = None) -> pd.DataFrame:
@@ -261,50 +318,141 @@ class MetaMixedLMResults(
 
     @property
     def df_inference(self) -> float | Floats:
-        """Degrees of freedom of the coefficients: inf under z, a number, or one each (p,)."""
+        """Degrees of freedom of the coefficients: inf under z, a number, or one each (p,).
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> model.fit(df="satterthwaite").df_inference.round(2)
+        array([3.36, 3.7 ])
+        """
         df = self._table.df
         return float(df[0]) if len(df) and (df == df[0]).all() else df
 
     @property
     def df_resid_inference(self) -> float | Floats:
-        """Same as `df_inference`, under its name in statsmodels."""
+        """Same as `df_inference`, under its name in statsmodels.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> model.fit(df="satterthwaite").df_resid_inference.round(2)
+        array([3.36, 3.7 ])
+        """
         return self.df_inference
 
     @property
     def clusters(self) -> Ints | None:
-        """Clusters of a robust covariance: codes (n,), or (n, m) of several groupings."""
+        """Clusters of a robust covariance: codes (n,), or (n, m) of several groupings.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> robust = res.get_robustcov_results("CR2", groups="district")
+        >>> robust.clusters[:6]
+        array([0, 0, 0, 0, 1, 1])
+        """
         return self._inference.clusters
 
     @property
     def notes(self) -> list[str]:
-        """What to know of the model and of its tests, in sentences; `summary` shows them."""
+        """What to know of the model and of its tests, in sentences; `summary` shows them.
+
+        Examples
+        --------
+        >>> from textwrap import fill
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> print(fill(res.notes[0], 80))
+        Few studies for z tests: by containment, 1 df, the 95% intervals of Intercept
+        would be up to 548% wider. fit(df='kenward-roger') or df='satterthwaite' allows
+        for it.
+        """
         return [*self.model.notes, *self._inference.notes]
 
     # -- the likelihood ------------------------------------------------------------------
 
     @property
     def llf(self) -> float:
-        """Log-likelihood of the criterion that was fitted; REML with +1/2 log|X'X|."""
+        """Log-likelihood of the criterion that was fitted; REML with +1/2 log|X'X|.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.llf, 3)
+        -8.087
+        """
         return self._criteria[self.reml].llf
 
     @property
     def deviance(self) -> float:
-        """REML: -2 llf.  ML: -2 (llf - that of the saturated model)."""
+        """REML: -2 llf.  ML: -2 (llf - that of the saturated model).
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.deviance, 3)
+        16.175
+        """
         return self._criteria[self.reml].deviance
 
     @property
     def aic(self) -> float:
-        """-2 llf + 2 q, q counting coefficients and estimated components, under REML too."""
+        """-2 llf + 2 q, q counting coefficients and estimated components, under REML too.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.aic, 3)
+        22.175
+        """
         return self._criteria[self.reml].aic
 
     @property
     def bic(self) -> float:
-        """-2 llf + q log(n), n = k under ML and k - p under REML."""
+        """-2 llf + q log(n), n = k under ML and k - p under REML.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.bic, 3)
+        23.368
+        """
         return self._criteria[self.reml].bic
 
     @property
     def aicc(self) -> float:
-        """AIC corrected for small samples."""
+        """AIC corrected for small samples.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> round(res.aicc, 3)
+        25.603
+        """
         return self._criteria[self.reml].aicc
 
     def info_criteria(self, reml: bool | None = None) -> pd.Series:
@@ -340,17 +488,47 @@ class MetaMixedLMResults(
 
     @property
     def status(self) -> Status:
-        """How the optimisation ended; `status.value` is the sentence."""
+        """How the optimisation ended; `status.value` is the sentence.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.status.value
+        'maximum reached: gradient zero and curvature positive in every component'
+        """
         return self._optimum.status
 
     @property
     def converged(self) -> bool:
-        """Whether the components are at a maximum of the likelihood."""
+        """Whether the components are at a maximum of the likelihood.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.converged
+        True
+        """
         return self.status.converged
 
     @property
     def not_identified(self) -> pd.Series:
-        """For every name in `component_labels` whether the likelihood is flat in it there."""
+        """For every name in `component_labels` whether the likelihood is flat in it there.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> res.not_identified
+        district: sigma2           False
+        district/school: sigma2    False
+        Name: not_identified, dtype: bool
+        """
         flags = np.asarray(self._optimum.not_identified, dtype=bool)
         return pd.Series(flags, index=list(self.component_labels), name="not_identified")
 
@@ -362,6 +540,17 @@ class MetaMixedLMResults(
         `smallest_curvature` the smallest eigenvalue of I relative to the largest (positive at
         a maximum), `other_maxima` the number of other local maxima found and
         `next_best_below` how far the best of them is below.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> res.certificate[["smallest_curvature", "other_maxima"]].round(3)
+        smallest_curvature    0.096
+        other_maxima          0.000
+        dtype: float64
         """
         o = self._optimum
         below = min((m.below for m in o.others), default=np.nan)
@@ -377,7 +566,18 @@ class MetaMixedLMResults(
 
     @property
     def history(self) -> pd.DataFrame:
-        """The ascent that won: evaluations so far, llf, decrement, damping."""
+        """The ascent that won: evaluations so far, llf, decrement, damping.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.history[["evaluations", "llf"]].tail(2).round(4)
+           evaluations       llf
+        4            5 -316.1752
+        5            6 -316.1752
+        """
         rows = [(i.evaluations, i.loglik, i.decrement, i.damping) for i in self._optimum.history]
         return pd.DataFrame(rows, columns=["evaluations", "llf", "decrement", "damping"])
 
@@ -385,17 +585,58 @@ class MetaMixedLMResults(
 
     @property
     def fittedvalues(self) -> pd.Series:
-        """X b."""
+        """X b.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> res = model.fit()
+        >>> res.fittedvalues.head(3).round(3)
+        0   -1.029
+        1   -1.349
+        2   -0.971
+        Name: fittedvalues, dtype: float64
+        """
         return self._row_series(self.fit_.fitted, "fittedvalues")
 
     @property
     def resid(self) -> pd.Series:
-        """Marginal residuals y - X b."""
+        """Marginal residuals y - X b.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.resid.round(3)
+        0   -13.75
+        1    -8.75
+        2    -3.75
+        3     6.25
+        4    11.25
+        Name: resid, dtype: float64
+        """
         return self._row_series(self.fit_.resid, "resid")
 
     @property
     def resid_pearson(self) -> pd.Series:
-        """Marginal residuals over the square root of their marginal variance."""
+        """Marginal residuals over the square root of their marginal variance.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.resid_pearson.round(3)
+        0   -1.111
+        1   -0.707
+        2   -0.303
+        3    0.505
+        4    0.909
+        Name: resid_pearson, dtype: float64
+        """
         return self._row_series(self._diagnostics.pearson, "resid_pearson")
 
     @property
@@ -410,6 +651,19 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             Under user weights, where random effects are not predicted.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> res = MetaMixedLM.from_formula("d ~ 1", toy, variance="Variance", groups="Study").fit()
+        >>> res.resid_conditional.round(3)
+        0   -5.002
+        1   -0.002
+        2    4.998
+        3   -2.497
+        4    2.503
+        Name: resid_conditional, dtype: float64
         """
         return self._row_series(conditional_residuals(self.fit_).resid, "resid_conditional")
 

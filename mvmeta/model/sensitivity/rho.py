@@ -50,36 +50,23 @@ class RhoEstimate:
     frame: pd.DataFrame
     sentence: str
 
-    @classmethod
-    def of(cls, p: RhoProfile, alpha: float, noun: str) -> RhoEstimate:
-        """Put the numbers into a table and a sentence.
-
-        Parameters
-        ----------
-        p : RhoProfile
-        alpha : float
-            1 - coverage of the interval.
-        noun : str
-            The word for a study.
-
-        Returns
-        -------
-        RhoEstimate
-        """
-        return cls(
-            p.estimate,
-            p.lower,
-            p.upper,
-            p.lower_at_edge,
-            p.upper_at_edge,
-            p.spread,
-            p.flat,
-            pd.DataFrame({"rho": p.rho, "llf": p.loglik}),
-            _sentence(p, alpha, noun),
-        )
-
     def __str__(self) -> str:
         return self.sentence
+
+
+def rho_estimate(p: RhoProfile, alpha: float, noun: str) -> RhoEstimate:
+    """A profile as a table and a sentence; `noun` is the word for a study."""
+    return RhoEstimate(
+        p.estimate,
+        p.lower,
+        p.upper,
+        p.lower_at_edge,
+        p.upper_at_edge,
+        p.spread,
+        p.flat,
+        pd.DataFrame({"rho": p.rho, "llf": p.loglik}),
+        _sentence(p, alpha, noun),
+    )
 
 
 def _sentence(p: RhoProfile, alpha: float, noun: str) -> str:

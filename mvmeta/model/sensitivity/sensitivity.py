@@ -125,7 +125,22 @@ class Sensitivity:
 
     @property
     def changes(self) -> pd.DataFrame:
-        """Rows of `frame` with a flag."""
+        """Rows of `frame` with a flag.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> toy = datasets.load("toy")
+        >>> formula = "d ~ C(Category) - 1"
+        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
+        >>> res = model.fit()
+        >>> found = res.sensitivity(rho=False, inference=False, leave_out=False)
+        >>> found.changes[["setting", "coefficient", "changes"]]
+                      setting     coefficient   changes
+        3   no random effects  C(Category)[A]  interval
+        4   no random effects  C(Category)[B]  interval
+        11                row  C(Category)[C]  interval
+        """
         return self.frame[self.frame["changes"] != ""]
 
     def plot(self, coefficients: Any = None, ax: Any = None) -> Any:

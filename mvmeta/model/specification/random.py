@@ -135,7 +135,14 @@ class Random:
 
     @property
     def is_intercept(self) -> bool:
-        """True for "1 | g" without a structure."""
+        """True for "1 | g" without a structure.
+
+        Examples
+        --------
+        >>> from mvmeta import Random
+        >>> Random("1 | study").is_intercept, Random("outcome | study", "UN").is_intercept
+        (True, False)
+        """
         return self.struct is None
 
     def __repr__(self) -> str:
