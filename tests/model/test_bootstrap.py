@@ -1,6 +1,7 @@
 """simulate() and bootstrap() as users see them."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -164,8 +165,25 @@ def test_a_statistic_that_raises_costs_no_other_replicate(results):
     kept = boot.replicates.dropna()
     assert len(kept) == 12 - boot.n_failed > 2
     assert (kept <= results.params["year"]).all(axis=None)
-    with pytest.raises(ZeroDivisionError):  # for the fit itself there is nothing to count
+
+
+def test_a_statistic_that_raises_for_the_fit_itself_is_named(results):
+    """There is nothing to count: no refit would give it, and the caller's error is the cause."""
+
+    def share_of_month(res):
+        return res.params["month"] / res.params["year"]
+
+    of = r"of 56 rows with the coefficients Intercept, year; make it return"
+    with pytest.raises(SpecificationError, match=of) as raised:
+        results.bootstrap(12, share_of_month, seed=6)
+    said = str(raised.value)
+    assert said.startswith("statistic= share_of_month() raised KeyError: 'month'. It was called")
+    assert isinstance(raised.value.__cause__, KeyError)
+    with pytest.raises(SpecificationError, match=r"statistic= <lambda>\(\) raised ZeroDivision"):
         results.bootstrap(12, lambda res: 1 / 0, seed=6)
+    nameless = partial(getattr, "no results")
+    with pytest.raises(SpecificationError, match=r"statistic= functools.partial\(.*TypeError"):
+        results.bootstrap(12, nameless, seed=6)
 
 
 def test_refusals(results):

@@ -23,6 +23,7 @@ from mvmeta.inference.outcomes import ManySpec
 from mvmeta.inference.robust import KINDS
 from mvmeta.inference.simulate import Simulator
 from mvmeta.inference.spread import SpreadMeasures
+from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.search import check_jobs
 from mvmeta.progress import Progress
 
@@ -379,12 +380,23 @@ class Refits:
     def observed(self, statistic: Statistic | str | None) -> pd.Series:
         """The statistics of the results themselves."""
         if callable(statistic):
-            return _as_series(statistic(self.results))
+            return _as_series(self._called(statistic))
         res = self.results
         at = np.asarray(res.params)[:, None], res.fit_.theta[:, None]
         return pd.Series(
             self._measure(statistic, *at)[0], index=self._names(statistic), name="estimate"
         )
+
+    def _called(self, statistic: Statistic) -> Any:
+        """What a statistic returns for the results themselves: where it fails, all refits would."""
+        try:
+            return statistic(self.results)
+        except Exception as error:  # the caller's code
+            raise SpecificationError(
+                f"statistic= {_called_name(statistic)} raised {type(error).__name__}: {error}. It "
+                f"was called with the results of the observed data, {_described(self.results)}; "
+                "make it return a number, a vector or a Series for these before they are refitted"
+            ) from error
 
     def _names(self, statistic: str | None) -> pd.Index:
         """Of what `_measure` computes."""
@@ -493,6 +505,17 @@ def with_response(model: MetaMixedLM, y: Floats) -> MetaMixedLM:
     other._set_up(replace(model.prepared, problem=problem), model._backend_name)
     other.__dict__["_backend"] = model.backend.with_response(y)
     return other
+
+
+def _called_name(statistic: Statistic) -> str:
+    """What a function calls itself; other callables (a partial) have no name."""
+    name = getattr(statistic, "__qualname__", None)
+    return repr(statistic) if name is None else f"{name.rpartition('<locals>.')[2]}()"
+
+
+def _described(results: MetaMixedLMResults) -> str:
+    names = shorten(map(str, results.params.index))
+    return f"a {type(results).__name__} of {results.nobs} rows with the coefficients {names}"
 
 
 def _as_series(value: Any) -> pd.Series:

@@ -122,7 +122,8 @@ class ResamplingMethods(FitHolder):
         Raises
         ------
         SpecificationError
-            For options that do not exist; or a statistic that returns no numbers.
+            For options that do not exist; or a statistic that returns no numbers, or raises an
+            error for the fit itself (which is its ``__cause__``).
         DataError
             After `remove_data`.
 
