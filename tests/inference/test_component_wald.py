@@ -9,6 +9,7 @@ from mvmeta import MetaMixedLM, MvmetaWarning, Random, SpecificationError, datas
 from mvmeta.inference.component_wald import components_covariance, wald_limits
 from mvmeta.marginal.select import build_backend
 
+LIMITS = ["lower", "upper"]
 NUMERICAL_HESSIAN = 2e-3
 """metafor's Hessian is by differences of the log-likelihood."""
 
@@ -54,6 +55,19 @@ def test_constants_are_nan_and_ties_share():
     assert list(cov.index) == ["district: sigma2", "wave: sigma2"]
 
 
+def test_intervals_are_labelled_as_the_components_are():
+    frame = datasets.load("konstantopoulos2011")
+    terms = [Random("1 | district/school", fixed={"sigma2": [None, 0.03]})]
+    res = MetaMixedLM.from_formula("yi ~ 1", frame, variance="vi", random=terms).fit()
+    labels = ["term", "component", "level", "estimate"]
+    for method in ("profile", "wald"):
+        table = res.vcomp_conf_int(method=method)
+        pd.testing.assert_frame_equal(table[labels], res.vcomp[labels])
+        assert table.columns[4:].tolist() == [*LIMITS, "lower_at_edge", "upper_at_edge", "shape"]
+        assert table[["lower_at_edge", "upper_at_edge"]].dtypes.eq(bool).all()
+        assert table["lower"].isna().tolist() == [False, True]
+
+
 def test_boundary_and_bad_input():
     frame = pd.DataFrame({"y": [0.1, 0.3, -0.2, 0.25, 0.0, 0.1], "s": [1, 1, 2, 2, 3, 3]})
     res = MetaMixedLM.from_formula("y ~ 1", frame, variance=0.05, groups="s").fit()
@@ -78,4 +92,4 @@ def test_what_is_not_identified_is_named():
     assert table["lower"].tolist() == [0.0, 0.0]
     np.testing.assert_allclose(table["upper"], alone["upper"].iloc[0], rtol=1e-5)
     total = res.heterogeneity().loc["total", ["variance_lower", "variance_upper"]]
-    np.testing.assert_allclose(total.astype(float), alone.iloc[0, :2].astype(float), rtol=1e-5)
+    np.testing.assert_allclose(total.astype(float), alone.loc[0, LIMITS].astype(float), rtol=1e-5)

@@ -146,11 +146,14 @@ def test_failures_are_counted_and_said(results):
     assert boot.n_failed == boot.replicates.isna().any(axis=1).sum() > 0
     assert boot.failures == {"the statistic is not finite": boot.n_failed}
     assert f"left out: {boot.n_failed:>6}" in boot.summary()
+    said = f"parametric bootstrap of statistic 0: 12 replicates, {boot.n_failed} left out; "
+    assert repr(boot).startswith(said)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MvmetaWarning)
         nothing = results.bootstrap(3, lambda res: np.nan if res is not results else 1.0, seed=7)
     with pytest.raises(SpecificationError, match=r"0 of 3 refits.*most often: .*not finite"):
         nothing.conf_int()
+    assert "3 replicates, 3 left out" in repr(nothing)  # what has no summary can be looked at
 
 
 def test_a_statistic_that_raises_costs_no_other_replicate(results):

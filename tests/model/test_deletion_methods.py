@@ -51,6 +51,15 @@ def test_leave_one_out_is_metafors():
     assert found.not_estimated == []
 
 
+def test_influence_says_what_was_left_out():
+    res = three_levels(schools()).fit()
+    found = res.get_influence(groups="district", reestimate=True)
+    assert repr(found).startswith(
+        "influence of 11 groups of 56 rows (11, 12, 18, 27, 56 and 6 more) on Intercept, "
+        "half[T.1], half[T.2], year, components estimated again; "
+    )
+
+
 def test_cumulative_is_metafors():
     found, want = bcg().fit().cumulative(_unique_years()), reference()["cumul"]
     np.testing.assert_allclose(found.params["Intercept"], want["estimate"], rtol=OPTIMUM)

@@ -254,6 +254,19 @@ class BootstrapResults:
 
     __str__ = summary
 
+    def __repr__(self) -> str:
+        names = shorten(map(_flat, self.observed.index))
+        lost = f", {self.n_failed} left out" if self.n_failed else ""
+        return (
+            f"parametric bootstrap of {names}: {self.n} replicates{lost}; conf_int(), se, bias, "
+            "summary()"
+        )
+
+
+def _flat(name: object) -> str:
+    """A statistic with names of several parts in one: "i2 district"."""
+    return " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
 
 def bootstrap(
     results: MetaMixedLMResults,

@@ -15,6 +15,10 @@ from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.progress import track
 
 METHODS = ("profile", "wald")
+LABELS = ["term", "component", "level", "estimate"]
+"""Columns of `vcomp` that say which component an interval is of."""
+LIMITS = ["lower", "upper", "lower_at_edge", "upper_at_edge", "shape"]
+"""Columns of an interval, and attributes of `ProfileInterval`."""
 
 
 class ComponentMethods(FitHolder):
@@ -91,11 +95,12 @@ class ComponentMethods(FitHolder):
         Returns
         -------
         DataFrame
-            Rows as `vcomp`, columns lower, upper, lower_at_edge, upper_at_edge (the edge of
-            the parameter space lies inside the interval) and shape: "" as a rule, "one-sided"
-            or "flat" where the data rule out no value in one direction or in both, "several
-            maxima" where a lower maximum outside the limits is as compatible with the data.
-            NaN for fixed components, and under "wald" for those on the boundary.
+            Rows as `vcomp`, with its term, component, level and estimate; then lower, upper,
+            lower_at_edge, upper_at_edge (the edge of the parameter space lies inside the
+            interval) and shape: "" as a rule, "one-sided" or "flat" where the data rule out no
+            value in one direction or in both, "several maxima" where a lower maximum outside the
+            limits is as compatible with the data.  NaN for fixed components, and under "wald"
+            for those on the boundary.
 
         Raises
         ------
@@ -124,24 +129,17 @@ class ComponentMethods(FitHolder):
         >>> nested = "district/school"
         >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
         >>> res = model.fit()
-        >>> res.vcomp_conf_int()[["lower", "upper"]].round(4)
-            lower   upper
-        0  0.0222  0.2072
-        1  0.0163  0.0628
+        >>> res.vcomp_conf_int()[["term", "estimate", "lower", "upper"]].round(4)
+                      term  estimate   lower   upper
+        0         district    0.0651  0.0222  0.2072
+        1  district/school    0.0327  0.0163  0.0628
         """
         if method not in METHODS:
             raise SpecificationError(
                 f"method= takes {' or '.join(map(repr, METHODS))}, got {method!r}"
             )
-        out = pd.DataFrame(
-            {
-                "lower": np.nan,
-                "upper": np.nan,
-                "lower_at_edge": False,
-                "upper_at_edge": False,
-                "shape": "",
-            },
-            index=self.vcomp.index,
+        out = self.vcomp[LABELS].assign(
+            lower=np.nan, upper=np.nan, lower_at_edge=False, upper_at_edge=False, shape=""
         )
         if method == "wald":
             cov = self._covariance()
@@ -152,9 +150,8 @@ class ComponentMethods(FitHolder):
         group = fit.problem.shared.group
         for i in track(np.flatnonzero(fit.problem.estimated).tolist(), "profiles"):
             found = self._profile(i, limits).interval(alpha)
-            row: Any = [getattr(found, column) for column in out.columns]
-            for same in np.flatnonzero(group == group[i]).tolist():
-                out.iloc[same] = row
+            row: Any = [getattr(found, column) for column in LIMITS]
+            out.loc[out.index[group == group[i]], LIMITS] = row
         return out
 
     def _covariance(self) -> Floats:

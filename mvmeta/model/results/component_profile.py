@@ -42,9 +42,9 @@ class ComponentProfile(Profile):
     >>> nested = "district/school"
     >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
     >>> res = model.fit()
-    >>> profile = res.profile("district: sigma2")
-    >>> profile.name
-    'district: sigma2'
+    >>> res.profile("district: sigma2")  # doctest: +NORMALIZE_WHITESPACE
+    profile likelihood of district: sigma2 (REML): estimate 0.06506 in [0, inf];
+    at(value), interval(alpha), plot()
     """
 
     def __init__(
@@ -52,6 +52,13 @@ class ComponentProfile(Profile):
     ) -> None:
         super().__init__(fit, backend, component, name, **known)
         self.reml = fit.reml
+
+    def __repr__(self) -> str:
+        return (
+            f"profile likelihood of {self.name} ({'REML' if self.reml else 'ML'}): estimate "
+            f"{self.estimate:.4g} in [{self.lower:.4g}, {self.upper:.4g}]; at(value), "
+            "interval(alpha), plot()"
+        )
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Any:
         """The curve, the cut line, and the limits where they meet.

@@ -16,6 +16,7 @@ from mvmeta.inference.projection import Projection
 from mvmeta.inference.reestimate import Reestimated, chi_squares, reestimate
 from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.model.results.subset_fits import SubsetFits, subset_fits
+from mvmeta.model.specification.frames import shorten
 
 
 class MetaInfluence:
@@ -48,6 +49,9 @@ class MetaInfluence:
     >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
     >>> res = model.fit()
     >>> influence = res.get_influence(groups="trial")
+    >>> influence  # doctest: +NORMALIZE_WHITESPACE
+    influence of each of 13 rows (1, 2, 3, 4, 5 and 8 more) on Intercept, ablat, components held;
+    summary_frame(), dfbetas, cooks_distance, leave_one_out(), plot()
     >>> influence.dfbetas.head(2).round(2)
        Intercept  ablat
     1      -0.01   0.03
@@ -69,6 +73,15 @@ class MetaInfluence:
         self._fit, self._groups, self._backend = fit, groups, backend
         self._labels, self._index, self._names = labels, index, names
         self._components, self._use_t = components, use_t
+
+    def __repr__(self) -> str:
+        rows, held = len(self._index), "held" if self._backend is None else "estimated again"
+        single = len(self._labels) == rows
+        what = f"each of {rows} rows" if single else f"{len(self._labels)} groups of {rows} rows"
+        return (
+            f"influence of {what} ({shorten(self._labels)}) on {shorten(self._names)}, components "
+            f"{held}; summary_frame(), dfbetas, cooks_distance, leave_one_out(), plot()"
+        )
 
     @cached_property
     def _projection(self) -> Projection | None:
