@@ -20,10 +20,12 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from docstrings.units import unitless
 from numpydoc.validate import validate
 
 REFERENCE = Path(__file__).parent / "reference" / "index.md"
@@ -117,6 +119,14 @@ def unsaid(value: Any) -> list[str]:
     return [f"{name} is raised and not named" for name in dict.fromkeys(raised) if name not in said]
 
 
+def unmeasured(value: Any) -> list[str]:
+    """Numbers in its docstring of which no unit is said; a property is a number by annotation."""
+    inner = function_of(value)
+    annotations = inner.__annotations__ if isinstance(value, (property, cached_property)) else {}
+    returned = str(annotations.get("return", ""))
+    return unitless(inspect.getdoc(inner) or "", returned)
+
+
 def missing(path: str, value: Any) -> list[str]:
     """What its docstring lacks, in sentences."""
     codes = set(WANTED)
@@ -132,6 +142,7 @@ def main() -> int:
     gaps = {path: found for path, value in names.items() if (found := missing(path, value))}
     for path, found in gaps.items():
         print(f"{path}: {'; '.join(found)}")
+    print(f"{sum(len(unmeasured(value)) for value in names.values())} numbers have no unit yet")
     print(f"{len(names) - len(gaps)} of {len(names)} public names have complete docstrings")
     return bool(gaps)
 
