@@ -19,7 +19,7 @@ from mvmeta.structures import (
     Unstructured,
 )
 from mvmeta.structures.base import CovarianceStructure
-from mvmeta.structures.unstructured import pivot_order
+from mvmeta.structures.unstructured.orders import pivot_order
 
 SITES = np.array([0.0, 0.7, 1.1, 2.0, 3.2, 3.9, 5.0, 6.4, 7.7, 9.0])
 DISTANCE = np.abs(SITES[:, None] - SITES)

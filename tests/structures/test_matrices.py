@@ -29,7 +29,8 @@ from mvmeta.structures import (
     Toeplitz,
     Unstructured,
 )
-from mvmeta.structures.unstructured import semidefinite_cholesky, zero_preserving_order
+from mvmeta.structures.unstructured.orders import zero_preserving_order
+from mvmeta.structures.unstructured.roots import semidefinite_cholesky
 
 AB, ABC = ("A", "B"), ("A", "B", "C")
 PAIR = np.array([[0.0, 2.0], [2.0, 0.0]])

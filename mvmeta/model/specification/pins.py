@@ -14,7 +14,7 @@ from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.grammar import SPATIAL
 from mvmeta.model.specification.specs import TermSpec
 from mvmeta.structures import CovarianceStructure, Pinned, Tied
-from mvmeta.structures.unstructured import INDEFINITE
+from mvmeta.structures.unstructured.roots import INDEFINITE
 
 OWN_VARIANCE = frozenset({"HCS", "UN", "DIAG", "HAR", "HTOEP", "FA1"})
 """Structures with variances of their own for each inner level."""
