@@ -27,6 +27,7 @@ from mvmeta.model.results.components import component_labels
 from mvmeta.model.results.many import ManyOutcomes
 from mvmeta.model.results.refit import Arguments
 from mvmeta.model.results.results import MetaMixedLMResults
+from mvmeta.model.row_data import RowData
 from mvmeta.model.specification.build import Prepared, prepare_arrays, prepare_formula
 from mvmeta.model.specification.formula import capture_environment, level_weights
 from mvmeta.model.specification.frames import shorten
@@ -390,19 +391,18 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     ) -> None:
         self.arguments = arguments
         problem = prepared.problem
-        endog = pd.Series(problem.y, index=prepared.index, name=prepared.endog_name, copy=False)
-        names = prepared.exog_names
-        exog = pd.DataFrame(problem.x, index=prepared.index, columns=names, copy=False)
-        # without hasconst=False statsmodels would look through all columns for a constant
-        LikelihoodModel.__init__(self, endog, exog, missing="none", hasconst=False)
-        constant = _column_of_ones(problem.x)
-        self.data.const_idx = constant
-        self.k_constant = self.data.k_constant = 0 if constant is None else 1
+        names, constant = prepared.exog_names, _column_of_ones(problem.x)
+        data = RowData(problem.y, problem.x, prepared.index, prepared.endog_name, names, constant)
+        LikelihoodModel.__init__(self, data, hasconst=False)
         self.prepared = prepared
         self.formula = prepared.formula
         self.data.frame = prepared.frame
         self._backend_name = backend
         self.df_resid, self.df_model = problem.n - problem.p, problem.p - self.k_constant
+
+    def _handle_data(self, endog: RowData, *_: Any, **__: Any) -> RowData:
+        """Take finished data; a hook of statsmodels, which would make them of arrays or frames."""
+        return endog
 
     # -- what was specified --------------------------------------------------------------
 
@@ -998,8 +998,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
 
     def _forget_rows(self) -> None:
         self.endog = self.exog = None
-        for name in ("endog", "exog", "orig_endog", "orig_exog", "frame", "row_labels", "_cache"):
-            self.data.__dict__.pop(name, None)
+        self.data.forget()
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_backend"}

@@ -22,6 +22,7 @@ from mvmeta.model.batched.results import BatchedResults
 from mvmeta.model.batched.source import Frames
 from mvmeta.model.mixed import MetaMixedLM
 from mvmeta.model.progress import printer
+from mvmeta.model.row_data import RowData
 from mvmeta.model.testing.clustering import AUTO
 from mvmeta.model.testing.inference import choose_inference
 from mvmeta.optimize.maximize import Optimum
@@ -46,14 +47,16 @@ class BatchedMetaMixedLM(MetaMixedLM):
 
     def _set_up_without_rows(self, prepared: BatchedPrepared, backend: str | None) -> None:
         problem, ones = prepared.problem, np.asarray(prepared.ones)
-        # statsmodels wants rows to look at: one that has the constants of all of them
-        row = pd.DataFrame([np.where(ones, 1.0, 2.0)], columns=prepared.exog_names)
-        super(MetaMixedLM, self).__init__(
-            pd.Series([0.0], name=prepared.endog_name),
-            row,
-            missing="none",
-            hasconst=bool(ones.any()),
+        constant = int(np.argmax(ones)) if ones.any() else None
+        data = RowData(
+            np.empty(0),
+            np.empty((0, problem.p)),
+            pd.RangeIndex(0),
+            prepared.endog_name,
+            prepared.exog_names,
+            constant,
         )
+        super(MetaMixedLM, self).__init__(data, hasconst=constant is not None)
         self.prepared = prepared
         self.arguments = None
         self.formula = prepared.formula

@@ -267,11 +267,6 @@ class BatchedResults(MetaMixedLMResults):
             return np.arange(len(ones))
         return np.delete(np.arange(len(ones)), int(np.argmax(ones)))
 
-    def _look_once(self) -> None:
-        """Compute what the summary shows and takes rows."""
-        for name in ("_heterogeneity_test", "_heterogeneity", "_mean_effect", "_omnibus"):
-            getattr(self, name)
-
     def __getstate__(self) -> dict[str, Any]:
         if self._fit is not None:
             self._look_once()

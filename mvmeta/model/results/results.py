@@ -15,7 +15,7 @@ from statsmodels.base.model import LikelihoodModelResults
 from mvmeta._typing import Floats, Ints
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.blup import conditional_residuals
-from mvmeta.inference.criteria import info_criteria
+from mvmeta.inference.criteria import InfoCriteria, info_criteria
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.influence import row_diagnostics
 from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
@@ -39,7 +39,12 @@ from mvmeta.model.results.summary import summarize
 from mvmeta.model.results.table_methods import TableMethods
 from mvmeta.model.testing import hypotheses
 from mvmeta.model.testing.clustering import cluster_codes, cluster_labels
-from mvmeta.model.testing.inference import Inference, check_options, robust_inference
+from mvmeta.model.testing.inference import (
+    Inference,
+    check_options,
+    few_studies,
+    robust_inference,
+)
 from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.status import Status
 
@@ -139,7 +144,14 @@ class MetaMixedLMResults(
         self.df_model = self.k_fe - int(model.k_constant)
         self.reml, self.cov_type = fit.reml, inference.cov_type
         self.df_method, self.n_clusters = inference.df_method, inference.n_clusters
-        self._criteria = {r: info_criteria(fit, reml=r) for r in (True, False)}
+
+    @cached_property
+    def _criteria(self) -> dict[bool, InfoCriteria]:
+        return {reml: info_criteria(self.fit_, reml=reml) for reml in (True, False)}
+
+    @cached_property
+    def _few_studies(self) -> tuple[str, ...]:
+        return few_studies(self.fit_, self._inference, self.model.prepared)
 
     @cached_property
     def _table(self) -> Contrasts:
@@ -376,7 +388,7 @@ class MetaMixedLMResults(
         would be up to 548% wider. fit(df='kenward-roger') or df='satterthwaite' allows
         for it.
         """
-        return [*self.model.notes, *self._inference.notes]
+        return [*self.model.notes, *self._inference.notes, *self._few_studies]
 
     # -- the likelihood ------------------------------------------------------------------
 
@@ -1212,14 +1224,26 @@ class MetaMixedLMResults(
         ablat       -0.0291
         Name: estimate, dtype: float64
         """
-        for name in ("vcomp", "_heterogeneity_test", "_heterogeneity", "_mean_effect", "_omnibus"):
-            getattr(self, name)
+        self._look_once()
         self.__dict__.pop("_diagnostics", None)
         self._fit = None
         self._inference = replace(self._inference, clusters=None)
         self.model: MetaMixedLM = copy.copy(self.model)
         self.model.data = copy.copy(self.model.data)
         self.model.remove_data()
+
+    def _look_once(self) -> None:
+        """Compute what the summary shows and takes the fit."""
+        for name in (
+            "vcomp",
+            "_criteria",
+            "_few_studies",
+            "_heterogeneity_test",
+            "_heterogeneity",
+            "_mean_effect",
+            "_omnibus",
+        ):
+            getattr(self, name)
 
     @cached_property
     def _diagnostics(self) -> Any:

@@ -10,7 +10,7 @@ from mvmeta.design.layout import recode
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.constancy import grouping_factors
 from mvmeta.inference.containment import contained, containment_df
-from mvmeta.inference.degrees import DegreesOfFreedom, given_df, normal_df, residual_df
+from mvmeta.inference.degrees import given_df, normal_df, residual_df
 from mvmeta.inference.evidence import within_share
 from mvmeta.inference.fit import Fit
 from mvmeta.inference.kenward_roger import kenward_roger
@@ -64,7 +64,7 @@ class Inference:
     clusters : ndarray of int, shape (n,) or (n, m), or None
         Which rows those clusters are made of, by one or several groupings.
     notes : tuple of str
-        What a reader of the results should know of it, in sentences.
+        What a reader of the results should know of it, in sentences; see `few_studies`, too.
     """
 
     basis: Basis
@@ -97,19 +97,21 @@ def choose_inference(
         raise SpecificationError(f"unknown df {df!r}; takes a number, an array or one of {known}")
     method = "z" if df == "residual" and not use_t else df
     rule = normal_df(fit) if method == "z" else DF_RULES[df](fit)
-    notes = few_studies(fit, rule, prepared) if method in ("z", "residual") else ()
-    return Inference(Basis(fit.beta, cov, rule), cov_type, method, notes=notes)
+    return Inference(Basis(fit.beta, cov, rule), cov_type, method)
 
 
-def few_studies(fit: Fit, rule: DegreesOfFreedom, prepared: Prepared) -> tuple[str, ...]:
+def few_studies(fit: Fit, inference: Inference, prepared: Prepared) -> tuple[str, ...]:
     """A sentence where tests that take the estimated components for known mislead, or none.
 
     By containment, the intervals of a coefficient that varies between J levels have J - p df,
     and those of a level mean J - 1; the sentence is there where these would widen one by more
     than TOO_NARROW.
     """
+    if inference.cov_type in ROBUST or inference.df_method not in ("z", "residual"):
+        return ()
     if not fit.estimated.any() or not fit.problem.p or _has_many_groups(fit):
         return ()
+    rule = inference.basis.df
     # one level that holds all rows, "const" of sites, is no group to count
     groups = ((levels, constant) for levels, constant in fit.constancy if levels > 1)
     by_groups = contained(fit.problem.n, fit.problem.p, groups).coefficients()

@@ -266,6 +266,13 @@ def test_zero_variances_leave_no_qe_but_a_fit():
     )
 
 
+def test_after_remove_data_the_summary_is_there_though_nobody_asked_for_it_before():
+    text = str(model(cut(FRAME)).fit().summary())
+    found = model(cut(FRAME)).fit()
+    found.remove_data()
+    assert str(found.summary()) == text
+
+
 def test_after_remove_data_nothing_can_be_fitted():
     found = model(cut(FRAME)).fit()
     old = found.model
