@@ -8,7 +8,8 @@ import pandas as pd
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.model.results.marginal_means import MarginalMeans, MeansInput
+from mvmeta.model.results.marginal_means import MarginalMeans
+from mvmeta.model.results.mean_rows import MeansInput
 from mvmeta.model.results.reference_grid import (
     Averages,
     averages,
