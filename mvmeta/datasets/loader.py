@@ -99,11 +99,12 @@ def load(name: str) -> pd.DataFrame:
     pandas.DataFrame
         One row per estimate, in the order of the source: effect sizes ``yi`` with sampling
         variances ``vi`` (but ``toy``), and what they were computed from where the source has it.
-        Whole numbers are integers, floats where some are missing; text is text, also where it
-        looks like a number. ``.attrs`` holds ``name``, ``title``, ``description``, ``structure``
-        and ``models`` (what it is an example of), ``measures`` (effect sizes it has or can give,
-        by their codes in `mvmeta.escalc`), ``variables`` (column name to meaning), ``source``,
-        ``licence`` and ``example`` (Python code of a model fitted to it).
+        Whole numbers are integers, floats where some are missing; text is text, also where it looks
+        like a number. ``.attrs`` holds ``name``, ``title``, ``description``, ``structure`` and
+        ``models`` (what it is an example of), ``measures`` (effect sizes it has or can give, by
+        their codes in `mvmeta.escalc`), ``variables`` (column name to meaning, with the scale of
+        ``yi``; ``vi`` is in squared units of it), ``source``, ``licence`` and ``example`` (Python
+        code of a model fitted to it).
 
     Raises
     ------
@@ -129,7 +130,7 @@ def describe() -> pd.DataFrame:
 
     Returns
     -------
-    pandas.DataFrame
+    pandas.DataFrame of text and counts
         One row per data set, indexed by ``name``, with columns ``rows`` (estimates), ``studies``
         (distinct values of the column that holds the outermost unit), ``description`` (one
         line), ``structure``, ``models`` and ``measures`` (both lists, as text), ``source`` and
@@ -158,8 +159,9 @@ def correlation(name: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Symmetric, unit diagonal, rows and columns labelled by the levels of the column it
-        belongs to (``.attrs["column"]``); what ``Random("1 | species", corr=...)`` takes.
+        Correlations, without unit: symmetric, unit diagonal, rows and columns labelled by the
+        levels of the column it belongs to (``.attrs["column"]``); what
+        ``Random("1 | species", corr=...)`` takes.
 
     Raises
     ------
@@ -194,8 +196,8 @@ def distance(name: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Symmetric, zero diagonal, in the unit the description gives, rows and columns labelled by
-        the levels of the column it belongs to (``.attrs["column"]``); what
+        Symmetric, zero diagonal, in the unit the description gives (km along the rivers), rows and
+        columns labelled by the levels of the column it belongs to (``.attrs["column"]``); what
         ``Random("site_station | const", "SPEXP", distance=...)`` takes.
 
     Raises
@@ -227,7 +229,8 @@ def covariance_blocks(name: str) -> list[np.ndarray]:
     Returns
     -------
     list of ndarray, each of shape (m, m)
-        Blocks in row order, m the estimates of the study; what ``variance=`` takes.
+        Blocks in row order, m the estimates of the study, in squared units of ``yi``; what
+        ``variance=`` takes.
 
     Raises
     ------

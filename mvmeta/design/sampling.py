@@ -38,9 +38,10 @@ class SamplingCovariance:
     Attributes
     ----------
     variances : ndarray, shape (n,)
-        The diagonal of V.
+        The diagonal of V, in squared units of the estimates.
     covariances : scipy.sparse.csr_array or None
-        The off-diagonal part, shape (n, n), explicit zeros removed; None where V is diagonal.
+        The off-diagonal part, shape (n, n), explicit zeros removed; None where V is diagonal; in
+        squared units of the estimates.
     provenance : Provenance or None
         The call that made it, the study of each row, and what was repaired; None where it was
         built from numbers.
@@ -69,7 +70,8 @@ class SamplingCovariance:
         Parameters
         ----------
         variances : ndarray, shape (n,)
-            Non-negative and finite; 0 is legal as long as M turns out positive definite.
+            In squared units of the estimates; non-negative and finite, 0 is legal as long as M
+            turns out positive definite.
         rows : sequence, optional
             Names of the rows for error messages.
         copy : bool
@@ -102,6 +104,7 @@ class SamplingCovariance:
         Parameters
         ----------
         matrix : ndarray or sparse, shape (n, n)
+            V, in squared units of the estimates.
         rows : sequence, optional
             Names of the rows for error messages.
 
@@ -161,6 +164,7 @@ class SamplingCovariance:
         Parameters
         ----------
         blocks : sequence of array_like, each (m, m), or a scalar for m = 1
+            The parts of V, in squared units of the estimates.
         rows : sequence, optional
             Names of the rows for error messages.
 
@@ -255,6 +259,7 @@ class SamplingCovariance:
         Returns
         -------
         ndarray, shape (m, m)
+            In squared units of the estimates.
 
         Raises
         ------
@@ -361,7 +366,7 @@ class SamplingCovariance:
         Parameters
         ----------
         factor : float
-            Positive; the square of a change of unit of y.
+            Positive, without unit; the square of what a change of unit multiplies the estimates by.
 
         Returns
         -------
@@ -386,11 +391,12 @@ class SamplingCovariance:
         Parameters
         ----------
         b : ndarray, shape (n, k)
-            Columns to multiply.
+            Columns to multiply, each in a unit of its own.
 
         Returns
         -------
         ndarray, shape (n, k)
+            In the unit of `b` times squared units of the estimates.
 
         Examples
         --------
@@ -409,11 +415,12 @@ class SamplingCovariance:
         Parameters
         ----------
         b : ndarray, shape (n, k)
-            Right-hand sides.
+            Right-hand sides, each in a unit of its own.
 
         Returns
         -------
         ndarray, shape (n, k)
+            In the unit of `b` over squared units of the estimates.
 
         Raises
         ------
@@ -440,6 +447,8 @@ class SamplingCovariance:
         Returns
         -------
         float
+            Logarithm of a determinant in squared units of the estimates: another unit adds a
+            constant.
 
         Examples
         --------
@@ -470,6 +479,7 @@ class SamplingCovariance:
         Returns
         -------
         ndarray, shape (b, m, m)
+            In squared units of the estimates.
 
         Examples
         --------
@@ -492,6 +502,7 @@ class SamplingCovariance:
         Returns
         -------
         list of ndarray, each of shape (b, m, m)
+            In squared units of the estimates.
 
         Examples
         --------
@@ -523,6 +534,7 @@ class SamplingCovariance:
         Returns
         -------
         scipy.sparse.csr_array, shape (n, n)
+            In squared units of the estimates.
 
         Examples
         --------
@@ -541,6 +553,7 @@ class SamplingCovariance:
         Returns
         -------
         ndarray, shape (n, n)
+            In squared units of the estimates.
 
         Examples
         --------
@@ -564,6 +577,8 @@ class SamplingCovariance:
     @property
     def blocks(self) -> list[Floats]:
         """The connected blocks of V, each (m, m), in order of their first row.
+
+        In squared units of the estimates.
 
         Examples
         --------
@@ -639,7 +654,7 @@ class SamplingCovariance:
         rows : ndarray of int, shape (m,)
             Positions.
         size : float
-            What is added to their variances.
+            What is added to their variances, in squared units of the estimates.
 
         Returns
         -------

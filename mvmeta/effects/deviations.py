@@ -57,20 +57,22 @@ def conv_sd(  # noqa: PLR0913
     n : column name, array-like (k,) or number
         Sample sizes.
     n2 : column, optional
-        Sizes of a second group, in the rows whose numbers are about the difference of two means;
-        the standard deviation is then the one within the groups.
+        Sample sizes of a second group, in the rows whose numbers are about the difference of two
+        means; the standard deviation is then the one within the groups.
     sei : column, optional
-        Standard errors of the mean (of a mean change, of the difference).
+        Standard errors of the mean (of a mean change, of the difference), in units of the
+        measurements.
     ci_lb, ci_ub : column, optional
-        Limits of its confidence interval.
+        Limits of its confidence interval, in units of the measurements.
     out : column, optional
-        The mean, mean change or difference itself, for `tval` and `pval`.
+        The mean, mean change or difference itself, in units of the measurements, for `tval` and
+        `pval`.
     tval : column, optional
         Its t statistics.
     pval : column, optional
         Its two-sided p-values.
     min, q1, q3, max : column, optional
-        Range, quartiles, or both, of a single group.
+        Range, quartiles, or both, of a single group, in units of the measurements.
     level : column or number
         Level of the intervals, in percent (or as a proportion between 0.5 and 1).
     dist : {"t", "norm"}
@@ -78,7 +80,7 @@ def conv_sd(  # noqa: PLR0913
         normal.
     data : DataFrame, optional
         Where column names are looked up.
-    include : array-like or column name, optional
+    include : array_like of bool or int, or column name, optional
         Rows to convert: booleans or positions; all unless said.
     var_name : str
         Name of the new column.

@@ -73,8 +73,8 @@ def escalc(  # noqa: PLR0913
     correct : bool
         Correct the measures that have a small-sample bias correction.
     add : float, optional
-        Amount added to cells under `to`; 1/2, but 0 for AS, PHI, ZPHI, RTET, ZTET, IRSD, PAS, PFT,
-        IRS and IRFT, unless given.
+        Amount added to cells under `to`, in units of the counts; 1/2, but 0 for AS, PHI, ZPHI,
+        RTET, ZTET, IRSD, PAS, PFT, IRS and IRFT, unless given.
     to : {"only0", "all", "if0all", "none"}
         Rows it is added to: those with a zero cell, all, all if any has a zero cell, none.
     drop00 : bool
@@ -86,27 +86,30 @@ def escalc(  # noqa: PLR0913
         Return the columns of `data` too.
     var_names : pair of str
         Names of the new columns.
-    slab : array-like or column name, optional
+    slab : array_like of labels or column name, optional
         Study labels.
-    include : array-like or column name, optional
+    include : array_like of bool or int, or column name, optional
         Rows to compute: booleans or positions; all unless said.  The others keep what they have.
     replace : {"all", "ifna"}
         Where `data` has these columns: overwrite, or fill what is missing.
     cutoff : float or None
-        Warn of standardized means, differences and changes beyond it: often a standard error was
-        taken for a standard deviation.  None: do not look.
+        Warn of standardized means, differences and changes beyond it, in units of a standard
+        deviation: often a standard error was taken for one.  None: do not look.
     **inputs : column name, array-like (k,) or number
         What the measure is computed from: ai, bi, ci, di, n1i, n2i, x1i, x2i, t1i, t2i, m1i, m2i,
-        sd1i, sd2i, xi, mi, ri, ti, fi, pi, sdi, r2i, ni; or ready-made yi with vi or sei.
+        sd1i, sd2i, xi, mi, ri, ti, fi, pi, sdi, r2i, ni; or ready-made yi with vi or sei.  Means
+        and standard deviations of a row are in the same units, person-time in that of the rates;
+        the rest are counts, proportions, correlations and test statistics without unit.
 
     Returns
     -------
     DataFrame
-        One row per study, with yi and vi, on the index of the data (or of the first Series);
-        `attrs` holds "measure", "ni" and "slab" (tuples over
-        the rows as they are now; None where there are no labels), and "scale": the name of the
-        scale for axes, and the function of `mvmeta.transf` that leads back from it. Plots of a
-        model of these rows use it.
+        One row per study, with yi on the scale of the measure (log odds ratios, standard
+        deviations, units of the measurements: see the reference page) and vi in its squared units,
+        on the index of the data (or of the first Series); `attrs` holds "measure", "ni" and "slab"
+        (tuples over the rows as they are now; None where there are no labels), and "scale": the
+        name of the scale for axes, and the function of `mvmeta.transf` that leads back from it.
+        Plots of a model of these rows use it.
 
     Raises
     ------

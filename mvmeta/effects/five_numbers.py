@@ -43,12 +43,13 @@ def conv_fivenum(  # noqa: PLR0913
     Parameters
     ----------
     min, q1, median, q3, max : column name, array-like (k,) or number
-        What is reported in each row: min, median and max; q1, median and q3; or all five.
+        What is reported in each row, in units of the measurements: min, median and max; q1, median
+        and q3; or all five.
     n : column
         Sample sizes, at least 5.
     data : DataFrame, optional
         Where column names are looked up.
-    include : array-like or column name, optional
+    include : array_like of bool or int, or column name, optional
         Rows to convert: booleans or positions; all unless said.
     dist : {"norm", "lnorm"}
         Distribution of the data.  Under "lnorm" the logarithms are converted.
@@ -66,6 +67,8 @@ def conv_fivenum(  # noqa: PLR0913
     Returns
     -------
     DataFrame
+        With the mean and the standard deviation of each row, in units of the measurements (of their
+        logarithms under "lnorm" without `transf`).
 
     Raises
     ------

@@ -61,7 +61,7 @@ def to_long(
         A measure that is computed from such data, such as "OR" or "SMD"; see `escalc`.
     data : DataFrame, optional
         Where column names are looked up.
-    slab : array-like or column name, optional
+    slab : array_like of labels or column name, optional
         Study labels; unless given a column `study` of the data, or 1, 2, ...
     vlong : bool
         One row per cell of a table of frequencies.
@@ -77,6 +77,7 @@ def to_long(
     DataFrame
         Columns study, group (1 and 2, for two groups), and by kind of data: out1, out2 (or, with
         `vlong`, outcome and freq); mean, sd, n; events, ptime; r, n; mean1, mean2, sd1, sd2, n, r.
+        The numbers have the units of the inputs.
 
     Raises
     ------
@@ -208,7 +209,7 @@ def to_wide(
         Columns study, other columns that are constant in a study (missing where they are not),
         grp.1, grpvars.1, grp.2, grpvars.2, and `id`, `comp` ("a-b"), `design` (all groups of the
         study).  A study with m groups gives m - 1 rows, all against the same second group: their
-        errors are correlated (`vcalc` with grp1, grp2).
+        errors are correlated (`vcalc` with grp1, grp2).  The numbers have the units of the data.
 
     Raises
     ------
@@ -353,7 +354,7 @@ def contrmat(  # noqa: PLR0913
 
     Returns
     -------
-    DataFrame
+    DataFrame of int
         One column per group: 1 where it is the first, -1 where it is the second, else 0.
 
     Raises

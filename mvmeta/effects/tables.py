@@ -44,16 +44,16 @@ def conv_2x2(  # noqa: PLR0913
     ori : column name, array-like (k,) or number, optional
         Odds ratios.
     ri : column, optional
-        Phi coefficients.
+        Phi coefficients, the correlations of the two dichotomies.
     x2i : column, optional
         Chi-square statistics of independence; a negative sign marks a negative association.
     ni, n1i, n2i : column
         Total, and the two marginal counts: of the first row, and of the first column.
-    correct : bool or column
+    correct : bool or column of bool
         Whether `x2i` was computed with Yates' continuity correction.
     data : DataFrame, optional
         Where column names are looked up.
-    include : array-like or column name, optional
+    include : array_like of bool or int, or column name, optional
         Rows to convert: booleans or positions; all unless said.
     var_names : four str
         Names of the new columns.
@@ -65,7 +65,7 @@ def conv_2x2(  # noqa: PLR0913
     Returns
     -------
     DataFrame
-        Cells rounded to whole numbers; they add up to the margins.
+        Cells as counts without unit, rounded to whole numbers; they add up to the margins.
 
     Raises
     ------

@@ -44,11 +44,12 @@ def conv_wald(  # noqa: PLR0913
     Parameters
     ----------
     out : column name, array-like (k,) or number, optional
-        The estimates as reported; the middle of the interval unless given.
+        The estimates on the scale of the report (`transf` says what leads from it to that of the
+        result); the middle of the interval unless given.
     ci_lb, ci_ub : column, optional
-        Limits of the confidence interval, as reported.
+        Limits of the confidence interval, on the scale of the report.
     zval : column, optional
-        Test statistics estimate / standard error.
+        Test statistics, without unit: estimate / standard error.
     pval : column, optional
         Two-sided p-values; together with `out`, whose sign counts.
     n : column, optional
@@ -56,7 +57,7 @@ def conv_wald(  # noqa: PLR0913
         unless given.  Pass degrees of freedom plus 1 for another number.
     data : DataFrame, optional
         Where column names are looked up.
-    include : array-like or column name, optional
+    include : array_like of bool or int, or column name, optional
         Rows to convert: booleans or positions; all unless said.
     level : column or number
         Level of the intervals, in percent (or as a proportion between 0.5 and 1).
@@ -75,8 +76,10 @@ def conv_wald(  # noqa: PLR0913
     Returns
     -------
     DataFrame
-        yi and vi: ``vi = ((ci_ub - ci_lb) / (2 q))^2``, else ``(out / zval)^2``, else the same with
-        the statistic that `pval` belongs to; the first that is possible in a row.
+        yi, in units of the estimates as `transf` leaves them (log odds ratios, where it is
+        ``numpy.log`` of odds ratios), and vi, in their squares: ``vi = ((ci_ub - ci_lb) / (2
+        q))^2``, else ``(out / zval)^2``, else the same with the statistic that `pval` belongs to;
+        the first that is possible in a row.
 
     Raises
     ------

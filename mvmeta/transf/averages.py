@@ -35,7 +35,7 @@ def exp_int(xi: ArrayLike, tau2: ArrayLike) -> Array:
     xi : array_like
         Mean of the true effects on the logarithmic scale.
     tau2 : array_like
-        Variance of the true effects.
+        Variance of the true effects, in squared units of `xi`.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def ztor_int(xi: ArrayLike, tau2: ArrayLike) -> Array:
     xi : array_like
         Mean of the true effects as Fisher's z.
     tau2 : array_like
-        Variance of the true effects.
+        Variance of the true effects, in squared units of `xi`.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def ilogit_int(xi: ArrayLike, tau2: ArrayLike) -> Array:
     xi : array_like
         Mean of the true effects as log odds.
     tau2 : array_like
-        Variance of the true effects.
+        Variance of the true effects, in squared units of `xi`.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def exp_mode(xi: ArrayLike, tau2: ArrayLike) -> Array:
     xi : array_like
         Mean of the true effects on the logarithmic scale.
     tau2 : array_like
-        Variance of the true effects.
+        Variance of the true effects, in squared units of `xi`.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def ztor_mode(xi: ArrayLike, tau2: ArrayLike) -> Array:
     xi : array_like
         Mean of the true effects as Fisher's z.
     tau2 : array_like
-        Variance of the true effects.
+        Variance of the true effects, in squared units of `xi`.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def ilogit_mode(xi: ArrayLike, tau2: ArrayLike) -> Array:
     xi : array_like
         Mean of the true effects as log odds.
     tau2 : array_like
-        Variance of the true effects.
+        Variance of the true effects, in squared units of `xi`.
 
     Returns
     -------

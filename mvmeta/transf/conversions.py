@@ -25,7 +25,7 @@ def dtou1(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Share, of the broadcast shape.
+        Share of both groups that does not overlap, from 0 to 1, of the broadcast shape.
 
     Examples
     --------
@@ -48,7 +48,8 @@ def dtou2(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Share, of the broadcast shape.
+        Share of group 1 above the point below which the same share of group 2 lies, of the
+        broadcast shape.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def dtou3(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Share, of the broadcast shape.
+        Share of group 1, from 0 to 1, of the broadcast shape.
 
     Examples
     --------
@@ -346,7 +347,7 @@ def dtobesd(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Share, of the broadcast shape.
+        Share of group 1, from 0 to 1, of the broadcast shape.
 
     Examples
     --------

@@ -323,12 +323,12 @@ def isqrt(xi: ArrayLike) -> Array:
     Parameters
     ----------
     xi : array_like
-        Square root.
+        Square root of a number, in any unit.
 
     Returns
     -------
     ndarray
-        Square, of the broadcast shape.
+        Square, in squared units of `xi`, of the broadcast shape.
 
     Examples
     --------
@@ -349,12 +349,12 @@ def irft(xi: ArrayLike, ti: ArrayLike) -> Array:
     xi : array_like
         Incidence rate, events per unit of person-time.
     ti : array_like
-        Person-time.
+        Person-time, in units of which the rate counts the events.
 
     Returns
     -------
     ndarray
-        Transformed rate, in the root of its unit, of the broadcast shape.
+        Transformed rate, in the root of the unit of the rate, of the broadcast shape.
 
     Examples
     --------
@@ -374,14 +374,14 @@ def iirft(xi: ArrayLike, ti: ArrayLike) -> Array:
     Parameters
     ----------
     xi : array_like
-        Transformed rate.
+        Transformed rate, in the root of the unit of the rate.
     ti : array_like
-        Person-time.
+        Person-time, in units of which the rate counts the events.
 
     Returns
     -------
     ndarray
-        Incidence rate, of the broadcast shape.
+        Incidence rate, events per unit of person-time, of the broadcast shape.
 
     Examples
     --------
@@ -406,7 +406,7 @@ def ahw(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Transformed alpha, of the broadcast shape.
+        Transformed alpha, without unit: 0 at 0, 1 at 1, of the broadcast shape.
 
     Examples
     --------
@@ -423,7 +423,7 @@ def iahw(xi: ArrayLike) -> Array:
     Parameters
     ----------
     xi : array_like
-        Transformed alpha.
+        Transformed alpha, without unit, as `ahw` gives it.
 
     Returns
     -------
@@ -450,7 +450,7 @@ def abt(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Transformed alpha, of the broadcast shape.
+        Transformed alpha, without unit: 0 at 0, infinite at 1, of the broadcast shape.
 
     Examples
     --------
@@ -468,7 +468,7 @@ def iabt(xi: ArrayLike) -> Array:
     Parameters
     ----------
     xi : array_like
-        Transformed alpha.
+        Transformed alpha, without unit, as `abt` gives it.
 
     Returns
     -------

@@ -50,15 +50,18 @@ def aggregate(
     yi, vi : str
         Columns of estimates and sampling variances.
     V : optional
-        Covariance of the sampling errors of all rows: what `variance=` of a model takes, such as
-        the result of `vcalc`.  Then `struct`, `rho`, `phi`, `time` and `obs` are not used.
+        Covariance of the sampling errors of all rows, in squared units of `yi`: what `variance=` of
+        a model takes, such as the result of `vcalc`.  Then `struct`, `rho`, `phi`, `time` and `obs`
+        are not used.
     struct : {"CS", "ID", "CAR", "CS+CAR", "CS*CAR"}
         Correlation of two estimates of a study, d apart in time: rho; none; phi^d;
         rho + (1 - rho) phi^d; phi^d times rho if their `obs` differ.
     rho, phi : float or mapping, optional
-        Numbers, or one per study.
+        The correlations of `struct`, numbers or one per study; phi is that of two times one unit of
+        `time` apart.
     time, obs : str, optional
-        Columns with times, and with what tells apart several estimates of one time.
+        Columns with times, in any one unit, and with what tells apart several estimates of one
+        time.
     weighted : bool
         Generalised least squares, else plain averages (whose variance still knows V).
     addk : bool
@@ -67,9 +70,9 @@ def aggregate(
     Returns
     -------
     DataFrame
-        One row per study in the order of their first rows.  The other columns are averaged if
-        they are numbers or booleans; of others the most frequent value is taken (the first of
-        several).
+        One row per study in the order of their first rows, yi and vi in the units of the data.  The
+        other columns are averaged if they are numbers or booleans; of others the most frequent
+        value is taken (the first of several).
 
     Raises
     ------

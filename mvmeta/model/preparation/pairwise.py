@@ -31,8 +31,9 @@ class ArmContrasts(NamedTuple):
     Attributes
     ----------
     dat : DataFrame
-        One row per contrast: the study, the arms and their numbers with ".1" and ".2" appended,
-        yi and vi, `id`, `comp` ("a-b") and `design` (all arms of the study).
+        One row per contrast: the study, the arms and their numbers, in the units they are given in,
+        with ".1" and ".2" appended; yi on the scale of the measure and vi in its squared units;
+        `id`, `comp` ("a-b") and `design` (all arms of the study).
     V : SamplingCovariance
         Of the rows of `dat`: contrasts of one study covary by the arms they share.
 

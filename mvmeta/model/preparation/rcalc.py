@@ -37,7 +37,7 @@ class Correlations(NamedTuple):
     ----------
     dat : DataFrame
         Columns study, var1, var2, pair ("var1.var2"), yi (r or Fisher's z) and ni (the common
-        sample size of the study).
+        sample size of the study); all numbers are without unit.
     V : SamplingCovariance
         Of the rows of `dat`: block-diagonal by study.
 
@@ -70,8 +70,8 @@ def rcalc(
     correlations : str, DataFrame or mapping of study to DataFrame
         A formula, "ri ~ var1 + var2 | study": the column of correlations, the two columns with the
         names of the variables they are of, and the study; without "| study" all rows are of one
-        study.  Or the correlation matrix of one study, or of several by their names, labelled by
-        variables; correlations that are missing in both triangles are left out.
+        study.  Or the correlation matrix (without unit) of one study, or of several by their names,
+        labelled by variables; correlations that are missing in both triangles are left out.
     ni : str, array_like (n,), number or mapping of study to number
         Sample sizes: a column of `data` or one value per row; with matrices, of each study.
     data : DataFrame or any eager frame narwhals knows

@@ -27,8 +27,9 @@ class StackedOutcomes(NamedTuple):
     Attributes
     ----------
     dat : DataFrame
-        One row per outcome that a study has: `outcome` (a categorical in the order given), `yi`,
-        `vi`, and the columns of the data that are not of single outcomes.
+        One row per outcome that a study has: `outcome` (a categorical in the order given), `yi` and
+        `vi` in the units of the columns they come from, and the columns of the data that are not of
+        single outcomes.
     V : SamplingCovariance
         Of the rows of `dat`.
 

@@ -22,8 +22,9 @@ def study_weights(
     Parameters
     ----------
     variance : array_like, shape (n,) or (n, n), or SamplingCovariance
-        Sampling (co)variances; only variances are used, and only for "precision".
-    groups : array_like, shape (n,)
+        Sampling (co)variances, in squared units of the effects; only variances are used, and only
+        for "precision".
+    groups : array_like of labels, shape (n,)
         Study of each row.  A combination of study and category gives every study the same
         weight in each category it reports, not the same in all of them together.
     kind : {"equal", "precision"}
@@ -37,8 +38,9 @@ def study_weights(
     Returns
     -------
     Series or ndarray, shape (n,)
-        A Series where `groups` is one.  Fitting with these weights changes the fixed effects
-        only; their standard errors are those of the weighted estimator under the fitted M.
+        Without unit if "equal", else in one over squared units of the effects; a Series where
+        `groups` is one.  Fitting with these weights changes the fixed effects only; their standard
+        errors are those of the weighted estimator under the fitted M.
 
     Raises
     ------

@@ -55,18 +55,18 @@ def varms(
 
     Parameters
     ----------
-    measure : str or column
+    measure : str or column of str
         Code of the measure as for `escalc`: MD, SMD, SMD1, SMD1H, SMDH, ROM, VR, CVR, D2OR, D2ORL,
         D2ORN; OR, RR, RD, AS, PBIT, OR2D, OR2DL, OR2DN; IRR, IRD, IRSD; of single groups MC, SMCC,
         MN, SMN, MNLN, SDLN, CVLN, PR, PLN, PLO, PAS, IR, IRLN, IRS.  Or a column of codes: effects
         of several measures (a log odds ratio of one outcome, a mean difference of another).
-    cluster : column
+    cluster : column of labels
         Study: rows of different studies are independent.
-    grp1, grp2 : column
+    grp1, grp2 : column of labels
         The two groups (arms) each row compares; `grp1` alone for measures of single groups.
-    type : column, optional
+    type : column of labels, optional
         Outcome; needs `rho`.
-    subgroup : column, optional
+    subgroup : column of labels, optional
         Parts of a study without common people (men and women): rows of different parts are
         independent, whatever their groups are called.
     data : DataFrame, optional

@@ -85,25 +85,26 @@ def vcalc(
     Parameters
     ----------
     vi : column or float
-        Sampling variances.  A row where it is missing stays, with missing covariances: the
-        model drops it.
-    cluster : column
+        Sampling variances, in squared units of the effects.  A row where it is missing stays, with
+        missing covariances: the model drops it.
+    cluster : column of labels
         Study: rows of different studies are independent.
-    subgroup : column, optional
+    subgroup : column of labels, optional
         Parts of a study without common subjects; rows of different parts are independent.
-    obs : column, optional
+    obs : column of labels, optional
         Tells apart several observations (scales, raters) of one construct; needs `rho`.
-    type : column, optional
+    type : column of labels, optional
         Tells apart constructs or outcomes; needs `rho`, a pair where `obs` is given, too.
     time1, time2 : column, optional
-        Numeric times of the first and the second condition of a row; need `phi`.  `time2` is
-        `time1` unless given, and needs the groups.
-    grp1, grp2 : column, optional
+        Numeric times of the first and the second condition of a row, in any one unit; need `phi`.
+        `time2` is `time1` unless given, and needs the groups.
+    grp1, grp2 : column of labels, optional
         The two groups each row contrasts.  Rows of a study that share a group correlate, by 0.5
         if they share one, with the same sign, and all groups are of one size.
     w1, w2 : column, optional
-        Sizes of the two groups (more generally inverse sampling variances of their means).
-    sample : column, optional
+        Sizes of the two groups, or other weights in any one unit (inverse sampling variances of
+        their means).
+    sample : column of labels, optional
         The sample of people that a row is computed from; rows of one sample have all people in
         common.  Needs `overlap`.  Samples may overlap within a cluster only: studies of one
         registry are one cluster.
@@ -117,7 +118,8 @@ def vcalc(
         types, by `type`).  Alone, without any column to tell rows apart, it applies to all pairs
         of rows in a cluster.
     phi : float, str, mapping or Series, optional
-        Autocorrelation of two times one unit apart, r = phi^|t_i - t_j|; per study as for `rho`.
+        Autocorrelation of two times one unit of `time1` apart, r = phi^|t_i - t_j|; per study as
+        for `rho`.
     overlap : float, str, mapping, Series or DataFrame, optional
         Share of the smaller of two samples that is in the larger one, too, from 0 to 1: a number,
         per study as for `rho`, or a DataFrame labelled by the levels of `sample`.
