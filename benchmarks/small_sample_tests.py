@@ -14,10 +14,10 @@ import pandas as pd
 
 from benchmarks.predictions import seconds
 from mvmeta import MetaMixedLM, Random, __version__
-from mvmeta.inference.kenward_roger import kenward_roger
-from mvmeta.inference.robust import robust
-from mvmeta.inference.satterthwaite import satterthwaite_df
-from mvmeta.inference.wald import Basis, coefficients
+from mvmeta.inference.coefficients.kenward_roger import kenward_roger
+from mvmeta.inference.coefficients.satterthwaite import satterthwaite_df
+from mvmeta.inference.coefficients.wald import Basis, coefficients
+from mvmeta.inference.robust.sandwich import robust
 
 RESULTS = Path(__file__).parent / "results" / "small_sample_tests.json"
 

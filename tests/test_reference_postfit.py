@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mvmeta import MvmetaWarning, SpecificationError
-from mvmeta.inference.profile import Profile
+from mvmeta.inference.components.profile import Profile
 from tests.reference.loader import (
     array,
     build_model,

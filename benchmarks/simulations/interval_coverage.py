@@ -23,9 +23,9 @@ from benchmarks.simulations.few_studies import normal, sampling_variances
 from benchmarks.simulations.interval_coverage_render import render
 from mvmeta import MetaMixedLM, __version__
 from mvmeta.errors import MvmetaError
-from mvmeta.inference.heterogeneity import typical_sampling_variance
-from mvmeta.inference.region import LikelihoodRegion
-from mvmeta.inference.variances import AddedVariances, Kind
+from mvmeta.inference.components.region import LikelihoodRegion
+from mvmeta.inference.heterogeneity.q_and_i2 import typical_sampling_variance
+from mvmeta.inference.heterogeneity.variances import AddedVariances, Kind
 from mvmeta.model.results.results import MetaMixedLMResults
 
 STUDIES = (8, 20, 60)

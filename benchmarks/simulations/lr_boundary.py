@@ -19,11 +19,11 @@ from mvmeta import __version__
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.many import fit_many
-from mvmeta.inference.outcomes import ManySpec
-from mvmeta.inference.restriction import null_distribution
-from mvmeta.inference.simulate import Simulator
+from mvmeta.inference.comparison.restriction import null_distribution
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.many.fit_many import fit_many
+from mvmeta.inference.many.outcomes import ManySpec
+from mvmeta.inference.resampling.simulate import Simulator
 from mvmeta.marginal.select import build_backend
 from mvmeta.structures import Identity
 

@@ -21,17 +21,17 @@ import numpy as np
 from benchmarks.simulations.few_studies import DESIGNS, Drawn
 from benchmarks.simulations.small_samples_render import render
 from mvmeta.errors import MvmetaError
-from mvmeta.inference.containment import containment_df
-from mvmeta.inference.curvature import Curvature, curvature
-from mvmeta.inference.degrees import DegreesOfFreedom, normal_df, residual_df
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.kenward_roger import kenward_roger
-from mvmeta.inference.robust import robust
-from mvmeta.inference.satterthwaite import satterthwaite_df
-from mvmeta.inference.scaling import scaled_cov
-from mvmeta.inference.wald import Basis, coefficients, critical_value
-from mvmeta.inference.wild import wild_bootstrap
+from mvmeta.inference.coefficients.containment import containment_df
+from mvmeta.inference.coefficients.degrees import DegreesOfFreedom, normal_df, residual_df
+from mvmeta.inference.coefficients.kenward_roger import kenward_roger
+from mvmeta.inference.coefficients.satterthwaite import satterthwaite_df
+from mvmeta.inference.coefficients.scaling import scaled_cov
+from mvmeta.inference.coefficients.wald import Basis, coefficients, critical_value
+from mvmeta.inference.fitted.curvature import Curvature, curvature
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.resampling.wild import wild_bootstrap
+from mvmeta.inference.robust.sandwich import robust
 from mvmeta.marginal.select import build_backend
 
 STUDIES = (5, 10, 20, 40)

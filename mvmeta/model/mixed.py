@@ -17,8 +17,8 @@ from mvmeta.columns import row_names
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError, DataError, MvmetaWarning, SpecificationError, warn
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.fit import Fit
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.fitted.fit import Fit
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.marginal.select import Choice, build_backend, choose_backend

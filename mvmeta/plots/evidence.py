@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
-from mvmeta.inference.wald import critical_value
+from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.plots import _axes
 
 if TYPE_CHECKING:

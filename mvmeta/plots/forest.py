@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.inference.wald import critical_value
+from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.plots import _axes, _columns
 from mvmeta.plots._columns import TextColumn, text_columns, weight_column
 from mvmeta.plots._rows import (

@@ -9,7 +9,7 @@ import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.inference.wald import critical_value
+from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.plots import _axes
 from mvmeta.plots._rows import Studies, gls_means, observed, same_mean, sampling_errors, studies
 

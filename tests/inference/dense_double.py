@@ -15,8 +15,8 @@ from scipy import linalg, sparse
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import Groups, RandomTerm
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.weighted import weighted_fixed_effects
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.fitted.weighted import weighted_fixed_effects
 from mvmeta.marginal.base import MarginalFactor, Sums
 from mvmeta.structures.base import Component, CovarianceStructure
 from mvmeta.structures.known import Known

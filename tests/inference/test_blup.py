@@ -20,10 +20,10 @@ from scipy import sparse
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import SpecificationError
-from mvmeta.inference import probing
-from mvmeta.inference.blup import conditional_residuals, random_effects, true_effects
-from mvmeta.inference.containment import effect_df
-from mvmeta.inference.wald import critical_value
+from mvmeta.inference.coefficients.containment import effect_df
+from mvmeta.inference.coefficients.wald import critical_value
+from mvmeta.inference.fitted import probing
+from mvmeta.inference.prediction.blup import conditional_residuals, random_effects, true_effects
 
 
 def terms_of(case):

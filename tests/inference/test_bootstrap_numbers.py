@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.bootstrap import Bootstrapped, exceedance, quantile_error
+from mvmeta.inference.resampling.bootstrap import Bootstrapped, exceedance, quantile_error
 
 REPEATS = 800
 SPREAD = 0.1

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mvmeta.inference.chibar import ChiBar, orthant_weights, variances_at_zero, with_covariances
+from mvmeta.inference.comparison.chibar import (
+    ChiBar,
+    orthant_weights,
+    variances_at_zero,
+    with_covariances,
+)
 from tests.tolerances import ALGEBRA
 
 DRAWS = 200_000

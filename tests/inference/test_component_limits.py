@@ -7,9 +7,9 @@ import pytest
 from scipy import optimize, stats
 
 from mvmeta import ConvergenceError, MetaMixedLM, MvmetaWarning, Random, datasets
-from mvmeta.inference.component_limits import ComponentLimits
-from mvmeta.inference.profile import Profile
-from mvmeta.inference.scales import OpenScale
+from mvmeta.inference.components.limits import ComponentLimits
+from mvmeta.inference.components.profile import Profile
+from mvmeta.inference.components.scales import OpenScale
 from mvmeta.likelihood.objective import Objective
 from tests.reference.loader import fitted_case
 
@@ -170,7 +170,7 @@ def test_flat_and_one_sided():
 
 def test_a_profile_that_ends_names_component_and_side(monkeypatch):
     res = fitted_case("b01_konst_3level_reml")
-    monkeypatch.setattr("mvmeta.inference.profile.MOST_STEPS", 1)
+    monkeypatch.setattr("mvmeta.inference.components.profile.MOST_STEPS", 1)
     walked = limits_of(res, Walked)
     profile = Profile(res.fit_, res.model.backend, 0, "district: sigma2", limits=walked)
     with pytest.raises(ConvergenceError, match=r"district: sigma2 .* lower limit.*plot\(\)"):

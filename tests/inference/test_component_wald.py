@@ -6,7 +6,7 @@ import pytest
 from dense_double import case_fit, load
 
 from mvmeta import MetaMixedLM, MvmetaWarning, Random, SpecificationError, datasets
-from mvmeta.inference.component_wald import components_covariance, wald_limits
+from mvmeta.inference.components.wald import components_covariance, wald_limits
 from mvmeta.marginal.select import build_backend
 
 LIMITS = ["lower", "upper"]

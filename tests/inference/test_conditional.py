@@ -5,11 +5,12 @@ import pytest
 from dense_double import dense_m, make_fit
 
 from mvmeta.errors import SpecificationError
-from mvmeta.inference import blup, conditional, probing
-from mvmeta.inference.blup import effects_cov, true_effects
-from mvmeta.inference.conditional import NO_LEVEL, Link, conditional_moments, own_link
-from mvmeta.inference.predict import Prediction, row_df
-from mvmeta.inference.probing import one_per_cluster, quadratic_forms
+from mvmeta.inference.fitted import probing
+from mvmeta.inference.fitted.probing import one_per_cluster, quadratic_forms
+from mvmeta.inference.prediction import blup, conditional
+from mvmeta.inference.prediction.blup import effects_cov, true_effects
+from mvmeta.inference.prediction.conditional import NO_LEVEL, Link, conditional_moments, own_link
+from mvmeta.inference.prediction.predict import Prediction, row_df
 from mvmeta.marginal.select import build_backend
 from tests.problems import PROBLEMS, interior, make, matrices
 from tests.tolerances import BACKEND

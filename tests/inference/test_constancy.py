@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mvmeta.inference import constancy
-from mvmeta.inference.constancy import constancy as constant_columns
+from mvmeta.inference.fitted import constancy
+from mvmeta.inference.fitted.constancy import constancy as constant_columns
 from tests.problems import PROBLEMS, make
 
 

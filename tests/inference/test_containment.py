@@ -11,7 +11,7 @@ from dense_double import FormulaStructure, case_fit, make_fit
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import Groups, RandomTerm
-from mvmeta.inference.containment import containment_df, effect_df
+from mvmeta.inference.coefficients.containment import containment_df, effect_df
 from mvmeta.structures import Identity, Kronecker, PagelLambda, Pinned, Proportional
 from mvmeta.structures.known import Known
 

@@ -5,8 +5,8 @@ import pytest
 from dense_double import dense_m, make_fit
 from scipy import sparse
 
-from mvmeta.inference.contributions import contributions, group_sums, variance_shares
-from mvmeta.inference.weights import coefficient_weights, group_weights, row_weights
+from mvmeta.inference.borrowing.contributions import contributions, group_sums, variance_shares
+from mvmeta.inference.borrowing.weights import coefficient_weights, group_weights, row_weights
 from tests.problems import interior, make
 
 NAMES = [

@@ -6,7 +6,7 @@ from dense_double import case_fit, case_names, load, make_fit, numbers
 
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.inference.criteria import info_criteria
+from mvmeta.inference.comparison.criteria import info_criteria
 
 FIELDS = {"llf": "ll", "deviance": "dev", "aic": "AIC", "bic": "BIC", "aicc": "AICc"}
 

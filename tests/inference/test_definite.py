@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mvmeta import MetaMixedLM, Random, datasets, vcalc
-from mvmeta.inference.definite import held_maximum, held_slope, is_definite
-from mvmeta.inference.profile import Profile
+from mvmeta.inference.components.definite import held_maximum, held_slope, is_definite
+from mvmeta.inference.components.profile import Profile
 from mvmeta.likelihood.objective import Objective
 from tests.reference.loader import ROOT
 

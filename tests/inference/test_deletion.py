@@ -8,7 +8,7 @@ from dense_double import case_fit, case_names, case_tolerance, load, make_fit, n
 
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.deletion import deletion, studentized_groups
+from mvmeta.inference.influence.deletion import deletion, studentized_groups
 
 
 def groups(case, item):

@@ -8,9 +8,9 @@ from scipy import sparse, stats
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import SpecificationError
-from mvmeta.inference import evidence as module
-from mvmeta.inference.degrees import given_df, normal_df
-from mvmeta.inference.evidence import evidence, within_share
+from mvmeta.inference.borrowing import evidence as module
+from mvmeta.inference.borrowing.evidence import evidence, within_share
+from mvmeta.inference.coefficients.degrees import given_df, normal_df
 from mvmeta.structures import Unstructured
 from tests.problems import correlated, diagonal_v, intercept, interior, make, problem_of
 

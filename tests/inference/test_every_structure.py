@@ -8,9 +8,9 @@ from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.free import linear_terms
-from mvmeta.inference.kenward_roger import kenward_roger
-from mvmeta.inference.satterthwaite import satterthwaite_df
+from mvmeta.inference.coefficients.kenward_roger import kenward_roger
+from mvmeta.inference.coefficients.satterthwaite import satterthwaite_df
+from mvmeta.inference.fitted.free import linear_terms
 from mvmeta.marginal.select import build_backend
 from tests.structures.structure_examples import EXAMPLES
 

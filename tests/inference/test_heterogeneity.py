@@ -7,9 +7,9 @@ from dense_double import case_fit, case_names, load, make_fit, numbers
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import CovarianceError
-from mvmeta.inference.explained import explained, relative_heterogeneity
-from mvmeta.inference.heterogeneity import heterogeneity, heterogeneity_test
-from mvmeta.inference.spread import SpreadMeasures
+from mvmeta.inference.heterogeneity.explained import explained, relative_heterogeneity
+from mvmeta.inference.heterogeneity.q_and_i2 import heterogeneity, heterogeneity_test
+from mvmeta.inference.heterogeneity.spread import SpreadMeasures
 
 
 @pytest.mark.parametrize("name", case_names())

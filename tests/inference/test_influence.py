@@ -8,9 +8,9 @@ from dense_double import case_fit, case_names, case_tolerance, load, make_fit, n
 from scipy import sparse
 
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.influence import row_diagnostics
-from mvmeta.inference.weighted import weighted_fixed_effects
-from mvmeta.inference.weights import row_weights
+from mvmeta.inference.borrowing.weights import row_weights
+from mvmeta.inference.fitted.weighted import weighted_fixed_effects
+from mvmeta.inference.influence.leverage import row_diagnostics
 
 LEVERAGE_ONE = 1 - 1e-9
 

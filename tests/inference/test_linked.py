@@ -9,15 +9,15 @@ from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.linked import (
+from mvmeta.inference.coefficients.wald import Basis, wald_test
+from mvmeta.inference.robust.linked import (
     Jackknife,
     LinkedMoments,
     Sandwich,
     intersections,
 )
-from mvmeta.inference.moments import RobustSatterthwaite
-from mvmeta.inference.robust import robust
-from mvmeta.inference.wald import Basis, wald_test
+from mvmeta.inference.robust.moments import RobustSatterthwaite
+from mvmeta.inference.robust.sandwich import robust
 from mvmeta.structures import Identity
 
 THETA = [0.3, 0.2, 0.1]
@@ -205,13 +205,13 @@ def test_both_factors_of_a_crossed_model_cover_its_covariances():
 def test_moments_of_many_coefficients_need_no_table(fit, monkeypatch):
     got = robust(fit, groupings(fit), "CR1").df
     tabulated = got.contrasts(CONTRASTS)
-    monkeypatch.setattr("mvmeta.inference.moments.MOST_TABULATED", 0)
+    monkeypatch.setattr("mvmeta.inference.robust.moments.MOST_TABULATED", 0)
     again = robust(fit, groupings(fit), "CR1").df
     np.testing.assert_allclose(again.contrasts(CONTRASTS), tabulated, rtol=1e-10)
 
 
 def test_too_many_groups_for_their_covariances(fit, monkeypatch):
-    monkeypatch.setattr("mvmeta.inference.linked.MOST_PAIRS", 10)
+    monkeypatch.setattr("mvmeta.inference.robust.linked.MOST_PAIRS", 10)
     with pytest.raises(SpecificationError, match="use df='cluster' or df='residual'"):
         robust(fit, groupings(fit), "CR1")
     assert robust(fit, groupings(fit), "CR1", df="cluster").df.coefficients()[0] == 3.0

@@ -7,11 +7,11 @@ import pytest
 
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.heterogeneity import heterogeneity_test
-from mvmeta.inference.many import fit_many
-from mvmeta.inference.outcomes import ManySpec, NotFitted
-from mvmeta.inference.scaling import knapp_hartung_factor
+from mvmeta.inference.coefficients.scaling import knapp_hartung_factor
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.heterogeneity.q_and_i2 import heterogeneity_test
+from mvmeta.inference.many.fit_many import fit_many
+from mvmeta.inference.many.outcomes import ManySpec, NotFitted
 from mvmeta.likelihood.many import full_loglik, many_evaluation
 from mvmeta.likelihood.objective import Objective
 from mvmeta.likelihood.orthonormal import orthonormal_basis

@@ -6,7 +6,7 @@ from dense_double import case_fit, case_names, case_tolerance, load, numbers
 from test_wald import basis
 
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.predict import heterogeneity_variance, predict
+from mvmeta.inference.prediction.predict import heterogeneity_variance, predict
 
 
 def added(case, fit, item, m):

@@ -7,9 +7,9 @@ from dense_double import case_fit
 from scipy import optimize, stats
 
 from mvmeta import MetaMixedLM, Random, datasets
-from mvmeta.inference.heterogeneity import heterogeneity
-from mvmeta.inference.region import LikelihoodRegion
-from mvmeta.inference.variances import AddedVariances
+from mvmeta.inference.components.region import LikelihoodRegion
+from mvmeta.inference.heterogeneity.q_and_i2 import heterogeneity
+from mvmeta.inference.heterogeneity.variances import AddedVariances
 from mvmeta.likelihood.objective import Objective
 from mvmeta.marginal.select import build_backend
 from tests.tolerances import DERIVATIVE, OPTIMUM

@@ -8,8 +8,8 @@ from mvmeta import CovarianceError, DataError, SpecificationError
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.rho import profile_rho
+from mvmeta.inference.components.rho import profile_rho
+from mvmeta.inference.fitted.estimate import estimate
 from mvmeta.marginal.select import build_backend
 from mvmeta.structures import Identity
 

@@ -7,8 +7,8 @@ from scipy import sparse
 
 from mvmeta.design.layout import recode
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.robust import KINDS, robust
-from mvmeta.inference.wald import Basis, coefficients, omnibus_rows, wald_test
+from mvmeta.inference.coefficients.wald import Basis, coefficients, omnibus_rows, wald_test
+from mvmeta.inference.robust.sandwich import KINDS, robust
 
 CASES = [
     (name, i)

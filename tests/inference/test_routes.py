@@ -7,15 +7,15 @@ from dense_double import case_fit, make_fit
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
-from mvmeta.inference.blup import random_effects, true_effects
-from mvmeta.inference.deletion import deletion
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.free import FixedRank, free_charts, moves_within_rank
-from mvmeta.inference.influence import row_diagnostics
-from mvmeta.inference.kenward_roger import kenward_roger
-from mvmeta.inference.robust import robust
-from mvmeta.inference.satterthwaite import satterthwaite_df
-from mvmeta.inference.weights import row_weights
+from mvmeta.inference.borrowing.weights import row_weights
+from mvmeta.inference.coefficients.kenward_roger import kenward_roger
+from mvmeta.inference.coefficients.satterthwaite import satterthwaite_df
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.fitted.free import FixedRank, free_charts, moves_within_rank
+from mvmeta.inference.influence.deletion import deletion
+from mvmeta.inference.influence.leverage import row_diagnostics
+from mvmeta.inference.prediction.blup import random_effects, true_effects
+from mvmeta.inference.robust.sandwich import robust
 from mvmeta.likelihood.objective import Objective
 from mvmeta.marginal.select import build_backend
 from mvmeta.structures.unstructured import Unstructured

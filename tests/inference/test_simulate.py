@@ -5,10 +5,10 @@ import pytest
 
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.blup import true_effects
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.simulate import Simulator, error_root
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.prediction.blup import true_effects
+from mvmeta.inference.resampling.simulate import Simulator, error_root
 from mvmeta.marginal.dense import DenseMarginal
 from mvmeta.marginal.select import build_backend
 from tests.problems import PROBLEMS, interior, make, matrices

@@ -10,11 +10,11 @@ from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.curvature import components_cov, curvature
-from mvmeta.inference.free import FixedRank, free_charts, is_linear
-from mvmeta.inference.kenward_roger import kenward_roger
-from mvmeta.inference.satterthwaite import combine, satterthwaite_df
-from mvmeta.inference.wald import Basis, wald_test
+from mvmeta.inference.coefficients.kenward_roger import kenward_roger
+from mvmeta.inference.coefficients.satterthwaite import combine, satterthwaite_df
+from mvmeta.inference.coefficients.wald import Basis, wald_test
+from mvmeta.inference.fitted.curvature import components_cov, curvature
+from mvmeta.inference.fitted.free import FixedRank, free_charts, is_linear
 from mvmeta.structures import CompoundSymmetry, Kronecker, Pinned, Tied, Unstructured
 
 NAMES = sorted(p.stem for p in (REFERENCE / "small_sample").glob("*.json"))

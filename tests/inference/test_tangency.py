@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mvmeta.inference.tangency import extreme_on_contour
+from mvmeta.inference.components.tangency import extreme_on_contour
 
 FREE = np.full(2, -np.inf), np.full(2, np.inf)
 INFORMATION = np.array([[2.0, 0.6], [0.6, 1.0]])

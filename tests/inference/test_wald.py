@@ -8,11 +8,10 @@ from dense_double import case_fit, case_names, case_tolerance, load, make_fit, n
 from scipy import stats
 
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.containment import containment_df
-from mvmeta.inference.degrees import given_df, normal_df, residual_df
-from mvmeta.inference.heterogeneity import heterogeneity_test
-from mvmeta.inference.scaling import knapp_hartung_factor, scaled_cov
-from mvmeta.inference.wald import (
+from mvmeta.inference.coefficients.containment import containment_df
+from mvmeta.inference.coefficients.degrees import given_df, normal_df, residual_df
+from mvmeta.inference.coefficients.scaling import knapp_hartung_factor, scaled_cov
+from mvmeta.inference.coefficients.wald import (
     Basis,
     coefficients,
     contrasts,
@@ -20,6 +19,7 @@ from mvmeta.inference.wald import (
     omnibus_rows,
     wald_test,
 )
+from mvmeta.inference.heterogeneity.q_and_i2 import heterogeneity_test
 
 
 def basis(name):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.robust import robust
-from mvmeta.inference.wild import DISTRIBUTIONS, wild_bootstrap
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.resampling.wild import DISTRIBUTIONS, wild_bootstrap
+from mvmeta.inference.robust.sandwich import robust
 from mvmeta.marginal.select import build_backend
 from tests.inference.test_simulate import dense_m
 from tests.problems import intercept, make

@@ -679,7 +679,7 @@ def test_joint_covariance_and_diagnostic_errors_of_random_effects(name):
 
 
 def test_joint_covariance_of_too_many_effects(monkeypatch):
-    monkeypatch.setattr("mvmeta.inference.blup.MOST_EFFECTS", 20)
+    monkeypatch.setattr("mvmeta.inference.prediction.blup.MOST_EFFECTS", 20)
     with pytest.raises(SpecificationError, match="of 60 random effects would take"):
         fitted("nested").ranef_cov()
     assert fitted("nested").ranef_cov("study").shape == (12, 12)

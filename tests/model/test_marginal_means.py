@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from mvmeta import DataError, MetaMixedLM, MvmetaWarning, Random, SpecificationError
-from mvmeta.inference.multiplicity import METHODS, Family, adjusted, critical
+from mvmeta.inference.coefficients.multiplicity import METHODS, Family, adjusted, critical
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metafor" / "marginal_means.json"
 CELLS = "yi ~ outcome * design + x"

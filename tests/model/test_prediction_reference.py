@@ -12,8 +12,8 @@ from mvmeta import MetaMixedLM, Random
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
-from mvmeta.inference.blup import random_effects
-from mvmeta.inference.fit import Fit
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.prediction.blup import random_effects
 from mvmeta.marginal.select import build_backend
 from mvmeta.structures import Identity, Unstructured
 

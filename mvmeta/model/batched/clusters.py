@@ -11,9 +11,9 @@ import pandas as pd
 from mvmeta._typing import Ints
 from mvmeta.design.layout import recode
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.inference.batched import BatchedFit
-from mvmeta.inference.robust import KINDS
-from mvmeta.inference.wald import Basis
+from mvmeta.inference.batched.fit import BatchedFit
+from mvmeta.inference.coefficients.wald import Basis
+from mvmeta.inference.robust.sandwich import KINDS
 from mvmeta.model.batched.keys import refuse_shared
 from mvmeta.model.batched.pieces import Piece
 from mvmeta.model.testing.inference import Inference

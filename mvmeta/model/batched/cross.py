@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.inference.estimate import singular_marginal
+from mvmeta.inference.fitted.estimate import singular_marginal
 from mvmeta.marginal.batched import PieceSource, total
 from mvmeta.model.batched.pieces import Reduction, Rows
 from mvmeta.model.specification.rank import independent_in_triangle

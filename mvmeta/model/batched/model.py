@@ -10,10 +10,10 @@ import pandas as pd
 from mvmeta._typing import Floats
 from mvmeta.design.batched import WHY
 from mvmeta.errors import DataError
-from mvmeta.inference.batched import BatchedFit
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.robust import KINDS
+from mvmeta.inference.batched.fit import BatchedFit
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.robust.sandwich import KINDS
 from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.marginal.select import Choice
 from mvmeta.model.batched.clusters import robust_inference

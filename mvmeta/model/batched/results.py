@@ -13,11 +13,11 @@ import pandas as pd
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.batched import BatchedFit, Estimates
-from mvmeta.inference.blup import RandomEffects, random_effects, true_effects
-from mvmeta.inference.heterogeneity import Heterogeneity, HeterogeneityTest
-from mvmeta.inference.variances import AddedVariances
-from mvmeta.inference.wald import critical_value
+from mvmeta.inference.batched.fit import BatchedFit, Estimates
+from mvmeta.inference.coefficients.wald import critical_value
+from mvmeta.inference.heterogeneity.q_and_i2 import Heterogeneity, HeterogeneityTest
+from mvmeta.inference.heterogeneity.variances import AddedVariances
+from mvmeta.inference.prediction.blup import RandomEffects, random_effects, true_effects
 from mvmeta.model.batched.clusters import robust_inference
 from mvmeta.model.batched.pieces import Piece
 from mvmeta.model.results import predicted_effects

@@ -8,7 +8,7 @@ import numpy as np
 
 from mvmeta._typing import Ints
 from mvmeta.errors import ConvergenceError, CovarianceError
-from mvmeta.inference.contextual import Contextual, contextual_test, varies
+from mvmeta.inference.coefficients.contextual import Contextual, contextual_test, varies
 from mvmeta.model.diagnosis.findings import Finding, Outcome
 from mvmeta.model.diagnosis.random_effects import LEVEL
 from mvmeta.model.diagnosis.subject import NO_REFIT, Subject

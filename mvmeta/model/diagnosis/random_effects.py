@@ -8,8 +8,12 @@ import numpy as np
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.errors import ConvergenceError, CovarianceError
-from mvmeta.inference.added_intercept import AddedIntercept, add_intercept, separates_rows
-from mvmeta.inference.poorly_known import (
+from mvmeta.inference.comparison.added_intercept import (
+    AddedIntercept,
+    add_intercept,
+    separates_rows,
+)
+from mvmeta.inference.components.poorly_known import (
     PoorlyKnown,
     confounded,
     standard_errors,

@@ -10,8 +10,8 @@ from scipy import stats
 from mvmeta.columns import row_names
 from mvmeta.design.exchangeable import exchangeable
 from mvmeta.errors import ConvergenceError, CovarianceError
-from mvmeta.inference.estimate import estimate
-from mvmeta.inference.fit import Fit
+from mvmeta.inference.fitted.estimate import estimate
+from mvmeta.inference.fitted.fit import Fit
 from mvmeta.marginal.select import build_backend
 from mvmeta.model.diagnosis.findings import Finding, Outcome
 from mvmeta.model.diagnosis.subject import NO_REFIT, Subject

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from mvmeta.inference.added_intercept import separates_rows
-from mvmeta.inference.containment import containment_df
-from mvmeta.inference.deletion import Deletion, deletion
-from mvmeta.inference.evidence import within_share
-from mvmeta.inference.robust import KINDS
-from mvmeta.inference.wald import critical_value
+from mvmeta.inference.borrowing.evidence import within_share
+from mvmeta.inference.coefficients.containment import containment_df
+from mvmeta.inference.coefficients.wald import critical_value
+from mvmeta.inference.comparison.added_intercept import separates_rows
+from mvmeta.inference.influence.deletion import Deletion, deletion
+from mvmeta.inference.robust.sandwich import KINDS
 from mvmeta.model.diagnosis.findings import Finding, Outcome
 from mvmeta.model.diagnosis.subject import Subject
 from mvmeta.model.specification.frames import shorten

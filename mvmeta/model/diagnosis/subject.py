@@ -12,8 +12,8 @@ import pandas as pd
 from mvmeta._typing import Ints
 from mvmeta.design.layout import is_nested
 from mvmeta.design.terms import RandomTerm
-from mvmeta.inference.added_intercept import separates_rows
-from mvmeta.inference.fit import Fit
+from mvmeta.inference.comparison.added_intercept import separates_rows
+from mvmeta.inference.fitted.fit import Fit
 from mvmeta.model.evidence.families import Family, families
 from mvmeta.model.evidence.studies import ROW, Studies
 from mvmeta.model.specification.build import Prepared

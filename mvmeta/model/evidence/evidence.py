@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.inference.contributions import group_sums, variance_shares
-from mvmeta.inference.evidence import evidence
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.wald import Basis
+from mvmeta.inference.borrowing.contributions import group_sums, variance_shares
+from mvmeta.inference.borrowing.evidence import evidence
+from mvmeta.inference.coefficients.wald import Basis
+from mvmeta.inference.fitted.fit import Fit
 from mvmeta.model.evidence.families import families
 from mvmeta.model.evidence.sentences import carried, number, percent_cell, sentence
 from mvmeta.model.evidence.studies import ROW, studies

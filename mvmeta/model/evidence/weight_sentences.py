@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
-from mvmeta.inference.fit import Fit
+from mvmeta.inference.fitted.fit import Fit
 from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.frames import shorten
 

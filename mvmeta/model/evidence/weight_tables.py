@@ -6,9 +6,9 @@ import pandas as pd
 
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.contributions import contributions, group_sums
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.weights import coefficient_weights, group_weights, row_weights
+from mvmeta.inference.borrowing.contributions import contributions, group_sums
+from mvmeta.inference.borrowing.weights import coefficient_weights, group_weights, row_weights
+from mvmeta.inference.fitted.fit import Fit
 from mvmeta.model.evidence.studies import WHAT_A_STUDY_IS, Studies, studies
 from mvmeta.model.specification.build import Prepared
 

@@ -16,13 +16,13 @@ import pandas as pd
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import MvmetaError, MvmetaWarning, SpecificationError
-from mvmeta.inference.bootstrap import Bootstrapped
-from mvmeta.inference.many import fit_many
-from mvmeta.inference.one_by_one import run_jobs
-from mvmeta.inference.outcomes import ManySpec
-from mvmeta.inference.robust import KINDS
-from mvmeta.inference.simulate import Simulator
-from mvmeta.inference.spread import SpreadMeasures
+from mvmeta.inference.heterogeneity.spread import SpreadMeasures
+from mvmeta.inference.many.fit_many import fit_many
+from mvmeta.inference.many.one_by_one import run_jobs
+from mvmeta.inference.many.outcomes import ManySpec
+from mvmeta.inference.resampling.bootstrap import Bootstrapped
+from mvmeta.inference.resampling.simulate import Simulator
+from mvmeta.inference.robust.sandwich import KINDS
 from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.search import check_jobs
 from mvmeta.progress import Progress

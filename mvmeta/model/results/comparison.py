@@ -12,12 +12,12 @@ import pandas as pd
 
 from mvmeta._typing import Floats
 from mvmeta.errors import MvmetaWarning, SpecificationError
-from mvmeta.inference.bootstrap import exceedance
-from mvmeta.inference.comparable import Candidate, check_comparable
-from mvmeta.inference.lrt import LikelihoodRatio, likelihood_ratio
-from mvmeta.inference.many import fit_many
-from mvmeta.inference.outcomes import ManyFits, ManySpec
-from mvmeta.inference.simulate import Simulator
+from mvmeta.inference.comparison.comparable import Candidate, check_comparable
+from mvmeta.inference.comparison.lrt import LikelihoodRatio, likelihood_ratio
+from mvmeta.inference.many.fit_many import fit_many
+from mvmeta.inference.many.outcomes import ManyFits, ManySpec
+from mvmeta.inference.resampling.bootstrap import exceedance
+from mvmeta.inference.resampling.simulate import Simulator
 from mvmeta.model.results.bootstrap import FEWEST, draw_in_chunks, is_count, random_generator
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.specification.search import check_jobs

@@ -8,8 +8,14 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.inference.multiplicity import SIMULTANEOUS, Family, adjusted, critical, method_of
-from mvmeta.inference.wald import Contrasts
+from mvmeta.inference.coefficients.multiplicity import (
+    SIMULTANEOUS,
+    Family,
+    adjusted,
+    critical,
+    method_of,
+)
+from mvmeta.inference.coefficients.wald import Contrasts
 from mvmeta.model.results.backtransform import transformed
 from mvmeta.model.results.mean_rows import MeanRows, MeansInput, grouped, with_notes
 from mvmeta.model.specification.rank import independent_columns

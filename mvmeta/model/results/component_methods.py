@@ -7,8 +7,8 @@ import pandas as pd
 
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.component_limits import ComponentLimits
-from mvmeta.inference.component_wald import components_covariance, wald_limits
+from mvmeta.inference.components.limits import ComponentLimits
+from mvmeta.inference.components.wald import components_covariance, wald_limits
 from mvmeta.likelihood.objective import Objective
 from mvmeta.model.results.component_profile import ComponentProfile
 from mvmeta.model.results.fit_holder import FitHolder

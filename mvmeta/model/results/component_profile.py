@@ -3,8 +3,8 @@
 from typing import Any
 
 from mvmeta import plots
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.profile import Profile
+from mvmeta.inference.components.profile import Profile
+from mvmeta.inference.fitted.fit import Fit
 from mvmeta.marginal.base import MarginalCovariance
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta.design.problem import MetaProblem
-from mvmeta.inference.fit import Fit
+from mvmeta.inference.fitted.fit import Fit
 
 
 def vcomp_frame(fit: Fit) -> pd.DataFrame:

@@ -7,9 +7,9 @@ import pandas as pd
 
 from mvmeta._typing import Ints
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.cholesky_residuals import cholesky_residuals
-from mvmeta.inference.collinearity import inflation
-from mvmeta.inference.cumulative import cumulative
+from mvmeta.inference.coefficients.collinearity import inflation
+from mvmeta.inference.influence.cholesky_residuals import cholesky_residuals
+from mvmeta.inference.influence.cumulative import cumulative
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.results.subset_fits import SubsetFits, subset_fits
 from mvmeta.model.testing.clustering import cluster_codes, cluster_labels

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mvmeta.inference.rho import profile_rho
+from mvmeta.inference.components.rho import profile_rho
 from mvmeta.model.diagnosis.diagnose import diagnose
 from mvmeta.model.diagnosis.findings import Diagnosis
 from mvmeta.model.evidence.evidence import Evidence

@@ -1,7 +1,7 @@
 """What every group of result methods starts from: the fit, as long as its data are there."""
 
 from mvmeta.errors import DataError
-from mvmeta.inference.fit import Fit
+from mvmeta.inference.fitted.fit import Fit
 
 
 class FitHolder:

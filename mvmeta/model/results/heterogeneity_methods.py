@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.inference.explained import explained, relative_heterogeneity
-from mvmeta.inference.heterogeneity import (
+from mvmeta.inference.components.region import LikelihoodRegion
+from mvmeta.inference.heterogeneity.explained import explained, relative_heterogeneity
+from mvmeta.inference.heterogeneity.limits import heterogeneity_limits
+from mvmeta.inference.heterogeneity.q_and_i2 import (
     Heterogeneity,
     HeterogeneityTest,
     heterogeneity,
     heterogeneity_test,
 )
-from mvmeta.inference.heterogeneity_limits import heterogeneity_limits
-from mvmeta.inference.region import LikelihoodRegion
-from mvmeta.inference.variances import AddedVariances, Kind, mean_outer
+from mvmeta.inference.heterogeneity.variances import AddedVariances, Kind, mean_outer
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.testing.clustering import cluster_codes, cluster_labels
 

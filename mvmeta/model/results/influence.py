@@ -8,12 +8,12 @@ import pandas as pd
 
 from mvmeta import plots
 from mvmeta._typing import Floats, Ints
-from mvmeta.inference.blup import conditional_residuals
-from mvmeta.inference.deletion import Deletion, deletion
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.influence import RowDiagnostics, row_diagnostics
-from mvmeta.inference.projection import Projection
-from mvmeta.inference.reestimate import Reestimated, chi_squares, reestimate
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.fitted.projection import Projection
+from mvmeta.inference.influence.deletion import Deletion, deletion
+from mvmeta.inference.influence.leverage import RowDiagnostics, row_diagnostics
+from mvmeta.inference.influence.reestimate import Reestimated, chi_squares, reestimate
+from mvmeta.inference.prediction.blup import conditional_residuals
 from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.model.results.subset_fits import SubsetFits, subset_fits
 from mvmeta.model.specification.frames import shorten

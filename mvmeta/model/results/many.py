@@ -15,10 +15,10 @@ from scipy import special
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.errors import CovarianceError, DataError, SpecificationError
-from mvmeta.inference.many import fit_many
-from mvmeta.inference.outcomes import ManyFits, ManySpec, NotFitted, rescaled
-from mvmeta.inference.scaling import SCALINGS
-from mvmeta.inference.wald import check_alpha
+from mvmeta.inference.coefficients.scaling import SCALINGS
+from mvmeta.inference.coefficients.wald import check_alpha
+from mvmeta.inference.many.fit_many import fit_many
+from mvmeta.inference.many.outcomes import ManyFits, ManySpec, NotFitted, rescaled
 from mvmeta.model.results.components import component_labels
 from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.frames import shorten

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.multiplicity import method_of
-from mvmeta.inference.predict import Prediction
-from mvmeta.inference.wald import wald_test
+from mvmeta.inference.coefficients.multiplicity import method_of
+from mvmeta.inference.coefficients.wald import wald_test
+from mvmeta.inference.prediction.predict import Prediction
 from mvmeta.model.results.backtransform import transformed
 from mvmeta.model.results.comparisons import Comparisons
 from mvmeta.model.results.contrast_weights import named_weights, text_of

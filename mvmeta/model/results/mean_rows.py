@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.inference.wald import Basis, Contrasts, contrasts
+from mvmeta.inference.coefficients.wald import Basis, Contrasts, contrasts
 
 
 @dataclass(frozen=True, eq=False)

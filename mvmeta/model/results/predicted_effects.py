@@ -9,8 +9,8 @@ import pandas as pd
 
 from mvmeta._typing import Floats
 from mvmeta.design.terms import RandomTerm
-from mvmeta.inference.blup import RandomEffects, TrueEffects
-from mvmeta.inference.wald import critical_value
+from mvmeta.inference.coefficients.wald import critical_value
+from mvmeta.inference.prediction.blup import RandomEffects, TrueEffects
 from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.levels import level_texts
 from mvmeta.structures import Kronecker

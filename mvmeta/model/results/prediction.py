@@ -7,7 +7,7 @@ import pandas as pd
 
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.predict import Prediction
+from mvmeta.inference.prediction.predict import Prediction
 from mvmeta.model.results.backtransform import transformed
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from mvmeta._typing import Floats
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.inference.conditional import NO_LEVEL, Link, own_link, predict_given
-from mvmeta.inference.predict import predict
+from mvmeta.inference.prediction.conditional import NO_LEVEL, Link, own_link, predict_given
+from mvmeta.inference.prediction.predict import predict
 from mvmeta.model.results.backtransform import resolve
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.results.prediction import PredictionResults

@@ -7,9 +7,9 @@ import pandas as pd
 
 from mvmeta._typing import Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.blup import TrueEffects, effects_cov, random_effects, true_effects
-from mvmeta.inference.conditional import conditional_moments, own_link
-from mvmeta.inference.containment import effect_df
+from mvmeta.inference.coefficients.containment import effect_df
+from mvmeta.inference.prediction.blup import TrueEffects, effects_cov, random_effects, true_effects
+from mvmeta.inference.prediction.conditional import conditional_moments, own_link
 from mvmeta.model.results import predicted_effects
 from mvmeta.model.results.fit_holder import FitHolder
 

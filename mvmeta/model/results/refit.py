@@ -13,7 +13,7 @@ from mvmeta._typing import Floats, Ints
 from mvmeta.columns import numeric
 from mvmeta.design.layout import is_nested
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.robust import KINDS
+from mvmeta.inference.robust.sandwich import KINDS
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.specification import formula as formulas
 from mvmeta.model.specification.build import Prepared, prepare_arrays

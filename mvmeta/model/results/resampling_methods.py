@@ -10,10 +10,10 @@ import pandas as pd
 
 from mvmeta._typing import Ints
 from mvmeta.errors import MvmetaWarning, SpecificationError
-from mvmeta.inference.permutation import PermutationTest, permutation_test
-from mvmeta.inference.simulate import Simulator
-from mvmeta.inference.wald import check_independent
-from mvmeta.inference.wild import WildBootstrap, wild_bootstrap
+from mvmeta.inference.coefficients.wald import check_independent
+from mvmeta.inference.resampling.permutation import PermutationTest, permutation_test
+from mvmeta.inference.resampling.simulate import Simulator
+from mvmeta.inference.resampling.wild import WildBootstrap, wild_bootstrap
 from mvmeta.model.results.bootstrap import (
     BootstrapResults,
     Statistic,

@@ -14,11 +14,18 @@ from statsmodels.base.model import LikelihoodModelResults
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.blup import conditional_residuals
-from mvmeta.inference.criteria import InfoCriteria, info_criteria
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.influence import row_diagnostics
-from mvmeta.inference.wald import Basis, Contrasts, WaldTest, coefficients, omnibus_rows, wald_test
+from mvmeta.inference.coefficients.wald import (
+    Basis,
+    Contrasts,
+    WaldTest,
+    coefficients,
+    omnibus_rows,
+    wald_test,
+)
+from mvmeta.inference.comparison.criteria import InfoCriteria, info_criteria
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.influence.leverage import row_diagnostics
+from mvmeta.inference.prediction.blup import conditional_residuals
 from mvmeta.model.results.comparison import ComparisonMethods
 from mvmeta.model.results.component_methods import ComponentMethods
 from mvmeta.model.results.components import component_labels, vcomp_frame

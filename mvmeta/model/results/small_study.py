@@ -23,7 +23,7 @@ import pandas as pd
 from mvmeta._typing import Floats
 from mvmeta.columns import row_names
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.inference.wald import check_alpha
+from mvmeta.inference.coefficients.wald import check_alpha
 from mvmeta.model.preparation.aggregate import combine
 from mvmeta.model.specification.variants import with_column
 from mvmeta.model.testing.clustering import AUTO, cluster_codes, cluster_labels, row_values

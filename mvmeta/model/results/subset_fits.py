@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.wald import check_alpha, critical_value
+from mvmeta.inference.coefficients.wald import check_alpha, critical_value
+from mvmeta.inference.fitted.fit import Fit
 from mvmeta.model.specification.frames import shorten
 
 

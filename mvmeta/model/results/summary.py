@@ -17,7 +17,7 @@ from statsmodels.iolib.tableformatting import fmt_params
 from mvmeta.errors import SpecificationError
 
 if TYPE_CHECKING:
-    from mvmeta.inference.wald import WaldTest
+    from mvmeta.inference.coefficients.wald import WaldTest
     from mvmeta.model.results.results import MetaMixedLMResults
 
 WIDTH = 78

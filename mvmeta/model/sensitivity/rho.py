@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mvmeta.inference.rho import RhoProfile
+from mvmeta.inference.components.rho import RhoProfile
 from mvmeta.model.evidence.studies import indefinite
 
 

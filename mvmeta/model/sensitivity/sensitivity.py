@@ -14,7 +14,7 @@ import pandas as pd
 
 from mvmeta._typing import Floats
 from mvmeta.errors import MvmetaError, SpecificationError
-from mvmeta.inference.wald import check_alpha, contrasts
+from mvmeta.inference.coefficients.wald import check_alpha, contrasts
 from mvmeta.model.evidence.families import families
 from mvmeta.model.evidence.studies import studies
 from mvmeta.model.evidence.targets import contrast_targets, default_targets

@@ -9,7 +9,7 @@ import pandas as pd
 from mvmeta._typing import Floats, Ints
 from mvmeta.columns import row_names
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.inference.conditional import NO_LEVEL, Link
+from mvmeta.inference.prediction.conditional import NO_LEVEL, Link
 from mvmeta.model.specification.frames import Source, shorten, suggest
 from mvmeta.model.specification.levels import level_texts
 from mvmeta.model.specification.new_levels import (

@@ -9,7 +9,7 @@ import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.problem import MetaProblem
-from mvmeta.inference.robust import KINDS
+from mvmeta.inference.robust.sandwich import KINDS
 from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.records import TermRecord
 

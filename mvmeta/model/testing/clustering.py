@@ -10,9 +10,9 @@ import pandas as pd
 from mvmeta._typing import Ints
 from mvmeta.design.layout import is_nested, recode
 from mvmeta.errors import DataError, SpecificationError
-from mvmeta.inference.clusters import are_independent
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.robust import MOST_WAYS, Robust
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.robust.clusters import are_independent
+from mvmeta.inference.robust.sandwich import MOST_WAYS, Robust
 from mvmeta.model.specification.build import Prepared
 
 AUTO = "robust"

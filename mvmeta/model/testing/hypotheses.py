@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests, multitest_methods_names
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.wald import Basis, contrasts, wald_test
+from mvmeta.inference.coefficients.wald import Basis, contrasts, wald_test
 from mvmeta.model.specification.formula import linear_constraints
 
 Bool = bool | np.bool_

@@ -8,16 +8,16 @@ import numpy as np
 from mvmeta._typing import Floats, Ints
 from mvmeta.design.layout import recode
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.constancy import grouping_factors
-from mvmeta.inference.containment import contained, containment_df
-from mvmeta.inference.degrees import given_df, normal_df, residual_df
-from mvmeta.inference.evidence import within_share
-from mvmeta.inference.fit import Fit
-from mvmeta.inference.kenward_roger import kenward_roger
-from mvmeta.inference.robust import KINDS, robust
-from mvmeta.inference.satterthwaite import satterthwaite_df
-from mvmeta.inference.scaling import SCALINGS, scaled_cov
-from mvmeta.inference.wald import Basis, critical_value
+from mvmeta.inference.borrowing.evidence import within_share
+from mvmeta.inference.coefficients.containment import contained, containment_df
+from mvmeta.inference.coefficients.degrees import given_df, normal_df, residual_df
+from mvmeta.inference.coefficients.kenward_roger import kenward_roger
+from mvmeta.inference.coefficients.satterthwaite import satterthwaite_df
+from mvmeta.inference.coefficients.scaling import SCALINGS, scaled_cov
+from mvmeta.inference.coefficients.wald import Basis, critical_value
+from mvmeta.inference.fitted.constancy import grouping_factors
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.robust.sandwich import KINDS, robust
 from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.frames import shorten
 from mvmeta.model.testing.clustering import (

@@ -1,0 +1,1 @@
+"""Fits whose rows are never in memory all at once."""

@@ -1,0 +1,1 @@
+"""Where an estimate comes from: contributions, evidence, weights."""

@@ -1,0 +1,1 @@
+"""Likelihoods of fits beside each other."""

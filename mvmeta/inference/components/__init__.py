@@ -1,0 +1,1 @@
+"""Intervals, profiles and limits of the variance components."""

@@ -1,0 +1,457 @@
+"""Profile likelihood of a variance component, and the interval it gives.
+
+A limit is looked for by Newton's method on the contour of the likelihood
+(`inference.component_limits`), at the cost of half a fit.  Where that meets an edge of the
+parameter space, or a likelihood that is no smooth hill, the profile is followed value by value.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from mvmeta._typing import Bools, Floats
+from mvmeta.design.problem import MetaProblem
+from mvmeta.errors import ConvergenceError, MvmetaError, MvmetaWarning
+from mvmeta.inference.coefficients.wald import check_alpha
+from mvmeta.inference.components.definite import held_maximum, held_slope, is_definite
+from mvmeta.inference.components.limits import ComponentLimits
+from mvmeta.inference.fitted.fit import Fit
+from mvmeta.likelihood.objective import Evaluation, Objective
+from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
+from mvmeta.optimize.climb import QUICK_ABOVE
+from mvmeta.optimize.maximize import SAME_MAXIMUM, Optimum, OtherMaximum, maximize
+from mvmeta.structures import CovarianceStructure, Pinned
+
+ROOT_TOLERANCE = 1e-7
+"""Of the signed root of the deviance drop at an interval limit: five digits of the limit."""
+MOST_STEPS = 60
+MOST_HALVES = 20
+INWARD = (0.9, 0.5)
+"""Shares of the correlations at which searches among positive semi-definite G start."""
+EDGE = 1e-9
+"""A correlation is tried this close to its bound, where the structure itself may be singular."""
+LARGEST = 1e12
+"""Factor on the estimate (or the scale of the data) beyond which a limit counts as infinite."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProfilePoint:
+    """The profile at one value.
+
+    Attributes
+    ----------
+    value : float
+        Of the component.
+    loglik : float
+        Maximised over all other components.
+    slope : float
+        Derivative of `loglik` by `value`.
+    theta : ndarray, shape (n_components,)
+        The components that maximise it.
+    evaluation : Evaluation
+        Fixed effects and their covariance there.
+    """
+
+    value: float
+    loglik: float
+    slope: float
+    theta: Floats
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class ProfileInterval:
+    """Limits of a component.
+
+    Attributes
+    ----------
+    lower, upper : float
+    lower_at_edge, upper_at_edge : bool
+        The edge of the parameter space lies inside the interval.
+    elsewhere : float or None
+        Value at a lower maximum of the likelihood that is within the quantile, too, but outside
+        the limits: the values that the data allow are not one interval.
+    """
+
+    lower: float
+    upper: float
+    lower_at_edge: bool
+    upper_at_edge: bool
+    elsewhere: float | None = None
+
+    @property
+    def shape(self) -> str:
+        """What to know of it: "flat", "one-sided", "several maxima", or "" if it is as usual.
+
+        Of a flat profile no value is ruled out, of a one-sided one none in one direction.
+        """
+        if self.elsewhere is not None:
+            return "several maxima"
+        return ("", "one-sided", "flat")[self.lower_at_edge + self.upper_at_edge]
+
+
+class Profile:
+    """The profile log-likelihood of one component of a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+    backend : MarginalCovariance
+        Of the same problem.
+    component : int
+        Position in theta.
+    name : str
+        What messages call it.
+    others : sequence of OtherMaximum
+        Lower maxima that the search for the fit has found.
+    limits : ComponentLimits, optional
+        Of the same fit, where they have been made for another component.
+    """
+
+    def __init__(
+        self,
+        fit: Fit,
+        backend: MarginalCovariance,
+        component: int,
+        name: str = "the component",
+        *,
+        others: Sequence[OtherMaximum] = (),
+        limits: ComponentLimits | None = None,
+    ) -> None:
+        self._fit, self._component, self.name = fit, component, name
+        self._others = others
+        self._limits = limits or ComponentLimits(fit, Objective(backend, fit.reml))
+        self._loglik = self._limits.top
+        group = fit.problem.shared.group
+        self._members = np.flatnonzero(group == group[component])
+        spec = fit.problem.components[component]
+        self.estimate, self.lower, self.upper = float(fit.theta[component]), spec.lower, spec.upper
+        self._is_variance = spec.power == 2
+        self._cramped = False  # by positive semi-definiteness, rather than by bounds alone
+
+    def at(self, value: float, start: Floats | None = None) -> ProfilePoint:
+        """Maximise over all other components with this one held at `value`.
+
+        Parameters
+        ----------
+        value : float
+        start : ndarray, shape (n_components,), optional
+            Components to start from; those of the fit unless given.
+
+        Returns
+        -------
+        ProfilePoint
+            `value`, `loglik`, its `slope`, and the components `theta` there.
+
+        Raises
+        ------
+        ConvergenceError
+            If the likelihood does not exist there: M is not positive definite.
+
+        Warns
+        -----
+        MvmetaWarning
+            If it is higher there than at the fit.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> round(float(profile.at(0.05).loglik), 4)
+        -8.0773
+        """
+        point = None if self._cramped else self._within_bounds(value, start)
+        if point is None:
+            point = self._among_definite(value, start)
+        if point is None:
+            raise ConvergenceError(
+                f"the likelihood does not exist with {self.name} at {value:g}: the marginal "
+                "covariance is not positive definite there, whatever the other components are, "
+                "or so only for values that the search did not find"
+            )
+        self._compare(value, point.loglik)
+        return point
+
+    def _within_bounds(self, value: float, start: Floats | None) -> ProfilePoint | None:
+        """None where the likelihood does not exist, or its maximum is no covariance matrix."""
+        problem = pin(self._fit.problem, self._component, value)
+        objective = self._limits.objective.under(problem)
+        several = int(self._pliable.sum()) > 1  # then there may be several maxima on the edge
+        starts = [self._fit.theta if start is None else start]
+        if several and start is not None:
+            starts.append(self._fit.theta)
+        found = [o for theta in starts for o in self._climbs(objective, value, theta, 1 + several)]
+        if not found:
+            return None
+        best = max(found, key=lambda optimum: optimum.evaluation.loglik)
+        if not is_definite(problem, best.theta):
+            self._cramped = True
+            return None
+        slope = self._slope(objective, best.theta)
+        return ProfilePoint(value, best.evaluation.loglik, slope, best.theta, best.evaluation)
+
+    def _climbs(
+        self, objective: Objective, value: float, theta: Floats, count: int
+    ) -> list[Optimum]:
+        """Maxima from up to `count` starts at which the likelihood exists."""
+        theta = theta.copy()
+        theta[self._members] = value
+        found: list[Optimum] = []
+        for share in (1.0, *INWARD, 0.0):
+            try:
+                candidate = np.where(self._pliable, share * theta, theta)
+                found.append(maximize(objective, start=candidate))
+            except (NotPositiveDefiniteError, MvmetaError):
+                continue
+            if len(found) == count:
+                break
+        return found
+
+    def _slope(self, objective: Objective, theta: Floats) -> float:
+        """Derivative by the value of a maximum with the component held, `objective` being so."""
+        slope = held_slope(self._limits.objective, self._component, theta)
+        if slope is None:
+            quick = objective.problem.n > QUICK_ABOVE
+            gradient = objective.natural(theta, quick=quick).gradient
+            slope = float(gradient[self._members].sum())
+        return slope
+
+    def _among_definite(self, value: float, start: Floats | None) -> ProfilePoint | None:
+        """The best of the searches from `start` and from the fit; None if all fail."""
+        starts = [self._fit.theta] if start is None else [start, self._fit.theta]
+        for share in INWARD:
+            found = [
+                held_maximum(self._limits.objective, self._component, value, theta, share)
+                for theta in starts
+            ]
+            points = [point for point in found if point is not None]
+            if points:
+                best = max(points, key=lambda point: point.evaluation.loglik)
+                at = best.evaluation
+                return ProfilePoint(value, at.loglik, best.slope, best.theta, at)
+        return None
+
+    @property
+    def _pliable(self) -> Bools:
+        """Other correlations, which may have to give way to a large one: G is possible at 0."""
+        components = self._fit.problem.components
+        signed = [c.power == 0 and -np.inf < c.lower < 0 < c.upper for c in components]
+        other = np.arange(len(components))[:, None] != self._members
+        return np.array(signed, dtype=bool) & other.all(axis=1) & ~self._fit.problem.fixed
+
+    def _compare(self, value: float, loglik: float) -> None:
+        above = loglik - self._loglik
+        if above > SAME_MAXIMUM:
+            warnings.warn(
+                f"with {self.name} at {value:g} the log-likelihood is {above:.3g} above that of "
+                "the fit, which therefore is a local maximum only; fit again with start= near "
+                "there before using the interval",
+                MvmetaWarning,
+                stacklevel=3,
+            )
+
+    def drop(self, point: ProfilePoint) -> float:
+        """Signed root of the deviance drop: nearly linear in the value, 0 at the estimate.
+
+        Parameters
+        ----------
+        point : ProfilePoint
+            What `at` returned.
+
+        Returns
+        -------
+        float
+            In log-likelihood, 0 at the estimate.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> round(float(profile.drop(profile.at(0.05))), 4)
+        -0.4871
+        """
+        size = np.sqrt(max(2.0 * (self._loglik - point.loglik), 0.0))
+        return float(size if point.value >= self.estimate else -size)
+
+    def interval(self, alpha: float = 0.05) -> ProfileInterval:
+        """Values whose deviance is within the chi-square quantile of the smallest.
+
+        Parameters
+        ----------
+        alpha : float
+            1 - coverage.
+
+        Returns
+        -------
+        ProfileInterval
+            `lower`, `upper` and whether they are edges of the range.
+
+        Raises
+        ------
+        SpecificationError
+            If `alpha` is not between 0 and 1.
+        ConvergenceError
+            If the profile cannot be followed to a limit.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
+        >>> res = model.fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> interval = profile.interval()
+        >>> round(interval.lower, 4), round(interval.upper, 4)
+        (0.0222, 0.2072)
+        """
+        check_alpha(alpha)
+        target = float(np.sqrt(stats.chi2.isf(alpha, 1)))
+        lower, low_edge = self._limit(-target, self.lower)
+        upper, high_edge = self._limit(target, self.upper)
+        elsewhere = self._elsewhere(lower, upper, target**2 / 2)
+        return ProfileInterval(lower, upper, low_edge, high_edge, elsewhere)
+
+    def _limit(self, target: float, edge: float) -> tuple[float, bool]:
+        if self.estimate == edge:
+            return edge, True
+        value = self._limits.limit(self._component, np.sign(target), target**2 / 2)
+        if value is not None:
+            return value, False
+        inner = self.at(self.estimate)
+        bracket = self._finite if np.isfinite(edge) else self._infinite
+        found = bracket(inner, target, edge)
+        return (edge, True) if found is None else (self._solve(target, *found), False)
+
+    def _elsewhere(self, lower: float, upper: float, drop: float) -> float | None:
+        """The component at a maximum that belongs to the region but not to the interval."""
+        for other in self._others:
+            value = float(other.theta[self._component])
+            if other.below < drop and not lower <= value <= upper:
+                warnings.warn(
+                    f"the likelihood has another maximum at {value:.4g} for {self.name}, only "
+                    f"{other.below:.3g} below the fit and outside the limits {lower:.4g} and "
+                    f"{upper:.4g}: values there are as compatible with the data; look at "
+                    "profile().plot()",
+                    MvmetaWarning,
+                    stacklevel=3,
+                )
+                return value
+        return None
+
+    def _finite(
+        self, inner: ProfilePoint, target: float, edge: float
+    ) -> tuple[ProfilePoint, ProfilePoint] | None:
+        """Points on either side of the limit; None if the edge is inside."""
+        if self._cramped:
+            around = self._towards(edge, inner, target)
+            if around is not None:
+                return around
+        outer = self._edge(edge, target)
+        if outer is None or abs(self.drop(outer)) < abs(target):
+            return None
+        if not (edge == 0 and self._is_variance):
+            return inner, outer
+        value = inner.value
+        for _ in range(MOST_STEPS):  # by factors: the profile of a variance is steep near zero
+            value /= 4.0
+            point = self.at(value, inner.theta)
+            if abs(self.drop(point)) >= abs(target):
+                return inner, point
+            inner = point
+        return inner, outer
+
+    def _infinite(
+        self,
+        inner: ProfilePoint,
+        target: float,
+        edge: float,
+    ) -> tuple[ProfilePoint, ProfilePoint] | None:
+        scale = max(abs(self.estimate), self._scale())
+        step = scale
+        while step < LARGEST * scale:
+            outer = self.at(inner.value + np.sign(target) * step, inner.theta)
+            if abs(self.drop(outer)) >= abs(target):
+                return inner, outer
+            inner, step = outer, 2 * step
+        return None
+
+    def _edge(self, edge: float, target: float) -> ProfilePoint | None:
+        """The profile at a finite edge; a correlation's is approached."""
+        for value in (edge, edge - np.sign(target) * EDGE):
+            try:
+                return self.at(float(value))
+            except ConvergenceError:
+                continue
+        return None
+
+    def _towards(
+        self, edge: float, inner: ProfilePoint, target: float
+    ) -> tuple[ProfilePoint, ProfilePoint] | None:
+        """Half of the way to the edge, half of the rest, ..., until the limit is passed."""
+        for _ in range(MOST_HALVES):
+            try:
+                outer = self.at((inner.value + edge) / 2.0, inner.theta)
+            except ConvergenceError:
+                return None
+            if abs(self.drop(outer)) >= abs(target):
+                return inner, outer
+            inner = outer
+        return None
+
+    def _scale(self) -> float:
+        return self._fit.problem.mean_variance if self._is_variance else 1.0
+
+    def _solve(self, target: float, inner: ProfilePoint, outer: ProfilePoint) -> float:
+        """Root of ``drop = target`` by Newton steps on the signed root, kept in the bracket."""
+        point = outer
+        for _ in range(MOST_STEPS):
+            gap = self.drop(point) - target
+            low, high = sorted((inner.value, outer.value))
+            if abs(gap) < ROOT_TOLERANCE or high - low <= 1e-12 * max(abs(low), abs(high)):
+                return point.value
+            slope = -point.slope / self.drop(point) if self.drop(point) else 0.0
+            value = point.value - gap / slope if slope else np.nan
+            if not low < value < high:
+                value = (low + high) / 2
+            point = self.at(float(value), inner.theta)
+            if (self.drop(point) > target) == (target > 0):
+                outer = point
+            else:
+                inner = point
+        raise ConvergenceError(
+            f"the profile of {self.name} could not be followed to its "
+            f"{'upper' if target > 0 else 'lower'} limit, between {inner.value:g} and "
+            f"{outer.value:g}: look at profile().plot(), or bootstrap()"
+        )
+
+
+def pin(problem: MetaProblem, component: int, value: float) -> MetaProblem:
+    """The same problem with one more component, and all that are equal to it, held at a value."""
+    group, terms, first = problem.shared.group, list(problem.terms), 0
+    for t, term in enumerate(terms):
+        count = len(term.structure.components)
+        for at in np.flatnonzero(group[first : first + count] == group[component]).tolist():
+            terms[t] = replace(term, structure=_pinned(term.structure, at, value))
+        first += count
+    return replace(problem, terms=tuple(terms))
+
+
+def _pinned(structure: CovarianceStructure, at: int, value: float) -> Pinned:
+    if isinstance(structure, Pinned):
+        values, structure = structure.values.copy(), structure.inner
+    else:
+        values = np.full(len(structure.components), np.nan)
+    values[at] = value
+    return Pinned(structure, values)

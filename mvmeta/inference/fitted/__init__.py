@@ -1,0 +1,1 @@
+"""A fit, and what every other question about it is made of."""

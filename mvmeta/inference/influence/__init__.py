@@ -1,0 +1,1 @@
+"""What single rows and groups change, left out or looked at."""

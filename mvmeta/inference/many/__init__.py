@@ -1,0 +1,1 @@
+"""Many outcomes of one design."""

@@ -1,0 +1,1 @@
+"""Predicted means, new true effects and random effects."""

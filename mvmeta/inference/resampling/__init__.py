@@ -1,0 +1,1 @@
+"""Answers from data that are drawn, or dealt, again."""
