@@ -29,3 +29,20 @@ def test_a_page_is_listed_in_the_index_of_its_section(section):
     pages = {str(p.relative_to(DOCS).with_suffix("")) for p in DOCS.glob(f"{section}/*.md")}
     included = {os.path.join("reference", "agreement"), os.path.join(section, "index")}
     assert pages - included <= set(listed)
+
+
+def named_files(page):
+    """Source files a page names; a bare name continues the path before it."""
+    folder, found = "", []
+    for name in re.findall(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)`", page.read_text(encoding="utf-8")):
+        folder = os.path.dirname(name) or folder
+        found.append(os.path.join(folder, os.path.basename(name)))
+    return found
+
+
+@pytest.mark.parametrize("page", ["notation.md", "explanation/model.md", "explanation/backends.md"])
+def test_source_files_a_page_names_exist(page):
+    named = named_files(DOCS / page)
+    roots = (DOCS.parent / "mvmeta", DOCS.parent)
+    assert named
+    assert [name for name in named if not any((root / name).is_file() for root in roots)] == []
