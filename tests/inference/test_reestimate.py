@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mvmeta import MetaMixedLM, Random
-from mvmeta.inference.influence.leverage import reestimate as module
+from mvmeta.inference.influence import reestimate as module
 from mvmeta.inference.influence.reestimate import reestimate
 from mvmeta.likelihood.absorbed import AbsorbedObjective, FactorsOfAll
 from mvmeta.likelihood.objective import Objective
