@@ -36,7 +36,7 @@ DATA = "data"
 UNITS = words(
     r"(?:squared )?units? of",
     r"(?:in|have|has) (?:(?:the|its|their|any|one|own|same|squared) )+units?",
-    r"without unit",
+    r"without unit|no numbers",
     r"scales? of",
     r"on (?:a|the) [\w ]+ scale",
     r"percent",
@@ -53,8 +53,8 @@ KINDS = words(
     r"(?:log )?odds|ratios?|standardi[sz]ed (?:mean )?differences?|Fisher's z|probit",
     # tests and likelihood
     r"degrees of freedom|chi-squares?|[zt] statistics?|log-likelihoods?",
-    # how many
-    r"counts?|numbers? of|sample sizes?|sizes? of (?:the )?(?:two )?(?:groups?|samples?)",
+    # how many, and whether
+    r"whether|counts?|numbers? of|sample sizes?|sizes? of (?:the )?(?:two )?(?:groups?|samples?)",
 )
 ELSEWHERE = re.compile(r"\bas (?:in|for|of|given to) (?:`[\w.]+`|the class\b)", re.IGNORECASE)
 SETTLED = re.compile(r"\bUnless said otherwise,[^.]* (?:units?|scales?)\b")

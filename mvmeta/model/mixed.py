@@ -48,14 +48,14 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     Parameters
     ----------
     endog : array_like, shape (n,)
-        Effect sizes.
+        Effect sizes, in any one unit: that of the response, or of each of several outcomes.
     exog : array_like, shape (n, p), or None
-        Moderators, the intercept included; None is an intercept alone.
+        Moderators, the intercept included, each in a unit of its own; None is an intercept alone.
     variance : str, float, array_like, sparse matrix, list of arrays or SamplingCovariance
         The known sampling (co)variance V, in squared units of `endog`: a scalar; variances
         (n,); a dense or scipy sparse matrix (n, n); a list of blocks in row order; a
         `SamplingCovariance`; with `data` also the name of a column.
-    groups : array_like, shape (n,) or (n, depth), optional
+    groups : array_like of labels, shape (n,) or (n, depth), optional
         Grouping of the random intercepts, outermost first; with `data` also names such as
         "study/id" or ["study", "id"].
     random : str, Random, or list of these, optional
@@ -65,7 +65,8 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         groups of them: terms with one variance each, or with the same structure over the same
         levels.  (Components of one term are made equal by ``Random(..., equal=)``.)
     weights : array_like, shape (n,) or (n, n), optional
-        User weights W for the fixed effects, which get a sandwich covariance.
+        User weights W for the fixed effects, which get a sandwich covariance; in any one unit, as
+        only their ratios count.
     subset : optional
         Rows to use: booleans or integer positions.
     missing : {"raise", "drop", "none"}
@@ -167,8 +168,8 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             Further random terms: "1 | species", ``Random("outcome | study", struct="UN")``.
         equal : list of str, or list of lists of str, optional
             Random terms whose components are equal, as in the class.
-        weights : optional
-            User weights for the fixed effects: a column, (n,) or (n, n).
+        weights : str or array_like, optional
+            User weights for the fixed effects, in any one unit: a column, (n,) or (n, n).
         missing : {"drop", "raise", "none"}
             What to do with rows in which anything is missing; dropped rows are counted in a
             warning and listed in `dropped`.  Infinite values are errors, not missing values:
@@ -250,8 +251,9 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             term links, must be in one batch.  `mvmeta.batches.parquet` and `mvmeta.batches.csv`
             make such functions.
         variance : str, float or callable
-            Column of the sampling variances; a number; or a function of a batch that returns its
-            V in any form that `from_formula` takes, such as a call of `vcalc`.
+            Sampling variances, in squared units of the response: a column; a number; or a function
+            of a batch that returns its V in any form that `from_formula` takes, such as a call of
+            `vcalc`.
         groups : str or list of str, optional
             Random intercepts: "study", "study/id" or ["study", "id"] (nested).
         random : str, Random, or list of these, optional
@@ -451,7 +453,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
 
     @property
     def dropped(self) -> pd.DataFrame:
-        """Rows that were left out for missing values, and why.
+        """Rows that were left out for missing values, and why: labels and reasons, no numbers.
 
         Examples
         --------
@@ -539,7 +541,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         maxiter : int
             Likelihood evaluations allowed from each start, at least 1.
         tol : float
-            Newton decrement at which to stop, positive.
+            Newton decrement at which to stop, in units of the log-likelihood; positive.
         disp : bool
             Print every iteration.
 
@@ -649,6 +651,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         float
+            In natural logarithms: a log-likelihood.
 
         Raises
         ------
@@ -686,7 +689,8 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         ndarray, shape (n_components,)
-            Pinned components have their derivative, too.
+            Log-likelihood per unit of each component.  Pinned components have their derivative,
+            too.
 
         Examples
         --------
@@ -712,6 +716,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         ndarray, shape (n_components, n_components)
+            Log-likelihood per unit of one component and unit of another.
 
         Examples
         --------
@@ -741,6 +746,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         ndarray, shape (n_components, n_components)
+            In one over the units of two components, as minus the Hessian.
 
         Raises
         ------
@@ -805,13 +811,14 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Parameters
         ----------
         params : array_like, shape (p,)
-            Fixed effects.
+            Fixed effects, in units of the response per unit of their column.
         exog : array_like, shape (m, p), optional
-            Design matrix; the fitted one unless given.
+            Design matrix, in the units of the fitted one, which is used unless another is given.
 
         Returns
         -------
         ndarray, shape (m,)
+            In units of the response.
 
         Examples
         --------
@@ -831,14 +838,15 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Parameters
         ----------
         newdata : DataFrame, array_like or None
-            The fitted rows where None.
+            New data in the units of those that were fitted; the fitted rows where None.
         transform : bool
             Apply the formula; else `newdata` is the design matrix.
 
         Returns
         -------
         x : ndarray, shape (m, p)
-            NaN in rows in which a moderator is missing, or that the data do not determine.
+            In the units of the moderators; NaN in rows in which a moderator is missing, or that the
+            data do not determine.
         index : pandas.Index, length m
 
         Raises
@@ -949,7 +957,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         weights : ndarray, shape (m, p)
-            Up to what all levels share.
+            Numbers without unit, up to what all levels share.
         labels : list of str
             The m levels.
 

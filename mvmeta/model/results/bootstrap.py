@@ -48,9 +48,9 @@ class BootstrapResults:
     Parameters
     ----------
     observed : Series, shape (S,)
-        Statistics of the fit itself.
+        Statistics of the fit itself, each in a unit of its own.
     replicates : DataFrame, shape (B, S)
-        Statistics of the refits; NaN where there is none.
+        Statistics of the refits, in the units of those of the fit; NaN where there is none.
     failures : dict
         What went wrong -> how many times.
 
@@ -100,7 +100,7 @@ class BootstrapResults:
 
     @property
     def bias(self) -> pd.Series:
-        """Mean of the replicates minus the observed value.
+        """Mean of the replicates minus the observed value, in the unit of each statistic.
 
         Examples
         --------
@@ -118,7 +118,7 @@ class BootstrapResults:
 
     @property
     def se(self) -> pd.Series:
-        """Standard deviation of the replicates.
+        """Standard deviation of the replicates, in the unit of each statistic.
 
         Examples
         --------
@@ -148,7 +148,7 @@ class BootstrapResults:
         Returns
         -------
         DataFrame, shape (S, 2)
-            Columns 0 (lower) and 1 (upper), as in statsmodels.
+            Columns 0 (lower) and 1 (upper), as in statsmodels, in the unit of each statistic.
 
         Raises
         ------
@@ -186,7 +186,8 @@ class BootstrapResults:
         -------
         DataFrame
             Columns estimate, bias, bias_mc, se, se_mc, ci_lower, ci_lower_mc, ci_upper,
-            ci_upper_mc; those in _mc are standard errors due to the number of replicates.
+            ci_upper_mc, in the unit of each statistic; those in _mc are standard errors due to the
+            number of replicates.
 
         Examples
         --------

@@ -211,7 +211,8 @@ def compare(
     DataFrame
         One row per model: `df` (coefficients and estimated components), `llf`, `aic`, `bic`,
         `aicc`, `delta` (difference of the criterion to the best) and `weight` (Akaike weights,
-        ``exp(-delta / 2)`` scaled to the sum 1; Burnham & Anderson 2002, section 2.9).
+        ``exp(-delta / 2)`` scaled to the sum 1; Burnham & Anderson 2002, section 2.9).  The
+        criteria are on the scale of -2 llf, without unit, and weights are shares of 1.
 
     Raises
     ------

@@ -60,11 +60,12 @@ class ManyOutcomes:
         Parameters
         ----------
         Y : array_like, shape (n, m)
-            One outcome per column, one row per row of the data as given (or per fitted row). A
-            DataFrame is matched by its index and names the outcomes.  NaN is a missing value.
+            One outcome per column, each in a unit of its own, one row per row of the data as given
+            (or per fitted row).  A DataFrame is matched by its index and names the outcomes.  NaN
+            is a missing value.
         variances : array_like, shape (n,) or (n, m), optional
-            Sampling variances for all outcomes or for each; those of the model unless said.
-            Correlations in the model's V are kept.
+            Sampling variances for all outcomes or for each, in squared units of the outcome; those
+            of the model unless said.  Correlations in the model's V are kept.
         reml : bool
             Restricted maximum likelihood, else maximum likelihood.
         use_t : bool
@@ -78,7 +79,7 @@ class ManyOutcomes:
         maxiter : int
             Likelihood evaluations allowed from each start.
         tol : float
-            Newton decrement at which to stop.
+            As in `fit`.
         n_jobs : int
             Processes for outcomes that are not fitted in the batch.  They are spawned: a script
             needs ``if __name__ == "__main__":``.
@@ -151,7 +152,10 @@ class ManyOutcomesResults:
     outcome_names : Index
         The m outcomes.
     y : ndarray, shape (n, m)
+        In the unit of each outcome.
     variances : ndarray, shape (n,) or (n, m), or None
+        Sampling variances of all outcomes or of each, in squared units of the outcome; None for
+        those of the model.
     use_t : bool
         t tests, else z.
     cov_type : str
@@ -161,15 +165,17 @@ class ManyOutcomesResults:
     Attributes
     ----------
     params : ndarray, shape (p, m)
-        Fixed effects, in the order of `param_names`.
+        Fixed effects, in the order of `param_names`, in units of the outcome per unit of their
+        column.
     vcomp : ndarray, shape (n_components, m)
-        Variance components, in the order of `component_labels`.
+        Variance components, in the order of `component_labels`, in the units that
+        `MetaMixedLMResults.vcomp` has them in.
     boundary : ndarray of bool, shape (n_components, m)
         Components estimated on the edge of the parameter space.
     llf : ndarray, shape (m,)
         Log-likelihood of the criterion that was fitted.
     QE : ndarray, shape (m,)
-        Residual heterogeneity (chi-square, nobs - p df); NaN where V is singular.
+        Chi-square of the residual heterogeneity, of nobs - p df; NaN where V is singular.
     nobs : ndarray of int, shape (m,)
         Rows without missing values.
     status : ndarray of object, shape (m,)
@@ -268,7 +274,8 @@ class ManyOutcomesResults:
         Returns
         -------
         ndarray, shape (p, p, m)
-            One matrix for each of the m outcomes.
+            One matrix for each of the m outcomes, in units of one coefficient times units of
+            another.
 
         Examples
         --------
@@ -293,7 +300,7 @@ class ManyOutcomesResults:
 
     @cached_property
     def bse(self) -> Floats:
-        """Standard errors of the fixed effects, shape (p, m).
+        """Standard errors of the fixed effects, in their units, shape (p, m).
 
         Examples
         --------
@@ -311,7 +318,7 @@ class ManyOutcomesResults:
 
     @property
     def tvalues(self) -> Floats:
-        """Estimates over their standard errors, shape (p, m): z or t.
+        """The z or t statistics: estimates over their standard errors, shape (p, m).
 
         Examples
         --------
@@ -362,7 +369,7 @@ class ManyOutcomesResults:
         Returns
         -------
         ndarray, shape (p, 2, m)
-            Lower and upper limits.
+            Lower and upper limits, in the units of the fixed effects.
 
         Examples
         --------
@@ -393,14 +400,17 @@ class ManyOutcomesResults:
         Parameters
         ----------
         r_matrix : str, array_like (p,), or tuple
-            "x1 = x2", weights of the coefficients, or (weights, right-hand side).
+            "x1 = x2", weights of the coefficients (numbers without unit), or (weights, right-hand
+            side).
         alpha : float
             1 - coverage of the intervals.
 
         Returns
         -------
         DataFrame
-            One row per outcome: estimate, se, statistic, pvalue, ci_lower, ci_upper.
+            One row per outcome: estimate, se, statistic, pvalue, ci_lower, ci_upper.  The estimate,
+            its standard error and its limits are in units of the combination that is tested, the
+            others without unit.
 
         Raises
         ------
@@ -454,9 +464,10 @@ class ManyOutcomesResults:
         Returns
         -------
         DataFrame
-            For one coefficient: estimate, se, statistic, pvalue, ci_lower, ci_upper.  Else for
-            each coefficient its estimate (under its name), ``se[name]``, ``p[name]``; the
-            components under their labels; llf, QE, QEp, nobs, n_iter, converged, status.
+            For one coefficient: estimate, se, statistic, pvalue, ci_lower, ci_upper.  Else for each
+            coefficient its estimate (under its name), ``se[name]``, ``p[name]``; the components
+            under their labels; llf, QE, QEp, nobs, n_iter, converged, status.  Each has the unit of
+            the attribute of its name.
 
         Raises
         ------

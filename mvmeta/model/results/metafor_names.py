@@ -25,7 +25,9 @@ class MetaforNames:
 
     @property
     def sigma2(self) -> Floats:
-        """Variances of the random intercepts, in the order of the terms.
+        """Variances of the random intercepts, in squared units of the response.
+
+        In the order of the terms.
 
         Examples
         --------
@@ -40,7 +42,9 @@ class MetaforNames:
 
     @property
     def tau2(self) -> Floats:
-        """Variances of all "inner | outer" terms, in the order of the terms.
+        """Variances of all "inner | outer" terms, in squared units of the response.
+
+        In the order of the terms; those of slopes are per squared unit of the moderator.
 
         Examples
         --------
@@ -57,6 +61,8 @@ class MetaforNames:
     @property
     def rho(self) -> Floats:
         """Correlations (or ranges) of all "inner | outer" terms, in the order of the terms.
+
+        Ranges are in the unit of the distances.
 
         Examples
         --------
@@ -169,7 +175,7 @@ class MetaforNames:
 
     @property
     def QE(self) -> float:  # noqa: N802
-        """Statistic of `heterogeneity_test`.
+        """Chi-square of the residual heterogeneity: statistic of `heterogeneity_test`.
 
         Examples
         --------
@@ -199,7 +205,7 @@ class MetaforNames:
 
     @property
     def QM(self) -> float:  # noqa: N802
-        """Statistic of `moderators_test`.
+        """Chi-square, or F, of the moderators: statistic of `moderators_test`.
 
         Examples
         --------

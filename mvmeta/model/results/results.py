@@ -99,11 +99,15 @@ class MetaMixedLMResults(
     Attributes
     ----------
     params : Series, shape (p,)
-        Fixed effects.
+        Fixed effects, in units of the response per unit of their column: means of effects and
+        differences of means in units of the response.
     vcomp : DataFrame
         Variance components, one row each: term, component ("sigma2", "tau2", "rho"), level,
-        estimate (variances in squared units of the response), sqrt, n_levels, fixed (pinned,
-        not estimated), boundary (estimated on an edge of the parameter space).
+        estimate, sqrt, n_levels, fixed (pinned, not estimated), boundary (estimated on an edge of
+        the parameter space).  Variances are in squared units of the response (of slopes: per
+        squared unit of the moderator), loadings in units of the response, ranges in the unit of the
+        distances, scale slopes in log variance per unit of the covariate; correlations, lambda and
+        alpha are without unit.
     component_labels : list of str
         Unique names of the rows of `vcomp`.
     nobs, k_fe, k_vcomp : int
@@ -199,7 +203,7 @@ class MetaMixedLMResults(
 
     @property
     def bse(self) -> pd.Series:
-        """Standard errors of the fixed effects.
+        """Standard errors of the fixed effects, in their units.
 
         Examples
         --------
@@ -216,7 +220,7 @@ class MetaMixedLMResults(
 
     @property
     def tvalues(self) -> pd.Series:
-        """Estimates over their standard errors: z or t.
+        """The z or t statistics: estimates over their standard errors.
 
         Examples
         --------
@@ -261,7 +265,7 @@ class MetaMixedLMResults(
         Returns
         -------
         DataFrame, shape (p, 2)
-            Columns 0 (lower) and 1 (upper), as in statsmodels.
+            Columns 0 (lower) and 1 (upper), as in statsmodels, in the units of the fixed effects.
 
         Raises
         ------
@@ -297,19 +301,20 @@ class MetaMixedLMResults(
         Parameters
         ----------
         r_matrix : array_like, shape (m, p), optional
-            Combinations; the covariance of ``r_matrix @ params`` is returned.
+            Combinations, numbers without unit; the covariance of ``r_matrix @ params`` is returned.
         column : optional
             Coefficients (names or positions) to give the covariance of.
         scale : float, optional
-            Factor of the covariance; 1 unless said.
+            Factor of the covariance, without unit; 1 unless said.
         cov_p : array_like, shape (p, p), optional
-            Another covariance of the coefficients.
+            Another covariance of the coefficients, in the units of this one.
         other : array_like, shape (l, p), optional
-            Second `r_matrix`: ``r_matrix @ cov @ other.T`` is returned.
+            Second `r_matrix`, without unit: ``r_matrix @ cov @ other.T`` is returned.
 
         Returns
         -------
         DataFrame, shape (p, p), or ndarray, shape (m, m)
+            In units of one coefficient (or combination) times units of another.
 
         Examples
         --------
@@ -352,7 +357,7 @@ class MetaMixedLMResults(
 
     @property
     def df_resid_inference(self) -> float | Floats:
-        """Same as `df_inference`, under its name in statsmodels.
+        """Degrees of freedom of the coefficients: `df_inference` under its name in statsmodels.
 
         Examples
         --------
@@ -418,6 +423,8 @@ class MetaMixedLMResults(
     def deviance(self) -> float:
         """REML: -2 llf.  ML: -2 (llf - that of the saturated model).
 
+        Without unit, on the scale of twice the log-likelihood.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -433,6 +440,8 @@ class MetaMixedLMResults(
     def aic(self) -> float:
         """-2 llf + 2 q, q counting coefficients and estimated components, under REML too.
 
+        Without unit: only differences between fits to the same data have a meaning.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -446,7 +455,7 @@ class MetaMixedLMResults(
 
     @property
     def bic(self) -> float:
-        """-2 llf + q log(n), n = k under ML and k - p under REML.
+        """On the scale of `aic`: -2 llf + q log(n), n = k under ML and k - p under REML.
 
         Examples
         --------
@@ -461,7 +470,7 @@ class MetaMixedLMResults(
 
     @property
     def aicc(self) -> float:
-        """AIC corrected for small samples.
+        """AIC corrected for small samples, on the scale of `aic`.
 
         Examples
         --------
@@ -485,7 +494,7 @@ class MetaMixedLMResults(
         Returns
         -------
         Series
-            With the index llf, deviance, aic, bic, aicc.
+            With the index llf, deviance, aic, bic, aicc; all but the first on the scale of -2 llf.
 
         Examples
         --------
@@ -535,7 +544,7 @@ class MetaMixedLMResults(
 
     @property
     def not_identified(self) -> pd.Series:
-        """For every name in `component_labels` whether the likelihood is flat in it there.
+        """Whether the likelihood is flat there, for every name in `component_labels`.
 
         Examples
         --------
@@ -558,7 +567,8 @@ class MetaMixedLMResults(
         `newton_decrement` is g'inv(I)g over the components not held by a boundary,
         `smallest_curvature` the smallest eigenvalue of I relative to the largest (positive at
         a maximum), `other_maxima` the number of other local maxima found and
-        `next_best_below` how far the best of them is below.
+        `next_best_below` how far the best of them is below.  The first and the last are in units
+        of the log-likelihood.
 
         Examples
         --------
@@ -587,6 +597,8 @@ class MetaMixedLMResults(
     def history(self) -> pd.DataFrame:
         """The ascent that won: evaluations so far, llf, decrement, damping.
 
+        The decrement is in units of the log-likelihood, the damping without unit.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -604,7 +616,7 @@ class MetaMixedLMResults(
 
     @property
     def fittedvalues(self) -> pd.Series:
-        """X b.
+        """X b, in units of the response.
 
         Examples
         --------
@@ -622,7 +634,7 @@ class MetaMixedLMResults(
 
     @property
     def resid(self) -> pd.Series:
-        """Marginal residuals y - X b.
+        """Marginal residuals y - X b, in units of the response.
 
         Examples
         --------
@@ -641,7 +653,7 @@ class MetaMixedLMResults(
 
     @property
     def resid_pearson(self) -> pd.Series:
-        """Marginal residuals over the square root of their marginal variance.
+        """Marginal residuals over the square root of their marginal variance: without unit.
 
         Examples
         --------
@@ -662,8 +674,8 @@ class MetaMixedLMResults(
     def resid_conditional(self) -> pd.Series:
         """Residuals y - X b - Z u_hat: what the predicted true effects leave of each row.
 
-        The best predictions of the sampling errors, shrunken towards 0: `blup` takes its estimates
-        from them. For a measure of how unusual they are see
+        The best predictions of the sampling errors, shrunken towards 0, in units of the response:
+        `blup` takes its estimates from them. For a measure of how unusual they are see
         ``get_influence().resid_studentized_conditional``.
 
         Raises
@@ -836,9 +848,10 @@ class MetaMixedLMResults(
         Parameters
         ----------
         r_matrix : str, list of str, array_like, or tuple
-            "x1 = x2", weights of the coefficients (m, p), or (weights, right-hand sides).
+            "x1 = x2", weights of the coefficients (m, p), numbers without unit, or (weights,
+            right-hand sides).
         cov_p : array_like, shape (p, p), optional
-            Another covariance of the coefficients.
+            Another covariance of the coefficients, in the units of `cov_params`.
         use_t : bool, optional
             Must agree with the fit; choose t or z in `fit`.
 
@@ -879,7 +892,7 @@ class MetaMixedLMResults(
         r_matrix : str, list of str, array_like, or tuple
             As in `t_test`.
         cov_p : array_like, shape (p, p), optional
-            Another covariance of the coefficients.
+            Another covariance of the coefficients, in the units of `cov_params`.
         invcov : None
             Not used; statsmodels' signature.
         use_f : bool, optional
@@ -922,7 +935,7 @@ class MetaMixedLMResults(
         r_matrix : str, list of str, array_like, or tuple
             As in `t_test`.
         cov_p : array_like, shape (p, p), optional
-            Another covariance of the coefficients.
+            Another covariance of the coefficients, in the units of `cov_params`.
         invcov : None
             Not used; statsmodels' signature.
 
@@ -1117,7 +1130,9 @@ class MetaMixedLMResults(
         Returns
         -------
         DataFrame, shape (p, 7)
-            Columns estimate, se, statistic (z or t), df, pvalue, ci_lower, ci_upper.
+            Columns estimate, se, statistic (z or t), df, pvalue, ci_lower, ci_upper; the estimate,
+            its standard error and its limits in units of the response per unit of the column of the
+            design.
 
         Examples
         --------

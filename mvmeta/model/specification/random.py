@@ -72,10 +72,10 @@ class Random:
         then maps its smallest element to 0 and keeps 1, "cov0" subtracts its smallest element,
         "none" takes it as it is.
     distance : {"euclidean", "manhattan", "maximum", "gcd"} or DataFrame, optional
-        Metric over the coordinates ("gcd" is km over longitude and latitude in degrees), or
-        the distances themselves, labelled by site.
+        Metric over the coordinates, in their unit ("gcd" is km over longitude and latitude in
+        degrees), or the distances themselves in any one unit, labelled by site.
     smoothness : float, optional
-        Of MATERN, from 0.1 to 50; 1.5 unless said.  0.5 is SPEXP.
+        Of MATERN, without unit, from 0.1 to 50; 1.5 unless said.  0.5 is SPEXP.
     scale : str, optional
         Of "1 | g": a patsy formula of covariates on which the variance depends,
         ``log variance = log sigma2 + w'alpha`` (a location-scale model).  sigma2 is the variance
@@ -87,7 +87,7 @@ class Random:
         one number, or one entry per component with None where it is estimated.  Keys are
         the components of the structure: "tau2" and "rho", but "tau2" and "lambda" of PHYPL,
         "tau2" and "alpha" of PHYOU, "loading" and "psi" of FA1.  For "1 | a/b" sigma2 has one
-        entry per term.
+        entry per term.  Values are in the units of `MetaMixedLMResults.vcomp`.
     equal : dict, optional
         Components of an "inner | outer" term that have one value: {"tau2": [0, 0, 1]} for the
         variances of the first and second of three levels.  One entry per component, the same
