@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mvmeta.model.preparation.vcalc import vcalc
     from mvmeta.model.results.bootstrap import BootstrapResults
     from mvmeta.model.results.comparison import compare
-    from mvmeta.model.results.many import ManyOutcomesResults
+    from mvmeta.model.results.many_results import ManyOutcomesResults
     from mvmeta.model.results.results import MetaMixedLMResults
     from mvmeta.model.specification.random import Random
     from mvmeta.recipes.working_models import che, sce
@@ -89,7 +89,7 @@ __all__ = [
 # `mvmeta --help` or the numerical core need neither.
 _HOMES = {
     "BootstrapResults": "mvmeta.model.results.bootstrap",
-    "ManyOutcomesResults": "mvmeta.model.results.many",
+    "ManyOutcomesResults": "mvmeta.model.results.many_results",
     "MetaMixedLM": "mvmeta.model.mixed",
     "MetaMixedLMResults": "mvmeta.model.results.results",
     "MetaforTranslation": "mvmeta.metafor.translation",
