@@ -21,6 +21,9 @@ COLORS = {
 }
 """One color for each method (Okabe & Ito)."""
 
+DASHED = {"CR1, both groupings", "CR3, studies left out"}
+"""What stands for CR0 and CR2 where effects cross: the same color, another line."""
+
 
 def render(path: Path) -> None:
     """Write the .md and .png files next to the JSON."""
@@ -127,5 +130,12 @@ def _panel(ax: Any, cells: list[dict[str, Any]], which: int) -> None:
         at = [c["methods"][name][which] for c in cells]
         rate = [100 * a["rejected"] / a["defined"] if a["defined"] else np.nan for a in at]
         ax.plot(
-            counts, rate, marker="o", markersize=3.5, linewidth=1.3, label=name, color=COLORS[name]
+            counts,
+            rate,
+            marker="o",
+            markersize=3.5,
+            linewidth=1.3,
+            linestyle="--" if name in DASHED else "-",
+            label=name,
+            color=COLORS[name],
         )
