@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from mvmeta.cli.ahead import check_outputs
 from mvmeta.cli.exits import DONE, NOT_CONVERGED
 from mvmeta.cli.files import STANDARD_STREAM, read_data, read_matrix
 from mvmeta.cli.fit_options import EXAMPLES, add_options
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     _check_usage(args)
     scale(args.transform)  # a name that is none is an error before time is spent on the fit
+    check_outputs(args)
     res = _estimate(args)
     if not (args.quiet or STANDARD_STREAM in _files(args)):
         print(res.summary(alpha=args.alpha))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,29 @@ class Picture:
     kind: str
     path: str
     of: str | None = None
+
+    def check(self) -> None:
+        """See that matplotlib is installed and writes the format that the name ends with.
+
+        Raises
+        ------
+        MvmetaError
+            Where it does not.
+        """
+        from mvmeta.plots._axes import pyplot
+
+        pyplot()
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        formats = sorted(FigureCanvasBase.get_supported_filetypes())
+        given = Path(self.path).suffix[1:].lower()
+        if given not in formats:
+            near = get_close_matches(given, formats, n=1)
+            hint = f"; did you mean .{near[0]}?" if near else ";"
+            raise DataError(
+                f"cannot write {self.path}: plots are not written as .{given}{hint} There are "
+                f"{', '.join(f'.{name}' for name in formats)}"
+            )
 
     def draw(self, res: MetaMixedLMResults, alpha: float, transform: Any) -> None:
         """Draw it and write the file, in the format its name ends with."""

@@ -94,12 +94,37 @@ def pyplot() -> Any:
 
 
 def figure_and_axes(ax: Axes | None, height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
-    """The axes to draw on and their figure; a new one (inches) where `ax` is None."""
+    """The axes to draw on and their figure; a new one (inches) where `ax` is None.
+
+    Raises
+    ------
+    SpecificationError
+        If `ax` is something else.
+    """
     plt = pyplot()
     if ax is not None:
-        return ax.figure, ax  # type: ignore[return-value]
+        return given_axes(ax)
     figure, new = plt.subplots(figsize=(scaled(width), height), layout="constrained")
     return figure, new
+
+
+def given_axes(ax: Axes) -> tuple[Figure, Axes]:
+    """Axes of the user and their figure.
+
+    Raises
+    ------
+    SpecificationError
+        If they are something else, such as the array that ``plt.subplots(1, 2)`` makes.
+    """
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise SpecificationError(
+            f"ax= takes one matplotlib Axes to draw on, and got {type(ax).__name__}: figure, ax = "
+            "plt.subplots() makes one, plt.subplots(1, 2) an array of them, of which ax[0] is the "
+            "first; without ax= the plot has a figure of its own, which it returns"
+        )
+    return ax.figure, ax  # type: ignore[return-value]
 
 
 def scaled(width: float) -> float:

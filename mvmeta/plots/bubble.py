@@ -16,6 +16,7 @@ from mvmeta.errors import DataError, SpecificationError
 from mvmeta.plots import _axes, _swarm
 from mvmeta.plots._means import LIMITS, category_means, factors
 from mvmeta.plots._rows import observed, sampling_errors
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +41,7 @@ BESIDE = 0.4
 """Inches a category needs beside the others."""
 
 
+@of_results()
 def bubble(
     res: Any,
     moderator: str | None = None,
@@ -82,7 +84,7 @@ def bubble(
         If `at` names a level that does not occur, a numeric moderator is the same in all rows,
         or the results hold no rows.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----

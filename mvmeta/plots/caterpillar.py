@@ -9,6 +9,7 @@ import pandas as pd
 
 from mvmeta.errors import SpecificationError
 from mvmeta.plots import _axes
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,7 @@ MAX_ROWS = 120
 """Effects that get the height of a line of text."""
 
 
+@of_results()
 def caterpillar(
     res: Any,
     term: str | None = None,
@@ -52,7 +54,7 @@ def caterpillar(
     SpecificationError
         If there is no such term.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Examples
     --------

@@ -10,6 +10,7 @@ import pandas as pd
 from mvmeta._typing import Floats
 from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.plots import _axes
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ APART = 0.16
 """Of the two intervals of a row from its middle, in rows."""
 
 
+@of_results()
 def evidence(
     res: Any,
     contrasts: Any = None,
@@ -50,7 +52,7 @@ def evidence(
     SpecificationError
         For contrasts that cannot be read.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----

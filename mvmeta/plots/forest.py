@@ -23,6 +23,7 @@ from mvmeta.plots._rows import (
     study_means,
     summaries,
 )
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,6 +63,7 @@ class Lines:
     unit: float
 
 
+@of_results()
 def forest(
     res: Any,
     ax: Axes | None = None,
@@ -115,7 +117,7 @@ def forest(
         If `weights` are asked for and the model has more than one mean, or `transform` is not
         monotone and defined over what is drawn.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----

@@ -12,6 +12,7 @@ from mvmeta.errors import DataError, SpecificationError
 from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.plots import _axes
 from mvmeta.plots._rows import Studies, gls_means, observed, same_mean, sampling_errors, studies
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ DARK_SHADES = (0.10, 0.20, 0.32)
 """On a dark background, where the eye tells fewer shades apart."""
 
 
+@of_results()
 def funnel(
     res: Any,
     ax: Axes | None = None,
@@ -58,7 +60,7 @@ def funnel(
     DataError
         If `groups` does not fit the rows, or V is singular within a study.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----
@@ -80,8 +82,9 @@ def funnel(
     if groups is not None and not by_study:
         raise SpecificationError("groups= says what a study is; ask for them with by_study=True")
     ordered = _ordered(levels)
+    y, se = observed(res), sampling_errors(res)
     single = same_mean(res)
-    x, se = observed(res) if single else np.asarray(res.resid), sampling_errors(res)
+    x = y if single else np.asarray(res.resid)
     if by_study:
         x, se = _by_study(res, studies(res, groups), x)
     figure, axes = _axes.figure_and_axes(ax, 4.8)

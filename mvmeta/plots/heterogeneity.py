@@ -10,6 +10,7 @@ import numpy as np
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.plots import _axes
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ FAINTEST = 0.3
 """Opacity of the bar of the last term."""
 
 
+@of_results()
 def heterogeneity(res: Any, ax: Axes | None = None, *, alpha: float | None = 0.05) -> Figure:
     """Variance decomposition: how much of the variance of an estimate is at each level.
 
@@ -48,7 +50,7 @@ def heterogeneity(res: Any, ax: Axes | None = None, *, alpha: float | None = 0.0
     DataError
         For intervals after `remove_data`.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----

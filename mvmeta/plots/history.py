@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mvmeta.plots import _axes
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
+@of_results()
 def history(res: Any, ax: Axes | None = None) -> Figure:
     """How far below its maximum the log-likelihood was, by evaluations.
 
@@ -29,7 +31,7 @@ def history(res: Any, ax: Axes | None = None) -> Figure:
     Raises
     ------
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----

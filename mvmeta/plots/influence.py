@@ -14,6 +14,7 @@ from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.plots import _axes
 from mvmeta.plots._rows import studies
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +41,7 @@ LABELS, WIDE, NARROW = 1.6, 3.0, 1.7
 """Inches of the names, of the panel of the estimates, and of the others."""
 
 
+@of_results("MetaInfluence")
 def influence(
     res: Any,
     coefficient: str | None = None,
@@ -87,7 +89,7 @@ def influence(
     DataError
         If `groups` does not fit the rows.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----
@@ -166,7 +168,8 @@ def _outermost(res: Any) -> Any:
 
 def _figure(ax: Axes | None, chosen: list[str], height: float) -> tuple[Figure, list[Axes]]:
     if ax is not None:
-        return ax.figure, [ax]  # type: ignore[return-value]
+        figure, own = _axes.given_axes(ax)
+        return figure, [own]
     widths = [WIDE if kind == "estimate" else NARROW for kind in chosen]
     figure, axes = _axes.pyplot().subplots(
         1,

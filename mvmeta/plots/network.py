@@ -15,6 +15,7 @@ from mvmeta.errors import SpecificationError
 from mvmeta.plots import _axes, _swarm
 from mvmeta.plots._means import factors
 from mvmeta.plots._rows import row_values, studies
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +40,7 @@ MOST_COUNTS, SMALL = 40, 0.8
 """Lines up to which the numbers of studies are written on them, and what marks may be shrunk to."""
 
 
+@of_results()
 def network(res: Any, factor: Any = None, ax: Axes | None = None, *, groups: Any = None) -> Figure:
     """Levels of a factor on a circle, joined where a study observes both.
 
@@ -66,7 +68,7 @@ def network(res: Any, factor: Any = None, ax: Axes | None = None, *, groups: Any
     DataError
         If `factor` or `groups` do not fit the rows, or a value is missing.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----

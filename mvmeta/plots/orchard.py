@@ -11,6 +11,7 @@ from mvmeta._typing import Floats
 from mvmeta.plots import _axes, _swarm
 from mvmeta.plots._means import Means, category_means
 from mvmeta.plots._rows import Studies, observed, sampling_errors, studies
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ MOST_LINES, LEAST_LINES, ALL_LINES = 5.0, 2.4, 70.0
 """Lines of text a category gets, and what they add up to where that leaves each enough."""
 
 
+@of_results()
 def orchard(
     res: Any,
     by: str | list[str] | None = None,
@@ -60,7 +62,7 @@ def orchard(
     DataError
         If `groups` does not fit the rows, or the results hold none of them.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----

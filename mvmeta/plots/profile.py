@@ -10,6 +10,7 @@ from scipy import stats
 from mvmeta._typing import Floats
 from mvmeta.errors import ConvergenceError, SpecificationError
 from mvmeta.plots import _axes
+from mvmeta.plots._subject import of_results
 from mvmeta.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ WIDE, FACTOR = 50.0, 1.6
 LEAST_POINTS = 5
 
 
+@of_results("ComponentProfile")
 def profile(
     res: Any,
     component: int | str | None = None,
@@ -59,7 +61,7 @@ def profile(
     ConvergenceError
         If the profile cannot be followed to a limit.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----

@@ -10,6 +10,7 @@ import pandas as pd
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
 from mvmeta.plots import _axes
+from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +29,7 @@ PANEL = 2.6
 """Width of a panel in inches, and of the labels beside the first."""
 
 
+@of_results("Sensitivity")
 def sensitivity(
     res: Any, coefficients: Any = None, ax: Axes | None = None, **kwargs: Any
 ) -> Figure:
@@ -53,7 +55,7 @@ def sensitivity(
     SpecificationError
         If there is no such coefficient, or several are to be drawn on one `ax`.
     MvmetaError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
 
     Notes
     -----
@@ -109,7 +111,8 @@ def _heights(aspects: Any) -> Floats:
 
 def _panels(ax: Axes | None, count: int, lines: float) -> tuple[Figure, list[Axes]]:
     if ax is not None:
-        return ax.figure, [ax]  # type: ignore[return-value]
+        figure, own = _axes.given_axes(ax)
+        return figure, [own]
     figure, axes = _axes.pyplot().subplots(
         1,
         count,

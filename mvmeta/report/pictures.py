@@ -157,11 +157,7 @@ def pictures(
     if isinstance(wanted, str):
         wanted = [wanted]
     chosen = [k for k, kind in KINDS.items() if kind.suits(res)] if wanted is None else list(wanted)
-    unknown = [k for k in chosen if k not in KINDS]
-    if unknown:
-        raise SpecificationError(
-            f"plots= takes {', '.join(KINDS)}; got {', '.join(map(repr, unknown))}"
-        )
+    check_kinds(chosen)
     drawn: list[Picture] = []
     left_out: list[tuple[str, str]] = []
     for key in dict.fromkeys(chosen):
@@ -172,6 +168,21 @@ def pictures(
                 raise
             left_out.append((KINDS[key].title, str(error)))
     return Pictures(drawn, left_out)
+
+
+def check_kinds(wanted: Sequence[str]) -> None:
+    """See that there are such plots.
+
+    Raises
+    ------
+    SpecificationError
+        For a kind that there is not.
+    """
+    unknown = [k for k in wanted if k not in KINDS]
+    if unknown:
+        raise SpecificationError(
+            f"plots= takes {', '.join(KINDS)}; got {', '.join(map(repr, unknown))}"
+        )
 
 
 def _subjects(res: Any, key: str) -> list[Any]:

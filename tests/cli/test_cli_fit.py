@@ -388,8 +388,41 @@ def test_plots(capsys, toy_csv, tmp_path):
     assert main(["fit", toy_csv, *ARGUMENTS, *options]) == 0
     assert "<svg" in paths[0].read_text(encoding="utf-8")
     assert paths[1].read_bytes().startswith(b"\x89PNG")
-    err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "-q", "--plot", f"forest={tmp_path}/a.xyz")
-    assert "Format 'xyz' is not supported" in err
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (("--plot", "forest.pgn"), "plots are not written as .pgn; did you mean .png? There are "),
+        (("--plot", "forest=a.xyzzy"), "plots are not written as .xyzzy; There are "),
+        (("--plot", "nowhere/forest.svg"), "there is no folder 'nowhere'; make it first"),
+        (("--json", "nowhere/a.json"), "cannot write nowhere/a.json: there is no folder"),
+        (("--markdown", "here"), "cannot write here: it is a folder; add the name of a file"),
+        (("--report", "a.html", "--report-plots", "forst"), "--report-plots takes forest"),
+    ],
+)
+def test_what_is_wrong_with_an_output_is_said_before_the_fit(
+    output, message, capsys, tmp_path, monkeypatch
+):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    err = failure(capsys, "fit", "is not even read.csv", *ARGUMENTS, *output)
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("package", "output"), [("matplotlib", ("--plot", "forest.svg")), ("jinja2", ("--report", "-"))]
+)
+def test_a_missing_package_is_said_before_the_fit(package, output, capsys, monkeypatch):
+    loaded = [m for m in sys.modules if m.startswith((f"{package}.", "mvmeta.report"))]
+    for name in loaded:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("mvmeta.report", None, raising=False)
+    err = failure(capsys, "fit", "is not even read.csv", *ARGUMENTS, *output)
+    assert "is not installed: pip install" in err
 
 
 def test_a_plot_of_one_component(capsys, toy_csv, tmp_path):
@@ -452,7 +485,7 @@ def test_quiet(capsys, toy_csv):
 def test_output_that_cannot_be_written(capsys, toy_csv, tmp_path):
     path = str(tmp_path / "none" / "out.json")
     err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "-q", "--json", path)
-    assert f"cannot write {path}: No such file or directory" in err
+    assert f"cannot write {path}: there is no folder" in err
 
 
 # -- what goes wrong ------------------------------------------------------------------

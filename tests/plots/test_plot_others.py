@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mvmeta import datasets, plots
+from mvmeta import MetaMixedLM, datasets, plots
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.plots import _axes
 from tests.plots.fits import fit
@@ -226,3 +226,36 @@ def test_plots_draw_on_the_axes_they_are_given(name, schools, plt):
     assert getattr(plots, name)(schools, ax=ax) is figure
     assert plt.get_fignums() == [figure.number]
     assert ax.get_xlabel()
+
+
+@pytest.mark.parametrize("name", plots.__all__)
+def test_a_model_that_is_not_fitted_is_told(name, schools):
+    plot = getattr(plots, name)
+    with pytest.raises(SpecificationError, match=rf"MetaMixedLM has not been fitted.*\.{name}"):
+        plot(schools.model)
+    with pytest.raises(SpecificationError, match=rf"plots\.{name} draws the .* got DataFrame"):
+        plot(res=datasets.load("bcg"))
+
+
+def test_many_outcomes_are_drawn_one_by_one(trials):
+    many = trials.model.fit_many(np.column_stack([trials.model.endog] * 2))
+    with pytest.raises(SpecificationError, match=r"plots.forest\(many.get_results\(outcome\)\)"):
+        plots.forest(many)
+    assert plots.forest(many.get_results(0)).axes
+
+
+@pytest.mark.parametrize("name", ["forest", "influence", "sensitivity", "history"])
+def test_axes_that_are_none_are_told(name, trials, plt):
+    several = plt.subplots(1, 2)[1]
+    with pytest.raises(SpecificationError, match=r"got ndarray: .* of which ax\[0\] is the first"):
+        getattr(plots, name)(trials, ax=several)
+    assert getattr(plots, name)(trials, ax=several[0]) is several[0].figure
+
+
+@pytest.mark.parametrize("name", ["forest", "funnel", "orchard", "evidence", "network"])
+def test_rows_that_came_in_batches_are_told(name):
+    data = datasets.load("bcg")
+    parts = [data.iloc[:6], data.iloc[6:]]
+    model = MetaMixedLM.from_batches("yi ~ alloc", lambda: iter(parts), variance="vi")
+    with pytest.raises(DataError, match="holds none of them"):
+        getattr(plots, name)(model.fit())

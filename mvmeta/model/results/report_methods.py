@@ -9,6 +9,23 @@ from typing import Any
 from mvmeta.errors import MvmetaError
 
 
+def writer() -> Callable[..., str | Path]:
+    """The function that writes reports.
+
+    Raises
+    ------
+    MvmetaError
+        If jinja2 is not installed.
+    """
+    try:
+        from mvmeta.report import write_report
+    except ImportError as error:
+        raise MvmetaError(
+            'a report needs jinja2, which is not installed: pip install "mvmeta[report]"'
+        ) from error
+    return write_report
+
+
 class ReportMethods:
     """Mixin: ``report``."""
 
@@ -78,13 +95,7 @@ class ReportMethods:
         >>> "The mean of yi is 0.185" in page
         True
         """
-        try:
-            from mvmeta.report import write_report
-        except ImportError as error:
-            raise MvmetaError(
-                'a report needs jinja2, which is not installed: pip install "mvmeta[report]"'
-            ) from error
-        return write_report(
+        return writer()(
             self,
             path,
             title=title,
