@@ -32,7 +32,7 @@ def standardized_mean(x: Values) -> YiVi:
     return y, 1 / x.ni + y**2 / (2 * x.ni)
 
 
-@measure("MNLN", layout="mean", needs=ALL, back="exp")
+@measure("MNLN", layout="mean", needs=ALL, back="exp", no_effect=None)
 def log_mean(x: Values) -> YiVi:
     """Log mean, of ratio-scale measurements.
 
@@ -46,7 +46,7 @@ def _spread_correction(x: Values) -> FloatArray:
     return correction if x.correct else np.zeros_like(correction)
 
 
-@measure("SDLN", layout="mean", needs="sdi ni", back="exp")
+@measure("SDLN", layout="mean", needs="sdi ni", back="exp", no_effect=None)
 def log_sd(x: Values) -> YiVi:
     """Log standard deviation.
 
@@ -55,7 +55,7 @@ def log_sd(x: Values) -> YiVi:
     return np.log(x.sdi) + _spread_correction(x), 1 / (2 * (x.ni - 1))
 
 
-@measure("CVLN", layout="mean", needs=ALL, back="exp")
+@measure("CVLN", layout="mean", needs=ALL, back="exp", no_effect=None)
 def log_cv(x: Values) -> YiVi:
     """Log coefficient of variation.
 

@@ -11,7 +11,7 @@ from mvmeta.effects.values import FloatArray, Values, YiVi, weighted_average
 COUNTS = "xi mi ni"
 
 
-@measure("PR", layout="proportion", needs=COUNTS, vtypes="LS UB AV")
+@measure("PR", layout="proportion", needs=COUNTS, vtypes="LS UB AV", no_effect=None)
 def proportion(x: Values) -> YiVi:
     """Raw proportion.
 
@@ -27,7 +27,7 @@ def proportion(x: Values) -> YiVi:
     return p, x.by_vtype(LS=lambda: spread / x.ni, UB=lambda: spread / (x.ni - 1), AV=averaged)
 
 
-@measure("PLN", layout="proportion", needs=COUNTS, vtypes="LS AV", back="exp")
+@measure("PLN", layout="proportion", needs=COUNTS, vtypes="LS AV", back="exp", no_effect=None)
 def log_proportion(x: Values) -> YiVi:
     """Log proportion.
 
@@ -42,7 +42,13 @@ def log_proportion(x: Values) -> YiVi:
 
 
 @measure(
-    "PLO", layout="proportion", needs=COUNTS, vtypes="LS AV", back="ilogit", natural="Proportion"
+    "PLO",
+    layout="proportion",
+    needs=COUNTS,
+    vtypes="LS AV",
+    back="ilogit",
+    natural="Proportion",
+    no_effect=None,
 )
 def logit_proportion(x: Values) -> YiVi:
     """Log odds (logit transformed proportion).
@@ -58,7 +64,9 @@ def logit_proportion(x: Values) -> YiVi:
     return np.log(x.xi / x.mi), variance
 
 
-@measure("PRZ", layout="proportion", needs=COUNTS, back="iprobit", natural="Proportion")
+@measure(
+    "PRZ", layout="proportion", needs=COUNTS, back="iprobit", natural="Proportion", no_effect=None
+)
 def probit_proportion(x: Values) -> YiVi:
     """Probit transformed proportion, in standard deviations of a normal variable that is cut.
 
@@ -69,7 +77,15 @@ def probit_proportion(x: Values) -> YiVi:
     return y, p * (1 - p) / (x.ni * norm.pdf(y) ** 2)
 
 
-@measure("PAS", layout="proportion", needs=COUNTS, add=0.0, back="iarcsin", natural="Proportion")
+@measure(
+    "PAS",
+    layout="proportion",
+    needs=COUNTS,
+    add=0.0,
+    back="iarcsin",
+    natural="Proportion",
+    no_effect=None,
+)
 def arcsine_proportion(x: Values) -> YiVi:
     """Arcsine square root transformed proportion, in radians.
 
@@ -78,7 +94,7 @@ def arcsine_proportion(x: Values) -> YiVi:
     return np.arcsin(np.sqrt(x.xi / x.ni)), 1 / (4 * x.ni)
 
 
-@measure("PFT", layout="proportion", needs=COUNTS, add=0.0)
+@measure("PFT", layout="proportion", needs=COUNTS, add=0.0, no_effect=None)
 def freeman_tukey_proportion(x: Values) -> YiVi:
     """Freeman-Tukey double arcsine transformed proportion, in radians.
 

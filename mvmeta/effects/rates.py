@@ -39,7 +39,7 @@ def root_rate_difference(x: Values) -> YiVi:
     return y, 1 / (4 * x.t1i) + 1 / (4 * x.t2i)
 
 
-@measure("IR", layout="rate", needs=ONE)
+@measure("IR", layout="rate", needs=ONE, no_effect=None)
 def rate(x: Values) -> YiVi:
     """Incidence rate, in events per unit of person-time.
 
@@ -48,7 +48,7 @@ def rate(x: Values) -> YiVi:
     return x.xi / x.ti, x.xi / x.ti**2
 
 
-@measure("IRLN", layout="rate", needs=ONE, back="exp")
+@measure("IRLN", layout="rate", needs=ONE, back="exp", no_effect=None)
 def log_rate(x: Values) -> YiVi:
     """Log incidence rate.
 
@@ -57,7 +57,9 @@ def log_rate(x: Values) -> YiVi:
     return np.log(x.xi / x.ti), 1 / x.xi
 
 
-@measure("IRS", layout="rate", needs=ONE, add=0.0, back="isqrt", natural="Incidence rate")
+@measure(
+    "IRS", layout="rate", needs=ONE, add=0.0, back="isqrt", natural="Incidence rate", no_effect=None
+)
 def root_rate(x: Values) -> YiVi:
     """Square root transformed incidence rate.
 
@@ -66,7 +68,7 @@ def root_rate(x: Values) -> YiVi:
     return np.sqrt(x.xi / x.ti), 1 / (4 * x.ti)
 
 
-@measure("IRFT", layout="rate", needs=ONE, add=0.0)
+@measure("IRFT", layout="rate", needs=ONE, add=0.0, no_effect=None)
 def freeman_tukey_rate(x: Values) -> YiVi:
     """Freeman-Tukey transformed incidence rate.
 

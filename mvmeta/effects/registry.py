@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mvmeta.effects.values import Values, YiVi
 from mvmeta.errors import SpecificationError
@@ -16,9 +17,9 @@ MeasureFunction = Callable[[Values], YiVi]
 class Measure:
     """A measure: its code, function, data layout, needed inputs and choices of variance.
 
-    `centre` is the value of no effect, about which `flip` turns an estimate; `standardized`
-    estimates are in standard deviations.  `back` names the function of `mvmeta.transf` (or "exp")
-    that leads from a transformed scale to `natural`.
+    `no_effect` is the estimate where there is no effect, None where there is no such value, as for
+    a proportion; `standardized` estimates are in standard deviations.  `back` names the function of
+    `mvmeta.transf` (or "exp") that leads from a transformed scale to `natural`.
     """
 
     code: str
@@ -27,7 +28,7 @@ class Measure:
     needs: tuple[str, ...]
     vtypes: tuple[str, ...]
     add: float
-    centre: float
+    no_effect: float | None
     standardized: bool
     back: str
     natural: str
@@ -37,12 +38,23 @@ class Measure:
         """Name of the estimates, as on an axis: the description up to the first restriction."""
         return re.split(r"[,;(]", self.description.removesuffix("."))[0].strip()
 
-    def scale(self, column: str) -> dict[str, str]:
+    @property
+    def centre(self) -> float:
+        """The value about which `flip` turns an estimate."""
+        return 0.0 if self.no_effect is None else self.no_effect
+
+    def scale(self, column: str) -> dict[str, Any]:
         """What a plot needs to name the scale of a column of estimates, and to leave it."""
         natural = self.natural
         if self.back == "exp" and not natural:
             natural = re.sub(r"\blog ", "", self.label, count=1, flags=re.IGNORECASE).capitalize()
-        return {"column": column, "label": self.label, "back": self.back, "natural": natural}
+        return {
+            "column": column,
+            "label": self.label,
+            "back": self.back,
+            "natural": natural,
+            "no_effect": self.no_effect,
+        }
 
     @property
     def description(self) -> str:
@@ -59,7 +71,7 @@ def measure(  # noqa: PLR0913
     needs: str,
     vtypes: str = "LS",
     add: float = 0.5,
-    centre: float = 0.0,
+    no_effect: float | None = 0.0,
     standardized: bool = False,
     back: str = "",
     natural: str = "",
@@ -78,8 +90,8 @@ def measure(  # noqa: PLR0913
         Kinds of sampling variance on offer, separated by blanks; the first is the default.
     add : float
         Default amount for zero cells, where the layout has cells.
-    centre : float
-        Value of no effect.
+    no_effect : float or None
+        Value where there is no effect; None for measures of one group without such a value.
     standardized : bool
         Whether the estimates are in standard deviations.
     back : str
@@ -97,7 +109,7 @@ def measure(  # noqa: PLR0913
                 tuple(needs.split()),
                 tuple(vtypes.split()),
                 add,
-                centre,
+                no_effect,
                 standardized,
                 back,
                 natural,

@@ -14,7 +14,7 @@ def _log_scale_variance(x: Values) -> FloatArray:
     return 2 * x.mi / ((x.mi - 1) * (x.ni - 2))
 
 
-@measure("ARAW", layout="alpha", needs=ALPHA)
+@measure("ARAW", layout="alpha", needs=ALPHA, no_effect=None)
 def alpha(x: Values) -> YiVi:
     """Raw coefficient alpha.
 
@@ -23,7 +23,9 @@ def alpha(x: Values) -> YiVi:
     return x.ai, _log_scale_variance(x) * (1 - x.ai) ** 2
 
 
-@measure("AHW", layout="alpha", needs=ALPHA, back="iahw", natural="Coefficient alpha")
+@measure(
+    "AHW", layout="alpha", needs=ALPHA, back="iahw", natural="Coefficient alpha", no_effect=None
+)
 def alpha_cube_root(x: Values) -> YiVi:
     """Cube root transformed coefficient alpha.
 
@@ -34,7 +36,9 @@ def alpha_cube_root(x: Values) -> YiVi:
     return 1 - root, 18 * x.mi * (x.ni - 1) * root**2 / ((x.mi - 1) * (9 * x.ni - 11) ** 2)
 
 
-@measure("ABT", layout="alpha", needs=ALPHA, back="iabt", natural="Coefficient alpha")
+@measure(
+    "ABT", layout="alpha", needs=ALPHA, back="iabt", natural="Coefficient alpha", no_effect=None
+)
 def alpha_log(x: Values) -> YiVi:
     """Log transformed coefficient alpha.
 

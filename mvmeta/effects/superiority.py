@@ -17,7 +17,9 @@ EVEN = 0.5
 """Neither group above the other."""
 
 
-@measure("CLES", "AUC", layout="superiority", needs="ai n1i n2i", vtypes="LS LS2 H0", centre=EVEN)
+@measure(
+    "CLES", "AUC", layout="superiority", needs="ai n1i n2i", vtypes="LS LS2 H0", no_effect=EVEN
+)
 def superiority(x: Values) -> YiVi:
     """Probability that a member of group 1 lies above one of group 2, ties counting half.
 
@@ -57,7 +59,7 @@ def _normal(z: FloatArray, variance: FloatArray) -> YiVi:
     return ndtr(z), norm.pdf(z) ** 2 * variance
 
 
-@measure("CLESN", "AUCN", layout="binormal", needs="di n1i n2i", vtypes="LS HO", centre=EVEN)
+@measure("CLESN", "AUCN", layout="binormal", needs="di n1i n2i", vtypes="LS HO", no_effect=EVEN)
 def normal_superiority(x: Values) -> YiVi:
     """Probability that a member of group 1 lies above one of group 2, both normal.
 
@@ -78,7 +80,7 @@ def normal_superiority(x: Values) -> YiVi:
     return np.where(pooled, pooled_y, y), np.where(pooled, pooled_v, v)
 
 
-@measure("CLESCN", "AUCCN", layout="standardized change", needs="di ni", centre=EVEN)
+@measure("CLESCN", "AUCCN", layout="standardized change", needs="di ni", no_effect=EVEN)
 def paired_superiority(x: Values) -> YiVi:
     """Probability that the first of two paired measurements lies above the second, both normal.
 

@@ -76,6 +76,9 @@ ROUNDING = 1e-9
 
 USUAL_TEXT = 10.0
 
+NO_EFFECT = "no effect"
+"""Name of the line where there is no effect among the artists."""
+
 
 def pyplot() -> Any:
     """matplotlib.pyplot, imported on first use.
@@ -336,6 +339,23 @@ def whole_size(ax: Axes) -> tuple[float, float]:
 def wrapped(ax: Axes, text: str, size: float) -> str:
     """The text broken into lines no longer than the axes."""
     return textwrap.fill(text, max(20, int(72.0 * width_of(ax) / (LETTER * size))))
+
+
+def no_effect(res: Any) -> float:
+    """The estimate where there is no effect; NaN on a scale without such a value."""
+    value = res.effect_scale.get("no_effect", 0.0)
+    return float("nan") if value is None else float(value)
+
+
+def draw_no_effect(
+    ax: Axes, res: Any, change: Callable[[Floats], Floats], *, upright: bool = True
+) -> None:
+    """A line at no effect on the scale of the axis, if the measure has such a value."""
+    value = no_effect(res)
+    if not np.isnan(value):
+        at = float(change(np.array([value]))[0])
+        line = ax.axvline if upright else ax.axhline
+        line(at, color=foreground(0.5), linewidth=0.8, zorder=1, gid=NO_EFFECT)
 
 
 def bare(ax: Axes) -> None:

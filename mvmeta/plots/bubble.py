@@ -114,8 +114,7 @@ def bubble(
     levels = factors(res).get(name)
     width = max(_axes.WIDTH, 1.0 + BESIDE * len(levels or ()))
     figure, axes = _axes.figure_and_axes(ax, 4.8, width)
-    zero = float(change(np.zeros(1))[0])
-    axes.axhline(zero, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
+    _axes.draw_no_effect(axes, res, change, upright=False)
     view = _View(res, name, dict(at or {}), y, change, alpha)
     if levels:
         _categories(axes, view, ax is None)

@@ -76,7 +76,7 @@ def evidence(
     critical = critical_value(res.get_prediction(rows, transform=False).df, alpha)
     figure, axes = _axes.figure_and_axes(ax, _axes.height_of(2.0 * len(frame) + _axes.LEGEND_LINES))
     at = np.arange(len(frame), dtype=float)
-    axes.axvline(0.0, color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
+    _draw_no_effect(axes, _axes.no_effect(res), found.contributions().to_numpy().sum(axis=1))
     joint = _estimates(frame, "joint", critical)
     direct = _estimates(frame, "direct", critical)
     _series(axes, joint, at - APART, _axes.blue(), f"all rows, {1 - alpha:.0%} interval")
@@ -94,6 +94,19 @@ def evidence(
     axes.set_xlabel(res.model.endog_names)
     _axes.legend(figure, axes, ax is None)
     return figure
+
+
+def _draw_no_effect(ax: Axes, mean: float, totals: Floats) -> None:
+    """A line where there is no effect: at 0 for differences, whose weights add up to 0.
+
+    Estimates are weighted sums of the effects; were all of these `mean`, they would be `totals`
+    times it.
+    """
+    values = np.where(np.abs(totals) < _axes.ROUNDING, 0.0, mean * totals)
+    rows = np.arange(len(values), dtype=float)
+    ends = np.column_stack([rows - 0.5, rows + 0.5]).ravel()
+    style: Any = {"color": _axes.foreground(0.5), "linewidth": 0.8, "zorder": 1}
+    ax.plot(np.repeat(values, 2), ends, gid=_axes.NO_EFFECT, **style)
 
 
 def _estimates(frame: pd.DataFrame, kind: str, critical: Floats) -> Floats:

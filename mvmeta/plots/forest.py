@@ -170,7 +170,8 @@ def forest(
     )
     _draw_rows(axes, rows, lines, found, alpha)
     _draw_diamonds(axes, middle, bottom, lines, alpha)
-    _draw_references(axes, change, bottom, lines, same_mean(res))
+    _axes.draw_no_effect(axes, res, change)
+    _draw_references(axes, bottom, lines, same_mean(res))
     _scale(axes, transform, lines)
     text = _Text(at, names, found.labels, rows, middle, bottom[:, :3], extra)
     _write(axes, text, lines, ax is None)
@@ -276,11 +277,8 @@ def _draw_diamonds(ax: Axes, middle: Floats, bottom: Floats, lines: Lines, alpha
     )
 
 
-def _draw_references(
-    ax: Axes, change: Callable[[Floats], Floats], bottom: Floats, lines: Lines, single: bool
-) -> None:
-    """No effect, and the mean where there is one."""
-    ax.axvline(float(change(np.zeros(1))[0]), color=_axes.foreground(0.5), linewidth=0.8, zorder=1)
+def _draw_references(ax: Axes, bottom: Floats, lines: Lines, single: bool) -> None:
+    """The mean where there is one, and the edge above the summaries."""
     if single:
         top = lines.summary[0]
         ax.plot([bottom[0, 1]] * 2, [-0.6, top], color=_axes.ORANGE, ls="--", lw=0.9, zorder=1)

@@ -41,6 +41,44 @@ def test_numbers_are_led_back(res):
     assert resolve("back", "exp") is np.exp
 
 
+def where_nothing_happens(axes, which="x"):
+    """Where the lines of no effect are drawn."""
+    found = [line for line in axes.lines if line.get_gid() == "no effect"]
+    return [np.unique(getattr(line, f"get_{which}data")()).tolist() for line in found]
+
+
+def superior(formula):
+    effects = escalc("CLES", ai=[0.6, 0.7, 0.55, 0.62], n1i=[20, 30, 40, 25], n2i=[20, 30, 40, 25])
+    effects = effects.assign(study=range(4), kind=list("aabb"), dose=[1.0, 2.0, 3.0, 5.0])
+    return MetaMixedLM.from_formula(formula, effects, variance="vi", groups="study").fit()
+
+
+def test_the_line_of_no_effect_is_that_of_the_measure(res):
+    assert where_nothing_happens(plots.forest(res).axes[0]) == [[0.0]]
+    assert where_nothing_happens(plots.forest(res, transform="back").axes[0]) == [[1.0]]
+    even = superior("yi ~ kind + dose")
+    assert where_nothing_happens(plots.forest(even).axes[0]) == [[0.5]]
+    assert where_nothing_happens(plots.orchard(even, transform=np.log).axes[0]) == [[np.log(0.5)]]
+    assert where_nothing_happens(plots.bubble(even, "dose").axes[0], "y") == [[0.5]]
+
+
+def test_a_proportion_has_no_line_of_no_effect():
+    effects = escalc("PLO", xi=[12, 20, 7], ni=[30, 40, 50]).assign(study=[1, 2, 3])
+    res = MetaMixedLM.from_formula("yi ~ 1", effects, variance="vi", groups="study").fit()
+    for plot in (plots.forest, plots.orchard):
+        for transform in (None, "back"):
+            assert where_nothing_happens(plot(res, transform=transform).axes[0]) == []
+
+
+def test_differences_of_means_have_no_effect_at_0():
+    even = superior("yi ~ kind - 1")
+    targets = {"a": "kind[a]", "a against b": "kind[a] - kind[b]"}
+    axes = plots.evidence(even, targets).axes[0]
+    (line,) = [line for line in axes.lines if line.get_gid() == "no effect"]
+    # At 0.5 beside the mean, at 0 beside the difference.
+    assert line.get_xydata().tolist() == [[0.5, -0.5], [0.5, 0.5], [0.0, 0.5], [0.0, 1.5]]
+
+
 def test_limits_change_places_where_the_scale_decreases(res):
     plain, turned = (plots.forest(res, transform=t).axes[0] for t in (None, np.negative))
     own, other = ([t.get_text() for t in ax.texts] for ax in (plain, turned))

@@ -28,12 +28,13 @@ class PredictionMethods(FitHolder):
     _gs: Any
 
     @property
-    def effect_scale(self) -> dict[str, str]:
+    def effect_scale(self) -> dict[str, Any]:
         """The scale of the estimates where they come from `escalc`, else empty.
 
         "label" names it ("Log odds ratio"), "back" the function of `mvmeta.transf` (or "exp") that
         leads back from it and "natural" what that gives ("Odds ratio"), both empty where there is
-        none.
+        none.  "no_effect" is the estimate where there is no effect, None for a scale without such a
+        value (proportions, rates, reliabilities).
 
         Examples
         --------
@@ -41,8 +42,8 @@ class PredictionMethods(FitHolder):
         >>> bcg = datasets.load("bcg").drop(columns=["yi", "vi"])
         >>> effects = escalc("RR", ai="tpos", bi="tneg", ci="cpos", di="cneg", data=bcg)
         >>> res = MetaMixedLM.from_formula("yi ~ 1", effects, variance="vi", groups="trial").fit()
-        >>> res.effect_scale
-        {'column': 'yi', 'label': 'Log risk ratio', 'back': 'exp', 'natural': 'Risk ratio'}
+        >>> [res.effect_scale[part] for part in ("label", "back", "natural", "no_effect")]
+        ['Log risk ratio', 'exp', 'Risk ratio', 0.0]
         """
         frame = getattr(self.model.data, "frame", None)  # a model of batches holds none
         noted = frame.attrs.get("scale", {}) if isinstance(frame, pd.DataFrame) else {}

@@ -249,6 +249,12 @@ def _about_tests(res: MetaMixedLMResults) -> list[str]:
         notes.append("No QE and no I2: the sampling covariance V is singular.")
     if res.k_fe and np.isnan((test := res.moderators_test()).pvalue):
         notes.append(f"No test of moderators: {_why_no_test(res, test)}.")
+    none = res.effect_scale.get("no_effect")
+    if none and res.k_fe:
+        notes.append(
+            f"Tests compare with 0; no effect is {none:g} on this scale, which t_test takes: "
+            f"t_test('{res.params.index[0]} = {none:g}')."
+        )
     return notes
 
 

@@ -41,7 +41,7 @@ class Source:
         return len(self.index)
 
     @property
-    def scale(self) -> dict[str, str]:
+    def scale(self) -> dict[str, Any]:
         """The scale of a column of effect sizes, as `escalc` notes it; empty for other data."""
         noted = self._frame.attrs.get("scale") if isinstance(self._frame, pd.DataFrame) else None
         return dict(noted) if isinstance(noted, dict) else {}
