@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mvmeta._typing import Bools, Floats
+from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.errors import MvmetaError, SpecificationError
 from mvmeta.monotone import transformed
 
@@ -268,15 +268,17 @@ def text_size(ax: Axes, owned: bool, unit: float = 1.0) -> float:
     return float(np.clip(room, SMALLEST_TEXT * usual, usual))
 
 
-def readable(ax: Axes, at: Floats, owned: bool, size: float, first: Bools | None = None) -> Bools:
-    """Which labels at heights `at` (n,) have room for text of a size, those of `first` before."""
+def readable(ax: Axes, at: Floats, owned: bool, size: float, rank: Ints | None = None) -> Bools:
+    """Which labels at heights `at` (n,) have room for text of a size.
+
+    Those of the lowest `rank` get room first, and of one rank those further up.
+    """
     gap = TIGHT * size / _points_per_row(ax, owned)
     chosen = np.zeros(len(at), dtype=bool)
-    for group in [first, ~first] if first is not None else [np.ones(len(at), dtype=bool)]:
-        for i in np.flatnonzero(group):
-            taken = at[chosen]
-            if not taken.size or np.abs(taken - at[i]).min() >= gap * (1 - 1e-6):
-                chosen[i] = True
+    for i in np.lexsort((at, np.zeros(len(at)) if rank is None else rank)):
+        taken = at[chosen]
+        if not taken.size or np.abs(taken - at[i]).min() >= gap * (1 - 1e-6):
+            chosen[i] = True
     return chosen
 
 
@@ -377,14 +379,16 @@ def legend(figure: Figure, ax: Axes, owned: bool, columns: int = 2) -> None:
             handle.set(sizes=[LEGEND_POINT], alpha=1.0)
 
 
-def crowding(lines: float, max_rows: int) -> float:
-    """How many lines share the height of one: 1 up to `max_rows`, more beyond.
+def crowding(lines: float, max_rows: int | None) -> float:
+    """How many lines share the height of one: 1 up to `max_rows`, more beyond, 1 without it.
 
     Raises
     ------
     SpecificationError
         If `max_rows` is less than 1.
     """
+    if max_rows is None:
+        return 1.0
     if max_rows < 1:
         raise SpecificationError(f"max_rows={max_rows!r}: a plot has room for at least 1 row")
     return max(1.0, lines / max_rows)

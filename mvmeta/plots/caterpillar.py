@@ -25,7 +25,7 @@ def caterpillar(
     term: str | None = None,
     ax: Axes | None = None,
     *,
-    max_rows: int = MAX_ROWS,
+    max_rows: int | None = MAX_ROWS,
     alpha: float = 0.05,
 ) -> Figure:
     """Predicted random effects (BLUPs) of a term in order, with prediction intervals.
@@ -39,9 +39,9 @@ def caterpillar(
         A random term; the first unless said.
     ax : matplotlib.axes.Axes, optional
         To draw on, without a legend; a new figure unless given.
-    max_rows : int
+    max_rows : int or None
         Effects that get the height of a line of text.  More are drawn closer together, and only
-        labels with room for them are written.
+        labels with room for them are written; None: the figure grows with each.
     alpha : float
         1 - coverage of the intervals.
 
@@ -70,7 +70,7 @@ def caterpillar(
     frame = frame.sort_values("estimate", ascending=False, kind="stable")
     dense = _axes.crowding(len(frame), max_rows)
     figure, axes = _axes.figure_and_axes(
-        ax, _axes.height_of(min(len(frame), max_rows) + _axes.LEGEND_LINES)
+        ax, _axes.height_of(len(frame) / dense + _axes.LEGEND_LINES)
     )
     at = np.arange(len(frame), dtype=float)
     lower, upper = frame["pi_lower"].to_numpy(), frame["pi_upper"].to_numpy()

@@ -11,31 +11,28 @@ import numpy as np
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.plots import _axes, _columns
-from mvmeta.plots._columns import TextColumn, text_columns, weight_column
-from mvmeta.plots._rows import (
-    Studies,
-    Summaries,
-    observed,
-    row_labels,
-    same_mean,
-    sampling_errors,
-    studies,
-    study_means,
-    summaries,
-)
+from mvmeta.plots._columns import TextColumn
+from mvmeta.plots._entries import Entries, entries
+from mvmeta.plots._rows import Studies, Summaries, same_mean, studies, summaries
 from mvmeta.plots._subject import of_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_ROWS = 120
+MAX_ROWS = 250
 """Lines that get the height of a line of text."""
 
 LARGEST_POINT = 70.0
 """Area of the heaviest row's marker in square points."""
 
 SMALLEST_POINT = 2.0
+
+THINNED = "names and numbers where there is room"
+"""What a figure says where lines share the height of one."""
+
+SUMMARIES, STUDIES, ROWS = range(3)
+"""In the order in which names get room."""
 
 HALF = 0.32
 """Half the height of a diamond, in lines."""
@@ -49,7 +46,7 @@ class Lines:
     ----------
     row : ndarray, shape (n,)
     header : ndarray, shape (S,)
-        Of the studies with several rows; NaN for the others, whose row carries their name.
+        Of the studies with a line of their own; NaN for the others, whose row carries their name.
     summary : ndarray, shape (m,)
     total : float
     unit : float
@@ -69,11 +66,12 @@ def forest(
     ax: Axes | None = None,
     *,
     groups: Any = None,
+    rows: Any = "all",
     transform: Callable[[Floats], Floats] | str | None = None,
     labels: Any = None,
     columns: Any = None,
     weights: bool = False,
-    max_rows: int = MAX_ROWS,
+    max_rows: int | None = MAX_ROWS,
     alpha: float = 0.05,
 ) -> Figure:
     """Estimates by study, study means, the overall or level means, and prediction intervals.
@@ -86,6 +84,10 @@ def forest(
     groups : str or array_like (n,), optional
         Study of each row: a column the model uses or values over the fitted rows; the outermost
         grouping of the model unless said.
+    rows : {"all", "studies"} or array_like of bool (n,)
+        What has a line: all rows under their studies; one for each study, the mean of its rows; or
+        the rows that are True, a Series with their labels or an array over the fitted rows.  The
+        others are not drawn, and still count in the estimates.
     transform : callable or str, optional
         Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also
         makes the axis logarithmic; or a name, as in `res.transformation`: "back" leads back from
@@ -99,9 +101,11 @@ def forest(
         study share stands once, beside the name of the study.
     weights : bool
         A column of the true weights of rows and studies in the mean (row sums), in percent.
-    max_rows : int
-        Lines that get the height of a line of text.  More are drawn closer together, all of
-        them, and only labels with room for them are written.
+    max_rows : int or None
+        Lines that get the height of a line of text; the figure grows with them.  More are drawn
+        closer together, all of them, and the figure says that names are written where there is
+        room: those of the summaries first, then studies, then rows, each from the top.  None: the
+        figure grows with every line, which formats without pixels (SVG, PDF) take.
     alpha : float
         1 - coverage of all intervals.
 
@@ -112,9 +116,10 @@ def forest(
     Raises
     ------
     DataError
-        If `groups`, `labels` or `columns` do not fit the rows.
+        If `groups`, `rows`, `labels` or `columns` do not fit the rows.
     SpecificationError
-        If `weights` are asked for and the model has more than one mean, or `transform` is not
+        If `rows` is another word, chooses none, or asks for the mean of a study that has none, if
+        `weights` are asked for and the model has more than one mean, or `transform` is not
         monotone and defined over what is drawn.
     MvmetaError
         If matplotlib is not installed, or what is given is no fit, or `ax` no axes.
@@ -135,6 +140,9 @@ def forest(
     parts, at the average of numeric moderators), or the mean at average moderators.  The bar
     behind each is the prediction interval of a new true effect, where the model has one.
 
+    With ``rows="studies"`` the mean of a study is drawn as a row is: a square whose area is what
+    all its rows together count.  Of rows that are chosen, a study keeps the mean of all its rows.
+
     Examples
     --------
     >>> from mvmeta import MetaMixedLM, datasets, plots
@@ -146,47 +154,53 @@ def forest(
     >>> figure.savefig("forest.svg")  # doctest: +SKIP
     """
     at, found = studies(res, groups), summaries(res, alpha)
-    names = row_labels(res, labels)
-    lines = _layout(at, len(found.labels), max_rows)
-    drawn = lines.total / lines.unit
-    headed = ~np.isnan(lines.header)
-    extra = [weight_column(found, at, headed)] if weights else []
-    extra += text_columns(res, columns, at, headed, len(found.labels))
-    room = float(_columns.widths(extra, _axes.font_size("ytick.labelsize")).sum())
+    drawn = entries(res, at, found, rows=rows, labels=labels, columns=columns, weights=weights)
+    lines = _layout(drawn, len(found.labels), max_rows)
+    note = _note(drawn, lines)
+    room = float(_columns.widths(drawn.columns, _axes.font_size("ytick.labelsize")).sum())
     transform = None if transform is None else res.transformation(transform)
     change = _axes.scale_of(transform)
-    y, se = observed(res), sampling_errors(res)
     critical = float(critical_value(np.inf, alpha))
-    rows = _axes.limits_on(change, np.column_stack([y - critical * se, y, y + critical * se]))
-    mean, error = study_means(res, at)
-    of_studies = np.column_stack([mean - critical * error, mean, mean + critical * error])
-    middle = _axes.limits_on(change, of_studies)
-    middle[np.isnan(lines.header)] = np.nan
+    limits = _axes.limits_on(change, _around(drawn.y, critical * drawn.se))
+    middle = _axes.limits_on(change, _around(drawn.mean, critical * drawn.error))
+    middle[~drawn.headed] = np.nan
     bottom = _limits(found, change)
+    height = lines.total / lines.unit + _axes.LEGEND_LINES + bool(drawn.columns) + bool(note)
     figure, axes = _axes.figure_and_axes(
-        ax,
-        _axes.height_of(drawn + _axes.LEGEND_LINES + bool(extra)),
-        _axes.WIDTH + 1 + room / _axes.scaled(1.0),
+        ax, _axes.height_of(height), _axes.WIDTH + 1 + room / _axes.scaled(1.0)
     )
-    _draw_rows(axes, rows, lines, found, alpha)
+    _draw_rows(axes, limits, lines, drawn, alpha)
     _draw_diamonds(axes, middle, bottom, lines, alpha)
     _axes.draw_no_effect(axes, res, change)
     _draw_references(axes, bottom, lines, same_mean(res))
     _scale(axes, transform, lines)
-    text = _Text(at, names, found.labels, rows, middle, bottom[:, :3], extra)
+    text = _Text(drawn.at, drawn.names, found.labels, limits, middle, bottom[:, :3], drawn.columns)
     _write(axes, text, lines, ax is None)
+    if note and ax is None:
+        axes.set_title(note, fontsize=0.9 * _axes.font_size("ytick.labelsize"), loc="left")
     axes.set_xlabel(_axes.transformed_name(res, transform))
     _axes.legend(figure, axes, ax is None)
     return figure
 
 
-def _layout(at: Studies, n_summaries: int, max_rows: int) -> Lines:
+def _around(middle: Floats, half: Floats) -> Floats:
+    """Lower limit, middle and upper limit, (m, 3)."""
+    return np.column_stack([middle - half, middle, middle + half])
+
+
+def _note(drawn: Entries, lines: Lines) -> str:
+    """What is not on the figure; empty where everything is."""
+    thinned = THINNED if lines.unit > 1 else ""
+    return "; ".join(filter(None, (drawn.left_out, thinned)))
+
+
+def _layout(drawn: Entries, n_summaries: int, max_rows: int | None) -> Lines:
     """Studies in the order of their first rows, each under its name."""
+    at, several = drawn.at, drawn.headed
     size = np.bincount(at.code, minlength=len(at.labels))
     first = np.full(len(at.labels), len(at.code))
     np.minimum.at(first, at.code, np.arange(len(at.code)))
     order = np.argsort(first, kind="stable")
-    several = size > 1
     padding = 0.4 if several.any() else 0.0
     take = np.asarray(size + several + padding, dtype=float)
     start = np.empty(len(size))
@@ -215,13 +229,11 @@ def _limits(found: Summaries, change: Callable[[Floats], Floats]) -> Floats:
     return _axes.limits_on(change, found.frame[columns].to_numpy(dtype=float))
 
 
-def _draw_rows(ax: Axes, rows: Floats, lines: Lines, found: Summaries, alpha: float) -> None:
-    weight = np.abs(found.contributions).sum(axis=0)
-    negative = (
-        found.contributions[0] < 0 if len(found.labels) == 1 else np.zeros(len(weight), dtype=bool)
-    )
-    size = LARGEST_POINT / lines.unit * weight / max(weight.max(), 1e-300)
-    label = f"estimate, {1 - alpha:.0%} interval; area: weight"
+def _draw_rows(ax: Axes, rows: Floats, lines: Lines, drawn: Entries, alpha: float) -> None:
+    weight, parts = drawn.weight, drawn.contributions
+    negative = parts[0] < 0 if len(parts) == 1 else np.zeros(len(weight), dtype=bool)
+    size = LARGEST_POINT / lines.unit * weight / max(drawn.heaviest, 1e-300)
+    label = f"{drawn.what}, {1 - alpha:.0%} interval; area: weight"
     style = {"color": _axes.foreground(_axes.MUTED), "linewidth": 1.1 / lines.unit**0.5}
     _axes.intervals(ax, rows[:, 0], rows[:, 2], lines.row, zorder=2, gid="rows", **style)
     fill = np.where(negative, "none", _axes.blue())
@@ -305,8 +317,8 @@ class _Text:
     bottom: Floats
     columns: list[TextColumn]
 
-    def entries(self, lines: Lines, longest: int) -> tuple[Floats, list[str], Floats, Bools]:
-        """Heights, names, limits and whether it comes first; summaries, studies, rows."""
+    def entries(self, lines: Lines, longest: int) -> tuple[Floats, list[str], Floats, Ints]:
+        """Heights, names, limits and rank, in which names get room."""
         headed, order = self._order(lines)
         alone = np.isnan(lines.header)[self.at.code]
         at = np.concatenate([lines.summary, lines.header[headed], lines.row[order]])
@@ -316,8 +328,9 @@ class _Text:
         names += [studies[self.at.code[i]] if alone[i] else rows[i] for i in order]
         limits = np.concatenate([self.bottom, self.middle[headed], self.rows[order]])
         named = alone[order] & bool(len(headed))
-        first = np.append(np.ones(len(at) - len(order), dtype=bool), named)
-        return at, names, limits, first
+        counts = len(lines.summary), len(headed)
+        rank = np.append(np.repeat([SUMMARIES, STUDIES], counts), np.where(named, STUDIES, ROWS))
+        return at, names, limits, rank
 
     def column(self, which: TextColumn, lines: Lines) -> list[str]:
         """Its texts in the order of the entries."""
@@ -333,11 +346,11 @@ class _Text:
 
 def _write(ax: Axes, text: _Text, lines: Lines, owned: bool) -> None:
     size = _axes.text_size(ax, owned, lines.unit)
-    at, names, limits, first = text.entries(lines, _axes.letters(ax, owned, size))
-    shown = np.flatnonzero(_axes.readable(ax, at, owned, size, first))
+    at, names, limits, rank = text.entries(lines, _axes.letters(ax, owned, size))
+    shown = np.flatnonzero(_axes.readable(ax, at, owned, size, rank))
     _axes.label_rows(ax, at[shown], [names[i] for i in shown], size)
     for tick, i in zip(ax.get_yticklabels(), shown, strict=True):
-        tick.set_fontweight("bold" if first[i] else "normal")
+        tick.set_fontweight("bold" if rank[i] < ROWS else "normal")
     known: Bools = np.asarray(np.isfinite(limits).all(axis=1))
     cells = [cell if ok else "" for cell, ok in zip(_axes.cells(limits), known, strict=True)]
     beside = _axes.room_beside(ax, cells, size, names, owned=owned)

@@ -50,7 +50,7 @@ def influence(
     groups: Any = None,
     reestimate: bool = True,
     panels: Sequence[str] | None = None,
-    max_rows: int = MAX_ROWS,
+    max_rows: int | None = MAX_ROWS,
     alpha: float = 0.05,
 ) -> Figure:
     """Estimates without each study, Cook's distances, covariance ratios and leverages.
@@ -71,9 +71,9 @@ def influence(
         Estimate the components again without each study (one fit each), else hold them.
     panels : sequence of str, optional
         Of "estimate", "cooks_distance", "cov_ratio", "leverage"; all unless said.
-    max_rows : int
+    max_rows : int or None
         Studies that get the height of a line of text.  More are drawn closer together, and only
-        labels with room for them are written.
+        labels with room for them are written; None: the figure grows with each.
     alpha : float
         1 - coverage of the intervals.
 
@@ -118,7 +118,7 @@ def influence(
     name = _coefficient(table, coefficient)
     rows = len(table.params)
     dense = _axes.crowding(rows, max_rows)
-    height = _axes.height_of(min(rows, max_rows) + _axes.LEGEND_LINES)
+    height = _axes.height_of(rows / dense + _axes.LEGEND_LINES)
     figure, axes = _figure(ax, chosen, height)
     at = np.arange(rows, dtype=float)
     for i, (kind, panel) in enumerate(zip(chosen, axes, strict=True)):

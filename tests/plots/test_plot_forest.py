@@ -363,3 +363,96 @@ def test_estimates_are_lighter_on_dark(schools, plt):
     assert points.get_edgecolors()[0].tolist() == list(to_rgba(_axes.SKY))
     points = plots.forest(schools).axes[0].collections[1]
     assert points.get_edgecolors()[0].tolist() == list(to_rgba(_axes.BLUE))
+
+
+def test_every_line_gets_its_height_up_to_many_rows_and_beyond_the_figure_says_so(many):
+    few = many.model.data.frame.iloc[:180]
+    res = fit("yi ~ 1", few, "vi", "study")
+    figure = forest(res)
+    assert len(labels(figure.axes[0])) == 180 + 45 + 1  # rows, studies of four, the mean
+    assert figure.axes[0].get_title("left") == ""
+    crowded = forest(many)
+    assert crowded.axes[0].get_title("left") == "names and numbers where there is room"
+    assert crowded.get_figheight() == pytest.approx(figure.get_figheight(), rel=0.2)
+    grown = forest(many, max_rows=None)
+    assert grown.get_figheight() > 2500 * _axes.line_height()
+    assert len(labels(grown.axes[0])) == 2000 + 500 + 1
+    assert grown.axes[0].get_title("left") == ""
+
+
+def test_names_are_those_of_summaries_then_studies_then_rows_from_the_top(many):
+    overall, *others = forest(many, max_rows=300).axes[0].get_yticklabels()
+    assert overall.get_text() == "Overall"
+    studies = [int(t.get_text()) for t in others if t.get_fontweight() == "bold"]
+    assert studies == sorted(studies)
+    assert studies[0] == 0
+    # A study takes 5.4 lines of 9 to a name: every other one, and hardly any row between these.
+    assert np.diff(studies).max() <= 2
+    assert len(others) < 1.1 * len(studies)
+
+
+def test_one_line_for_each_study_is_its_mean_with_what_its_rows_count():
+    data = datasets.load("konstantopoulos2011").iloc[::-1]  # not in the order of the labels
+    res = fit("yi ~ 1", data, "vi", "district/school")
+    ax = forest(res, rows="studies", weights=True, columns="district").axes[0]
+    w = 1.0 / data["vi"]
+    by = data.groupby("district", sort=False)
+    mean = (w * data["yi"]).groupby(data["district"], sort=False).sum() / by["vi"].agg(
+        lambda v: (1.0 / v).sum()
+    )
+    half = Z / np.sqrt(by["vi"].agg(lambda v: (1.0 / v).sum()))
+    lines = segments(ax, "rows")
+    order = np.argsort(lines[:, 0, 1])
+    np.testing.assert_allclose(points(ax).get_offsets()[order, 0], mean)
+    np.testing.assert_allclose(lines[order, 0, 0], mean - half)
+    np.testing.assert_allclose(lines[order, 1, 0], mean + half)
+    assert labels(ax) == ["Overall", *map(str, mean.index)]
+    rowsum = 100 * res.contributions().iloc[0].groupby(data["district"], sort=False).sum()
+    told = [float(t.get_text().rstrip("%")) for t in texts_of(ax, "weight")]
+    np.testing.assert_allclose(told, [100.0, *rowsum], atol=0.0501)
+    assert [t.get_text() for t in texts_of(ax, "district")] == list(map(str, mean.index))
+    np.testing.assert_allclose(points(ax).get_sizes()[order], 70 * rowsum / rowsum.max())
+    label = next(c.get_label() for c in ax.collections if c.get_label().startswith("mean of a st"))
+    assert label == "mean of a study, 95% interval; area: weight"
+
+
+def test_studies_without_a_mean_of_their_own_have_no_line(toy, outcomes):
+    for res in (toy, outcomes):
+        with pytest.raises(SpecificationError, match="first '1': moderators differ among its rows"):
+            forest(res, rows="studies")
+
+
+def test_some_rows_are_drawn_and_the_estimates_are_those_of_all(schools):
+    data = datasets.load("konstantopoulos2011")
+    early = data["district"] < 30
+    figure = forest(schools, rows=early, weights=True, columns={"year": data["year"]})
+    ax, whole = figure.axes[0], forest(schools).axes[0]
+    assert len(segments(ax, "rows")) == early.sum()
+    shown = sorted(points(ax).get_offsets()[:, 0])
+    np.testing.assert_allclose(shown, sorted(data.loc[early, "yi"]))
+    assert ax.get_title("left") == f"{early.sum()} of 56 rows"
+    assert figure.get_figheight() < 0.5 * whole.figure.get_figheight()
+    np.testing.assert_allclose(shapes(ax)[-1][0, :, 0], shapes(whole)[-1][0, :, 0])
+    np.testing.assert_array_equal(points(ax).get_sizes(), points(whole).get_sizes()[early])
+    percents = [float(t.get_text().rstrip("%")) for t in texts_of(ax, "weight")]
+    assert len(percents) == 1 + early.sum() + data.loc[early, "district"].nunique()
+    # One row of a study stands under the mean of all of them.
+    one = np.arange(56) == 0
+    assert labels(forest(schools, rows=one).axes[0]) == ["Overall", "11", "1"]
+    np.testing.assert_allclose(
+        shapes(forest(schools, rows=one).axes[0])[0][0], shapes(whole)[0][0], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        ("study", SpecificationError, "rows='study': a forest has 'all' rows, one line for each"),
+        (np.zeros(56, dtype=bool), SpecificationError, "rows= chooses none of the fitted rows"),
+        ([0, 1, 2], DataError, "rows needs one value for each of the 56 fitted rows"),
+        (np.arange(56), DataError, "True or False for each of the 56 fitted rows"),
+    ],
+)
+def test_rows_that_cannot_be_drawn_are_told(rows, error, message, schools):
+    with pytest.raises(error, match=message):
+        forest(schools, rows=rows)
