@@ -6,6 +6,7 @@ the classes it names, and their methods and properties.  numpydoc says what is m
 - a docstring, whose summary ends with a full stop;
 - every parameter, under the name it has, and what is returned;
 - the shape of every array, beside its type or in what is said of it;
+- the unit or scale of every number (`docstrings/units.py` has the rule);
 - every error that is raised in its own body, by name;
 - an example; the tests run it.
 
@@ -133,7 +134,7 @@ def missing(path: str, value: Any) -> list[str]:
     if inspect.isclass(value) and "Attributes\n" in (inspect.getdoc(value) or ""):
         codes.remove("PR01")
     found = [text for code, text in validate(path)["errors"] if code in codes]
-    return [*found, *shapeless(value), *unsaid(value)]
+    return [*found, *shapeless(value), *unmeasured(value), *unsaid(value)]
 
 
 def main() -> int:
@@ -142,7 +143,6 @@ def main() -> int:
     gaps = {path: found for path, value in names.items() if (found := missing(path, value))}
     for path, found in gaps.items():
         print(f"{path}: {'; '.join(found)}")
-    print(f"{sum(len(unmeasured(value)) for value in names.values())} numbers have no unit yet")
     print(f"{len(names) - len(gaps)} of {len(names)} public names have complete docstrings")
     return bool(gaps)
 

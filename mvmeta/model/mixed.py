@@ -651,7 +651,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         float
-            In natural logarithms: a log-likelihood.
+            Log-likelihood, in natural logarithms.
 
         Raises
         ------

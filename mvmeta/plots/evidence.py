@@ -38,7 +38,7 @@ def evidence(
         As in `MetaMixedLMResults.evidence`; every level mean unless said.
     ax : matplotlib.axes.Axes, optional
         To draw on, without a legend; a new figure unless given.
-    groups : str or array_like, optional
+    groups : str or array_like of labels, optional
         Studies, as in `MetaMixedLMResults.evidence`.
     alpha : float
         1 - coverage of the intervals.

@@ -81,7 +81,7 @@ def forest(
     res : MetaMixedLMResults
     ax : matplotlib.axes.Axes, optional
         To draw on, without a legend; a new figure whose height follows the rows unless given.
-    groups : str or array_like (n,), optional
+    groups : str or array_like of labels (n,), optional
         Study of each row: a column the model uses or values over the fitted rows; the outermost
         grouping of the model unless said.
     rows : {"all", "studies"} or array_like of bool (n,)
@@ -92,7 +92,7 @@ def forest(
         Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also
         makes the axis logarithmic; or a name, as in `res.transformation`: "back" leads back from
         the scale of effect sizes made by `escalc`.
-    labels : str or array_like (n,), optional
+    labels : str or array_like of labels (n,), optional
         Names of the rows within their study; the inner levels of the random terms or the labels
         of the data unless said.
     columns : str, list of str, or dict, optional

@@ -46,7 +46,7 @@ def funnel(
     by_study : bool
         Draw one point for every study: the mean of its estimates, or residuals, by generalised
         least squares under their sampling covariance alone, against its standard error.
-    groups : str or array_like (n,), optional
+    groups : str or array_like of labels (n,), optional
         Studies, as in `forest`; with `by_study` only.
 
     Returns

@@ -64,7 +64,7 @@ def influence(
     ax : matplotlib.axes.Axes, optional
         To draw one panel on, without a legend: the estimates unless `panels` names another; a
         new figure unless given.
-    groups : str or array_like (n_given,), optional
+    groups : str or array_like of labels (n_given,), optional
         What is left out together, as in `get_influence`; the outermost grouping of the model
         unless said.
     reestimate : bool

@@ -47,14 +47,14 @@ def network(res: Any, factor: Any = None, ax: Axes | None = None, *, groups: Any
     Parameters
     ----------
     res : MetaMixedLMResults
-    factor : str, array_like (n,), or a tuple of two of these, optional
+    factor : str, array_like of labels (n,), or a tuple of two of these, optional
         Column the model uses, or values over the fitted rows: outcomes, treatments, measures.
         Two of them are the sides of a contrast, such as the treatments that every row
         compares.  The inner factor of the random terms, or else the first factor of the
         formula, unless said.
     ax : matplotlib.axes.Axes, optional
         To draw on, without a legend; a new figure unless given.
-    groups : str or array_like (n,), optional
+    groups : str or array_like of labels (n,), optional
         Studies, as in `forest`.
 
     Returns

@@ -42,7 +42,7 @@ def orchard(
         intercept-only model or that at average moderators.
     ax : matplotlib.axes.Axes, optional
         To draw on, without a legend; a new figure unless given.
-    groups : str or array_like (n,), optional
+    groups : str or array_like of labels (n,), optional
         Studies that are counted, as in `forest`.
     transform : callable or str, optional
         Applied to estimates and limits, such as ``np.exp`` for log odds ratios, which also

@@ -48,8 +48,7 @@ def dtou2(xi: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Share of group 1 above the point below which the same share of group 2 lies, of the
-        broadcast shape.
+        Share of group 1 that exceeds the same share of group 2, of the broadcast shape.
 
     Examples
     --------

@@ -138,8 +138,9 @@ class Profile:
         Parameters
         ----------
         value : float
+            In the unit of the component.
         start : ndarray, shape (n_components,), optional
-            Components to start from; those of the fit unless given.
+            Components to start from, each in its own unit; those of the fit unless given.
 
         Returns
         -------
@@ -268,7 +269,7 @@ class Profile:
         Returns
         -------
         float
-            In log-likelihood, 0 at the estimate.
+            Without unit: a standard normal deviate in large samples, 0 at the estimate.
 
         Examples
         --------
@@ -295,7 +296,8 @@ class Profile:
         Returns
         -------
         ProfileInterval
-            `lower`, `upper` and whether they are edges of the range.
+            `lower`, `upper` and whether they are edges of the range.  Limits are in the unit of the
+            component.
 
         Raises
         ------

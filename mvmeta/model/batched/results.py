@@ -87,9 +87,9 @@ class BatchedResults(MetaMixedLMResults):
         Yields
         ------
         DataFrame
-            The rows of a batch that were fitted, under their labels: observed, fittedvalues,
-            resid, resid_pearson, and the best prediction of the true effect, estimate, se,
-            pi_lower, pi_upper (as `blup()` has it).
+            The rows of a batch that were fitted, under their labels: observed, fittedvalues, resid,
+            resid_pearson (without unit), and the best prediction of the true effect, estimate, se,
+            pi_lower, pi_upper (as `blup()` has it); all others in units of the response.
 
         Examples
         --------
@@ -120,9 +120,10 @@ class BatchedResults(MetaMixedLMResults):
 
         Yields
         ------
-        dict
-            Term name -> DataFrame with columns estimate, se, pi_lower, pi_upper; the levels
-            that lie in the batch.
+        dict of str to DataFrame
+            Term name -> DataFrame with columns estimate, se, pi_lower, pi_upper, in units of the
+            response (of random slopes: per unit of the moderator); the levels that lie in the
+            batch.
 
         Examples
         --------
@@ -217,6 +218,8 @@ class BatchedResults(MetaMixedLMResults):
         Returns
         -------
         DataFrame
+            The columns of `MetaMixedLMResults.heterogeneity`: variances in squared units of the
+            response, all others shares and ratios without unit.
 
         Raises
         ------

@@ -177,7 +177,7 @@ class Diagnosis:
 
         Returns
         -------
-        DataFrame
+        DataFrame of text
             Index `code`; columns severity, what, evidence (a dict), why, advice.
 
         Examples

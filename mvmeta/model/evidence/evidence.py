@@ -74,7 +74,7 @@ class Evidence:
         factor.  Text such as "Category[C] - Category[A]" in these names or in those of the
         coefficients, a list of texts, a dict from labels to texts, or weights of the
         coefficients (m, p).
-    groups : str or array_like (n_given,), optional
+    groups : str or array_like of labels (n_given,), optional
         What a study is; the outermost grouping of the model unless said.
 
     Attributes
@@ -86,10 +86,12 @@ class Evidence:
         `n_groups`, the own rows and the studies they are in; `weight_outside`, the sum of the
         absolute contributions of all other rows; `within` and `between`, the shares of the
         information that are in comparisons within and between studies.  Standard errors are
-        those of the model, whatever `cov_type` the fit has.
-    reasons : Series
+        those of the model, whatever `cov_type` the fit has.  Estimates, shifts and their standard
+        errors are in units of the response (of slopes: per unit of the moderator), the rest are
+        counts, shares of 1, tests and numbers without unit.
+    reasons : Series of str
         Why there is no direct estimate; empty where there is one.
-    sentences : Series
+    sentences : Series of str
         The table in words.
     notes : list of str
         That the fit tests with other standard errors, where it does.
@@ -165,7 +167,8 @@ class Evidence:
         Returns
         -------
         DataFrame
-            One row per estimate, one column per row or study.
+            One row per estimate, one column per row or study; without unit, of slopes in one over
+            the unit of the moderator.
 
         Raises
         ------
@@ -194,9 +197,9 @@ class Evidence:
         Returns
         -------
         DataFrame
-            Index (estimate, study); `share`, the study's share of the variance of the estimate,
-            which for independent studies is its share of the information: they sum to 1;
-            `contribution`, the signed weight of its rows together, as in `contributions`.
+            Index (estimate, study); `share`, the study's share (of 1) of the variance of the
+            estimate, which for independent studies is its share of the information: they sum to 1;
+            `contribution`, the signed weight of its rows together, in the unit of `contributions`.
 
         Examples
         --------

@@ -37,7 +37,7 @@ def weights_frame(
         rows: the weights in the estimate of an intercept-only model, which may be negative; NaN
         for other models).  "coefficient": one row per study and one column per coefficient,
         each summing to 100; see `inference.weights.coefficient_weights`.
-    groups : str or array_like (n_given,), optional
+    groups : str or array_like of labels (n_given,), optional
         What a study is; the outermost grouping of the model unless said.
 
     Raises

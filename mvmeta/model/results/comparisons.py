@@ -86,7 +86,7 @@ class Comparisons:
         Returns
         -------
         ndarray, shape (m,)
-            Adjusted for m comparisons as `adjust` says.
+            P-values, adjusted for m comparisons as `adjust` says.
 
         Examples
         --------
@@ -117,7 +117,7 @@ class Comparisons:
         Returns
         -------
         ndarray, shape (m, 2)
-            In the units of the response.
+            In units of the response.
 
         Examples
         --------
@@ -145,7 +145,7 @@ class Comparisons:
         Returns
         -------
         pandas.DataFrame
-            One row per comparison.
+            One row per comparison; estimate and se are in units of the response.
 
         Examples
         --------
@@ -188,8 +188,9 @@ class Comparisons:
         Returns
         -------
         DataFrame, shape (m, 7)
-            Columns estimate, se, df, statistic (t, or z), pvalue (adjusted), ci_lower, ci_upper.
-            NaN where a mean is not estimable.
+            Columns estimate, se, df, statistic (t, or z), pvalue (adjusted), ci_lower, ci_upper;
+            the estimate, its standard error and limits are in units of the response, or on the
+            scale of `transform`.  NaN where a mean is not estimable.
 
         Examples
         --------
@@ -219,6 +220,8 @@ class Comparisons:
     @property
     def weights(self) -> pd.DataFrame:
         """Weights (m, p) of the coefficients; NaN where not estimable.
+
+        In the units of the design: without unit, but for numeric moderators.
 
         Examples
         --------

@@ -95,7 +95,8 @@ class ComponentMethods(FitHolder):
         Returns
         -------
         DataFrame
-            Rows as `vcomp`, with its term, component, level and estimate; then lower, upper,
+            Rows as `vcomp`, with its term, component, level and estimate; then lower, upper (in
+            the unit of the estimate),
             lower_at_edge, upper_at_edge (the edge of the parameter space lies inside the
             interval) and shape: "" as a rule, "one-sided" or "flat" where the data rule out no
             value in one direction or in both, "several maxima" where a lower maximum outside the
@@ -170,8 +171,9 @@ class ComponentMethods(FitHolder):
         Returns
         -------
         DataFrame, shape (n_components, n_components)
-            Inverse of the observed information, labelled by `component_labels`; NaN for
-            components that are fixed or on the boundary, which count as known.
+            Inverse of the observed information, labelled by `component_labels`, in the unit of one
+            component times the unit of another; NaN for components that are fixed or on the
+            boundary, which count as known.
 
         Raises
         ------

@@ -33,7 +33,8 @@ class ComponentProfile(Profile):
     reml : bool
         Whether the likelihood is the restricted one.
     estimate, lower, upper : float
-        The estimate, and the edges of the parameter space.
+        The estimate, and the edges of the parameter space, in the unit of the component in
+        `MetaMixedLMResults.vcomp`.
 
     Examples
     --------

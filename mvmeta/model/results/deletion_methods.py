@@ -32,7 +32,8 @@ class DeletionMethods(FitHolder):
     def resid_cholesky(self) -> pd.Series:
         """Residuals that are uncorrelated with variance 1 under the model, length n.
 
-        ``R e`` with R upper triangular and R'R = inv(M); they depend on the order of the rows.
+        ``R e`` with R upper triangular and R'R = inv(M); they are without unit and depend on the
+        order of the rows.
 
         Examples
         --------
@@ -54,7 +55,7 @@ class DeletionMethods(FitHolder):
 
         Parameters
         ----------
-        by : str or array_like (n_given,), optional
+        by : str or array_like of labels (n_given,), optional
             What is left out together: a column the model uses, or values over the rows of the
             data as given.  Single rows unless said.
         reestimate : bool
@@ -94,8 +95,8 @@ class DeletionMethods(FitHolder):
         Parameters
         ----------
         by : str or array_like (n_given,)
-            What orders the rows, such as a year: a column the model uses, or values over the rows
-            of the data as given.  Rows with equal values enter together.
+            What orders the rows, in any one unit, such as a year: a column the model uses, or
+            values over the rows of the data as given.  Rows with equal values enter together.
 
         Returns
         -------
@@ -146,7 +147,8 @@ class DeletionMethods(FitHolder):
         DataFrame
             Index: terms of the formula but the intercept; columns `df` (coefficients), `gvif`
             (generalised variance inflation factor, from the covariance of the coefficients; Fox &
-            Monette 1992) and `gsif` = gvif^(1 / (2 df)), the inflation of standard errors.
+            Monette 1992) and `gsif` = gvif^(1 / (2 df)), the inflation of standard errors.  All are
+            without unit.
 
         Raises
         ------

@@ -38,13 +38,14 @@ class EvidenceMethods(FitHolder):
             are what the rows weigh in the estimate of an intercept-only model (they may be
             negative) and NaN for other models; "study": their sums by study; "coefficient":
             the share each study has in the variance of each coefficient.
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Studies; the first random term, or a coarser one it nests in, unless said.
 
         Returns
         -------
         DataFrame
-            Where weights are negative, ``.attrs["notes"]`` says why.
+            Every column in percent of its sum.  Where weights are negative, ``.attrs["notes"]``
+            says why.
 
         Raises
         ------
@@ -146,7 +147,7 @@ class EvidenceMethods(FitHolder):
         contrasts : optional
             None: the level means of every factor, then slopes; "pairwise": all differences of
             levels; text, a list of texts or weights (m, p) for other combinations.
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Studies; the first random term, or a coarser one it nests in, unless said.
 
         Returns
@@ -156,7 +157,9 @@ class EvidenceMethods(FitHolder):
             the same components), shift (joint - direct), shift_se, shift_z, shift_p, borrowed
             (1 - var(joint) / var(direct)), n_rows, n_groups, weight_outside (sum of absolute
             contributions of other rows), within, between (shares of the precision).  NaN where
-            there is no direct evidence, as for a slope.
+            there is no direct evidence, as for a slope.  Estimates, shifts and their standard
+            errors are in units of the response (of slopes: per unit of the moderator), the rest
+            without unit.
 
         Raises
         ------
@@ -219,13 +222,14 @@ class EvidenceMethods(FitHolder):
         Parameters
         ----------
         by : {"row", "study"}
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Studies, as in `evidence`.
 
         Returns
         -------
         DataFrame
-            Coefficients by rows (weights of y), or by studies (their sums).
+            Coefficients by rows (weights of y), or by studies (their sums); without unit, of slopes
+            in one over the unit of the moderator.
 
         Examples
         --------
@@ -249,7 +253,7 @@ class EvidenceMethods(FitHolder):
 
         Parameters
         ----------
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Studies, as in `evidence`.
         refit : bool, optional
             Whether other models may be fitted for it, at most five; unless said, up to 20,000
@@ -319,7 +323,7 @@ class EvidenceMethods(FitHolder):
             ``abs(estimate) >= beyond`` holds under one setting and not in the fit.
         alpha : float
             1 - coverage of the intervals.
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Studies, as in `evidence`.
         category : str, optional
             Factor of CS and UN; the first of the formula unless said.
@@ -367,12 +371,12 @@ class EvidenceMethods(FitHolder):
 
         Parameters
         ----------
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Studies, as in `evidence`.
         alpha : float
             1 - coverage of the profile likelihood interval.
         bounds : tuple of float, optional
-            Range of rho; all that is possible unless said.
+            Range of rho, two correlations; all that is possible unless said.
 
         Returns
         -------

@@ -59,7 +59,7 @@ class HeterogeneityMethods(FitHolder):
         alpha : float or None
             1 - coverage of the intervals; None leaves them out, and their cost: three or four
             evaluations of the likelihood for a limit, some tens for one on an edge.
-        by : str or array_like (n_given,), optional
+        by : str or array_like of labels (n_given,), optional
             Describe the rows of each value on their own: a column the model uses, or values over
             the rows of the data as given.  Outcomes with variances of their own (UN, DIAG, HCS)
             have I2, CVH and M of their own like that; so have levels of a `scale` covariate.
@@ -70,7 +70,7 @@ class HeterogeneityMethods(FitHolder):
             Index: terms and "total", with `by` below each of its values.  Columns
 
             - `variance`, what the term adds to the variance of a true effect, on average over
-              the rows (squared units of the effects);
+              the rows (squared units of the response);
             - `i2` = variance / (sum of variances + v), v = (k - p) / tr(P_V) the typical sampling
               variance and P_V the residual projector under V alone (Higgins & Thompson 2002,
               generalised to moderators and correlated sampling errors);
@@ -81,6 +81,8 @@ class HeterogeneityMethods(FitHolder):
               average fitted value (Yang et al. 2025);
             - `variance_lower`, `variance_upper`, and the same of `i2` and `share`: likelihood
               intervals, NaN where a limit could not be found.
+
+            All but the variances are without unit, I2 and its limits shares of 1.
 
             With `by`, averages are over the rows of a value, and v is the sum of their 1 - h
             over that of their diagonal of P_V, h the leverages under V alone: for the mean of an
@@ -182,10 +184,10 @@ class HeterogeneityMethods(FitHolder):
         Returns
         -------
         Series
-            `marginal` = var(X b) / (var(X b) + sum of variances), and `conditional`, in which the
-            variance of the levels that several rows share counts as explained (Nakagawa &
-            Schielzeth 2013).  Sampling errors are left out: they are known.  NaN without any
-            variance.
+            Shares of 1: `marginal` = var(X b) / (var(X b) + sum of variances), and `conditional`,
+            in which the variance of the levels that several rows share counts as explained
+            (Nakagawa & Schielzeth 2013).  Sampling errors are left out: they are known.  NaN
+            without any variance.
 
         Raises
         ------

@@ -121,7 +121,7 @@ class MetaInfluence:
     def resid_studentized_internal(self) -> Floats:
         """Residuals over their standard errors, shape (n,).
 
-        NaN where a row determines a coefficient by itself.
+        Without unit; NaN where a row determines a coefficient by itself.
 
         Examples
         --------
@@ -137,7 +137,7 @@ class MetaInfluence:
     def resid_studentized_external(self) -> Floats:
         """Residuals from the fit without the row's group, over their standard errors, (n,).
 
-        The variance is ``M_ii + x_i cov_(S) x_i'``, as metafor has it.
+        Without unit.  The variance is ``M_ii + x_i cov_(S) x_i'``, as metafor has it.
 
         Examples
         --------
@@ -154,8 +154,9 @@ class MetaInfluence:
     def resid_studentized_conditional(self) -> Floats:
         """Conditional residuals y - X b - Z u_hat over their standard errors, (n,).
 
-        Whether the estimate of a row lies far from its own true effect, as predicted: a matter of
-        its sampling error. The other residuals also see true effects that are far from the mean.
+        Without unit.  Whether the estimate of a row lies far from its own true effect, as
+        predicted: a matter of its sampling error. The other residuals also see true effects that
+        are far from the mean.
 
         Raises
         ------
@@ -175,6 +176,8 @@ class MetaInfluence:
     @property
     def cooks_distance(self) -> Floats:
         """``d' inv(cov) d``, d the change of the coefficients, shape (J,); not divided by p.
+
+        Without unit: a squared distance in standard errors of the coefficients.
 
         Examples
         --------
@@ -209,7 +212,7 @@ class MetaInfluence:
     def cov_ratio(self) -> Floats:
         """Determinant of the covariance of the coefficients without each group over that with it.
 
-        Shape (J,); above 1 where the group adds precision.
+        Without unit, shape (J,); above 1 where the group adds precision.
 
         Examples
         --------
@@ -226,8 +229,8 @@ class MetaInfluence:
     def cluster_chi2(self) -> pd.DataFrame:
         """Chi-square of the deleted residuals of each group, jointly: statistic and df.
 
-        Components are those estimated without the group, or held at their estimates, as in all
-        else here.
+        Both are without unit.  Components are those estimated without the group, or held at their
+        estimates, as in all else here.
 
         Examples
         --------
@@ -358,7 +361,8 @@ class MetaInfluence:
         Returns
         -------
         pandas.DataFrame
-            One row per row of the data, also where groups are left out.
+            One row per row of the data, also where groups are left out; resid and resid_se are in
+            units of the response, the others without unit.
 
         Examples
         --------

@@ -73,6 +73,8 @@ class MarginalMeans:
     def weights(self) -> pd.DataFrame:
         """Weights (m, p) of the coefficients in the means; NaN where not estimable.
 
+        In the units of the design: without unit, but for numeric moderators.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -106,7 +108,8 @@ class MarginalMeans:
         DataFrame, shape (m, 7)
             Columns mean, mean_se, df (of the fit; inf under z), mean_ci_lower, mean_ci_upper,
             obs_ci_lower, obs_ci_upper (a new true effect there; NaN where its variance differs
-            among what is averaged over).  NaN where the mean is not estimable.
+            among what is averaged over).  All but df are in units of the response, or on the scale
+            of `transform`.  NaN where the mean is not estimable.
 
         Examples
         --------
@@ -150,13 +153,15 @@ class MarginalMeans:
         Parameters
         ----------
         null : float
+            The value, in units of the response.
         adjust : str
             As in `pairwise`, but "tukey", which is for differences.
 
         Returns
         -------
         DataFrame
-            Columns estimate, se, df, statistic, pvalue (adjusted within levels of `by`).
+            Columns estimate, se (both in units of the response), df, statistic (t or z), pvalue
+            (adjusted within levels of `by`).
 
         Raises
         ------
@@ -191,8 +196,9 @@ class MarginalMeans:
         Returns
         -------
         DataFrame
-            Columns statistic (chi-square, or F with t-type inference), df, df_denom, pvalue; one
-            row for each level of `by`.  Means that are not estimable are left out.
+            Columns statistic (chi-square, or F with t-type inference), df, df_denom, pvalue, all
+            without unit; one row for each level of `by`.  Means that are not estimable are left
+            out.
 
         Examples
         --------

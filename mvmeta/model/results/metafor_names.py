@@ -235,7 +235,7 @@ class MetaforNames:
 
     @property
     def I2(self) -> float:  # noqa: N802
-        """Total I2 in percent, as metafor prints it; by level in `heterogeneity()`.
+        """Total I2 in percent, as metafor prints it; by level, as a share, in `heterogeneity()`.
 
         Examples
         --------

@@ -28,6 +28,7 @@ class PredictionResults:
     Attributes
     ----------
     predicted_mean, se_mean : Series
+        In units of the response.
     df : ndarray, shape (m,)
         Degrees of freedom of both intervals; infinite under z.
     given : list of str
@@ -63,6 +64,8 @@ class PredictionResults:
     def predicted_mean(self) -> pd.Series:
         """Mean of true effects: ``x beta``, plus the predicted effects of the terms `given`.
 
+        In units of the response.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -78,7 +81,7 @@ class PredictionResults:
 
     @property
     def se_mean(self) -> pd.Series:
-        """Standard errors of `predicted_mean`.
+        """Standard errors of `predicted_mean`, in units of the response.
 
         Examples
         --------
@@ -96,6 +99,8 @@ class PredictionResults:
     @property
     def se_obs(self) -> pd.Series:
         """Standard errors of a new true effect about `predicted_mean`.
+
+        In units of the response.
 
         Examples
         --------
@@ -125,6 +130,7 @@ class PredictionResults:
         Returns
         -------
         ndarray, shape (m, 2)
+            In units of the response, or on the scale of `transform`.
 
         Examples
         --------
@@ -163,6 +169,7 @@ class PredictionResults:
         Returns
         -------
         DataFrame, shape (m, 6)
+            In units of the response, or on the scale of `transform`.
 
         Raises
         ------
@@ -210,12 +217,12 @@ class PredictionResults:
         Parameters
         ----------
         above, below : float, optional
-            At least one of them; both for ``P(above < effect < below)``.
+            In units of the response; at least one of them, both for ``P(above < effect < below)``.
 
         Returns
         -------
         Series, shape (m,)
-            NaN where obs_ci is.
+            Probabilities, from 0 to 1; NaN where obs_ci is.
 
         Raises
         ------

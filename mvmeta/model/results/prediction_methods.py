@@ -83,8 +83,9 @@ class PredictionMethods(FitHolder):
         Parameters
         ----------
         exog : DataFrame or array_like, optional
-            New data, to which the formula is applied (or, with ``transform=False`` or a model
-            built from arrays, the design matrix); the fitted rows unless said.
+            New data in the units of those that were fitted, to which the formula is applied (or,
+            with ``transform=False`` or a model built from arrays, the design matrix); the fitted
+            rows unless said.
         transform : bool
             Apply the formula.
         **kwargs
@@ -93,7 +94,8 @@ class PredictionMethods(FitHolder):
         Returns
         -------
         Series
-            NaN where a moderator is missing, or the data do not determine the mean.
+            In units of the response; NaN where a moderator is missing, or the data do not determine
+            the mean.
 
         Raises
         ------
@@ -145,9 +147,9 @@ class PredictionMethods(FitHolder):
         Parameters
         ----------
         newdata : DataFrame or array_like, optional
-            New data; an empty frame with an index serves an intercept-only model.  For
-            "inner | outer" terms the column of the inner factor picks the variance of its
-            level.  The fitted rows unless said.
+            New data in the units of those that were fitted; an empty frame with an index serves an
+            intercept-only model.  For "inner | outer" terms the column of the inner factor picks
+            the variance of its level.  The fitted rows unless said.
         given : True, str or list of str, optional
             Random terms whose effects are given: names as in `vcomp`, or True for every term
             whose columns the new data have.  Their levels are looked up in the new data; a row
@@ -160,9 +162,11 @@ class PredictionMethods(FitHolder):
             matrix the model was fitted with, plus rows and columns.  Without `given` it says
             the variances of new levels, where the diagonal is not constant.
         distance : DataFrame or dict of str to DataFrame, optional
-            Distances that hold new sites, where the model was fitted with such a matrix.
+            Distances that hold new sites, where the model was fitted with such a matrix, in its
+            unit.
         new_variance : float or ndarray, shape (m,)
-            Sampling variance added to the prediction interval: that of a new estimate.
+            Sampling variance added to the prediction interval, in squared units of the response:
+            that of a new estimate.
         transform : bool
             Apply the formula.  (To transform the result see `PredictionResults.summary_frame`.)
 

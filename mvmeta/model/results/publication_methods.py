@@ -27,14 +27,14 @@ class PublicationMethods(FitHolder):
         Parameters
         ----------
         by : str or array_like (n_given,), optional
-            What stands for the standard errors where these depend on the effect itself, such as
-            ``sqrt(1/n1 + 1/n2)`` for standardized mean differences (Pustejovsky & Rodgers 2019,
-            Res Synth Methods 10:57); PEESE is then left out.
+            What stands for the standard errors, in any one unit, where these depend on the effect
+            itself, such as ``sqrt(1/n1 + 1/n2)`` for standardized mean differences (Pustejovsky &
+            Rodgers 2019, Res Synth Methods 10:57); PEESE is then left out.
         cov_type : str
             As in `MetaMixedLM.fit`; "robust" chooses clusters and estimator by the model.
         alpha : float
             1 - coverage of the intervals.
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Studies, as in `get_robustcov_results`: the funnel of studies is tested instead of
             that of rows.  The moderator is then the standard error of the mean of each study by
             generalised least squares under V (or the average of `by` over its rows).

@@ -36,11 +36,11 @@ class RandomEffectMethods(FitHolder):
 
         Returns
         -------
-        dict
-            Term name -> DataFrame with columns estimate, se (comparative: of u_hat - u,
-            uncertainty of the fixed effects included), pi_lower, pi_upper.  The index holds the
-            levels; for "inner | outer" terms it is a MultiIndex (outer, inner), inner being the
-            slope for random slopes.
+        dict of str to DataFrame
+            Term name -> DataFrame with columns estimate, se (comparative: of u_hat - u, uncertainty
+            of the fixed effects included), pi_lower, pi_upper, in units of the response (of random
+            slopes: per unit of the moderator).  The index holds the levels; for "inner | outer"
+            terms it is a MultiIndex (outer, inner), inner being the slope for random slopes.
 
         Raises
         ------
@@ -133,7 +133,8 @@ class RandomEffectMethods(FitHolder):
     def random_effects(self) -> predicted_effects.ByLevel[pd.Series]:
         """As in statsmodels: level -> predicted effects; keys (term, level) for several terms.
 
-        A mapping whose values are made when they are asked for; ``dict(...)`` makes all.
+        In units of the response (of slopes: per unit of the moderator).  A mapping whose values are
+        made when they are asked for; ``dict(...)`` makes all.
 
         Examples
         --------
@@ -150,7 +151,8 @@ class RandomEffectMethods(FitHolder):
     def random_effects_cov(self) -> predicted_effects.ByLevel[pd.DataFrame]:
         """As in statsmodels: level -> covariance of u_hat - u; keys as `random_effects`.
 
-        For covariances across levels and terms see `ranef_cov`.
+        In squared units of the response (of slopes: per unit of each moderator).  For covariances
+        across levels and terms see `ranef_cov`.
 
         Examples
         --------
@@ -179,7 +181,8 @@ class RandomEffectMethods(FitHolder):
         Returns
         -------
         DataFrame
-            Columns estimate, se (of the prediction error), pi_lower, pi_upper.
+            Columns estimate, se (of the prediction error), pi_lower, pi_upper, all in units of the
+            response.
 
         Raises
         ------

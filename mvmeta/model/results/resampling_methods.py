@@ -52,7 +52,7 @@ class ResamplingMethods(FitHolder):
         Returns
         -------
         DataFrame, shape (nobs, n)
-            Rows as the data, one column per data set.
+            Rows as the data, one column per data set, in units of the response.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class ResamplingMethods(FitHolder):
             with a third moment of 1.
         cov_type : {"CR0", "CR2", "CR3"}
             Covariance that the statistics are studentised by.
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Clusters, as in `get_robustcov_results`; those of robust results, else the outermost
             independent ones.
         seed : int, numpy.random.Generator, SeedSequence or None
@@ -265,7 +265,7 @@ class ResamplingMethods(FitHolder):
             Terms of the formula, or coefficients, to test; all but the intercept unless said.
         n : int
             Random orders; where there are no more than that many different ones, all are taken.
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Groups of rows, as in `get_robustcov_results`; the outermost independent clusters
             unless said.
         seed : int, numpy.random.Generator, SeedSequence or None

@@ -703,7 +703,7 @@ class MetaMixedLMResults(
 
         Parameters
         ----------
-        groups : str or array_like (n_given,), optional
+        groups : str or array_like of labels (n_given,), optional
             Leave out groups of rows together: a column the model uses, or values over the rows
             of the data as given.  Single rows unless said.
         reestimate : bool
@@ -761,7 +761,7 @@ class MetaMixedLMResults(
             jackknife, every cluster left out in turn with the components held.  "robust"
             chooses: CR2 for independent clusters, CR1 of all crossed groupings, or CR3 where a
             known correlation links the groups; `notes` say which.
-        groups : str, array_like (n_given,), or several of these, optional
+        groups : str, array_like of labels (n_given,), or several of these, optional
             Clusters: a column the model uses, or values over the rows of the data as given;
             the outermost independent clusters unless said.  Several, as a list of columns, a
             frame or an array (n_given, m), are combined by inclusion-exclusion (Cameron, Gelbach

@@ -57,11 +57,13 @@ class SmallStudyEffects:
     Attributes
     ----------
     test : Series
-        Of the slope on the standard errors: estimate, se, statistic, df, pvalue, lower, upper.
+        Of the slope on the standard errors: estimate, se, statistic, df, pvalue, lower, upper.  The
+        slope is without unit where precision is a standard error, else in units of the response per
+        unit of `by`; so are its standard error and limits.
     adjusted : DataFrame
         MultiIndex (method, coefficient), methods "unadjusted", "PET" and "PEESE" (the last only
         where precision is that of the sampling variances); columns estimate, se, lower, upper,
-        pvalue.
+        pvalue, the first four in the unit of the coefficient.
     chosen : str or None
         "PET" or "PEESE" by the rule of Stanley and Doucouliagos for a model with one coefficient;
         None where there are several, or only PET, or PET has no test.
@@ -69,7 +71,8 @@ class SmallStudyEffects:
         The fits with the added moderator; `peese` may be None.
     studies : DataFrame or None
         Where precision is that of studies: their means by generalised least squares under V
-        (`estimate`, `se`), the `precision` that the regression uses, and their rows, `n_rows`.
+        (`estimate`, `se`), in units of the response, the `precision` that the regression uses, and
+        their rows, `n_rows`.
 
     Examples
     --------

@@ -17,16 +17,18 @@ class RhoEstimate:
     Attributes
     ----------
     estimate : float
+        The correlation at which the likelihood is largest.
     lower, upper : float
-        Profile likelihood interval.
+        Correlations that end the profile likelihood interval.
     lower_at_edge, upper_at_edge : bool
         The end of the possible range lies inside the interval.
     spread : float
-        Difference in deviance between the best and the worst value in the range.
+        Difference in deviance, twice the log-likelihood, between the best and the worst value in
+        the range.
     flat : bool
         Whether the data say nothing: `spread` is below 0.1.
     frame : DataFrame
-        The profile: columns rho, llf.
+        The profile: columns rho, a correlation, and llf, a log-likelihood; both are without unit.
     sentence : str
         All that in words.
 

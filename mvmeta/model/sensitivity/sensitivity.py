@@ -79,15 +79,19 @@ class Sensitivity:
         One row per setting and estimate: `aspect` ("fitted", "rho", "structure", "inference",
         "leave out"), `setting`, `coefficient`, `estimate`, `se`, `df`, `lower`, `upper`,
         `pvalue`, `shift` (from the fit), `changes` (flags as below, comma-separated), `llf`,
-        `note` (why there is no number, or what happened in the fit).
+        `note` (why there is no number, or what happened in the fit).  Estimates, their standard
+        errors, limits and shifts are in units of the response (of slopes: per unit of the
+        moderator), llf in log-likelihood.
     changes : DataFrame
-        The rows in which a conclusion is not that of the fit.
+        The rows in which a conclusion is not that of the fit, in the units of `frame`.
     skipped : dict
         Aspect or setting -> why it was not tried.
     rho : RhoEstimate or None
         With ``rho="estimate"``: what the data say about the correlation.
     beyond : float or None
+        Size of an effect that matters, in units of the response; None where none was given.
     alpha : float
+        1 - coverage of the intervals.
 
     Notes
     -----
@@ -125,7 +129,7 @@ class Sensitivity:
 
     @property
     def changes(self) -> pd.DataFrame:
-        """Rows of `frame` with a flag.
+        """Rows of `frame` with a flag, in the units it has.
 
         Examples
         --------
