@@ -72,11 +72,17 @@ class Entry(NamedTuple):
     table: bool
 
 
+def is_number(name: str, kind: str) -> bool:
+    """Whether what has this name and this type is a number; without a type it may be one."""
+    untyped = kind in {"", "optional"} and not name.startswith("*")
+    return name != DATA and (untyped or bool(QUANTITY.search(kind)))
+
+
 def entries(doc: NumpyDocString, annotation: str) -> Iterator[Entry]:
     """The numbers of a docstring; `annotation` is what a property returns."""
     for section in ("Parameters", "Attributes", "Returns", "Yields"):
         for name, kind, lines in doc[section]:
-            if QUANTITY.search(kind) and name != DATA:
+            if is_number(name, kind):
                 given = section == "Parameters"
                 yield Entry(name or kind, " ".join(lines), "DataFrame" in kind and not given)
     if ANNOTATION.search(annotation):

@@ -67,7 +67,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     weights : array_like, shape (n,) or (n, n), optional
         User weights W for the fixed effects, which get a sandwich covariance; in any one unit, as
         only their ratios count.
-    subset : optional
+    subset : array_like of bool or int, optional
         Rows to use: booleans or integer positions.
     missing : {"raise", "drop", "none"}
         What to do with rows in which anything is missing.
@@ -158,7 +158,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             patsy formula, such as "d ~ C(Category) - 1".
         data : DataFrame
             pandas, polars, pyarrow or anything narwhals reads; it is not changed.
-        subset : optional
+        subset : str or array_like of bool or int, optional
             Rows to use: booleans, integer positions, or the name of a boolean column.
         variance : str, float, array_like, sparse matrix, list of arrays or SamplingCovariance
             As in the class, or the name of a column.

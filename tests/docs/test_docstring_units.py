@@ -80,6 +80,17 @@ def test_counts_and_labels_need_none(unitless, kind):
     assert unitless(docstring(kind, "Of the rows.")) == []
 
 
+@pytest.mark.parametrize("entry", ["x", "x : optional"])
+def test_what_has_no_type_may_be_a_number(unitless, entry):
+    text = f"Summary.\n\nParameters\n----------\n{entry}\n    "
+    assert unitless(f"{text}The estimate.\n") == ["no unit of 'x'"]
+    assert unitless(f"{text}As in `fit`.\n") == []
+
+
+def test_further_options_are_described_where_they_go(unitless):
+    assert unitless("Summary.\n\nParameters\n----------\n**options\n    Of `fit`.\n") == []
+
+
 def test_the_data_of_the_user_have_their_own_units(unitless):
     text = docstring("DataFrame", "With the columns named.")
     assert unitless(text) == ["no unit of 'x'"]

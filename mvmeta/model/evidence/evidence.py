@@ -68,12 +68,12 @@ class Evidence:
     prepared : Prepared
     basis : Basis
         Of the tests of the fit: its degrees of freedom are those of the shifts.
-    contrasts : optional
+    contrasts : str, list of str, dict of str to str, or array_like (m, p), optional
         None: every level mean of the factors of the formula, in one table that does not depend
         on their coding, then every slope.  "pairwise": all differences of the levels of a
         factor.  Text such as "Category[C] - Category[A]" in these names or in those of the
         coefficients, a list of texts, a dict from labels to texts, or weights of the
-        coefficients (m, p).
+        coefficients (m, p), in units of the columns of the design.
     groups : str or array_like of labels (n_given,), optional
         What a study is; the outermost grouping of the model unless said.
 

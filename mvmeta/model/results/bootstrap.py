@@ -57,7 +57,7 @@ class BootstrapResults:
     Attributes
     ----------
     observed, replicates, failures
-        As given.
+        As given, in the same units.
     n : int
         Replicates asked for, B.
     n_failed : int

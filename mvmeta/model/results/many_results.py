@@ -284,17 +284,16 @@ class ManyOutcomesResults:
         Parameters
         ----------
         r_matrix : str, array_like (p,), or tuple
-            "x1 = x2", weights of the coefficients (numbers without unit), or (weights, right-hand
-            side).
+            "x1 = x2", weights of the coefficients, in units of the columns of the design, or
+            (weights, right-hand side).
         alpha : float
             1 - coverage of the intervals.
 
         Returns
         -------
         DataFrame
-            One row per outcome: estimate, se, statistic, pvalue, ci_lower, ci_upper.  The estimate,
-            its standard error and its limits are in units of the combination that is tested, the
-            others without unit.
+            One row per outcome: estimate, se, statistic, pvalue, ci_lower, ci_upper; the estimate,
+            its standard error and its limits are in units of the outcome.
 
         Raises
         ------

@@ -259,7 +259,7 @@ class MetaMixedLMResults(
         ----------
         alpha : float
             1 - coverage.
-        cols : sequence, optional
+        cols : sequence of str or int, optional
             Coefficients to give, by name or position; all unless said.
 
         Returns
@@ -301,20 +301,23 @@ class MetaMixedLMResults(
         Parameters
         ----------
         r_matrix : array_like, shape (m, p), optional
-            Combinations, numbers without unit; the covariance of ``r_matrix @ params`` is returned.
-        column : optional
+            Combinations, in units of the columns of the design; the covariance of ``r_matrix @
+            params`` is returned.
+        column : str, int, or list of these, optional
             Coefficients (names or positions) to give the covariance of.
         scale : float, optional
             Factor of the covariance, without unit; 1 unless said.
         cov_p : array_like, shape (p, p), optional
             Another covariance of the coefficients, in the units of this one.
         other : array_like, shape (l, p), optional
-            Second `r_matrix`, without unit: ``r_matrix @ cov @ other.T`` is returned.
+            Second `r_matrix`, in units of the columns of the design: ``r_matrix @ cov @ other.T``
+            is returned.
 
         Returns
         -------
         DataFrame, shape (p, p), or ndarray, shape (m, m)
-            In units of one coefficient (or combination) times units of another.
+            In units of one coefficient times units of another; of combinations in squared units of
+            the response.
 
         Examples
         --------
@@ -848,8 +851,8 @@ class MetaMixedLMResults(
         Parameters
         ----------
         r_matrix : str, list of str, array_like, or tuple
-            "x1 = x2", weights of the coefficients (m, p), numbers without unit, or (weights,
-            right-hand sides).
+            "x1 = x2", weights of the coefficients (m, p), in units of the columns of the design, or
+            (weights, right-hand sides).
         cov_p : array_like, shape (p, p), optional
             Another covariance of the coefficients, in the units of `cov_params`.
         use_t : bool, optional
@@ -1086,7 +1089,7 @@ class MetaMixedLMResults(
 
         Parameters
         ----------
-        yname, xname, title : optional
+        yname, xname, title : str, list of str, and str, optional
             Other names for the response, the coefficients, and the heading.
         alpha : float
             1 - coverage of the confidence intervals.
