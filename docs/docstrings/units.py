@@ -46,7 +46,7 @@ UNITS = words(
 KINDS = words(
     # between 0 and 1
     r"probability|probabilities|p-values?|coverage|proportions?|risks?|leverages?|hat values?",
-    r"(?:the|an?|their|its) shares?|shares? of|overlap",
+    r"(?:the|an?|their|its|that) shares?|shares? of|overlap",
     # association and reliability
     r"(?:auto)?correlations?|coefficients? of determination|Cronbach's alpha|Cliff's delta",
     # effect sizes whose name is their scale

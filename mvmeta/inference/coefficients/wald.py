@@ -68,12 +68,21 @@ class WaldTest:
     df : int
         m.
     df_denom : float
-        NaN for the chi-square test.
+        Degrees of freedom of the denominator of F; NaN for the chi-square test.
     pvalue : float
-        NaN where the rule of df allows no test (`df_denom` 0 or NaN), or where the covariance
-        of the combinations is singular, as in a perfect fit whose covariance is scaled by its
-        residuals, or for more combinations than a robust covariance of few clusters has rank;
-        the statistic is NaN as well then.
+        P-value; NaN where the rule of df allows no test (`df_denom` 0 or NaN), or where the
+        covariance of the combinations is singular, as in a perfect fit whose covariance is scaled
+        by its residuals, or for more combinations than a robust covariance of few clusters has
+        rank; the statistic is NaN as well then.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> bcg = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ ablat + year", bcg, variance="vi", groups="trial")
+    >>> test = model.fit().moderators_test()
+    >>> round(test.statistic, 2), test.df, round(test.pvalue, 4)
+    (12.2, 2, 0.0022)
     """
 
     statistic: float

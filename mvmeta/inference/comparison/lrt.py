@@ -22,21 +22,33 @@ class LikelihoodRatio:
     Attributes
     ----------
     statistic : float
-        Twice the difference in log-likelihood, at least 0.
+        Twice the difference in log-likelihood, without unit, at least 0.
     pvalue : float
-        By chi-square with `df_diff` df: too large where a variance is set to 0.
+        P-value by chi-square with `df_diff` df: too large where a variance is set to 0.
     df_diff : int
         Number of parameters the restricted model has less.
     pvalue_boundary : float
-        By the mixture of chi-squares that allows for the edge of the parameter space; equal to
-        `pvalue` where nothing is set to a value on an edge; NaN where it is not known.
+        P-value by the mixture of chi-squares that allows for the edge of the parameter space; equal
+        to `pvalue` where nothing is set to a value on an edge; NaN where it is not known.
     reference : str
         The distribution behind `pvalue_boundary`, such as "0.5 chi2(0) + 0.5 chi2(1)".
     pvalue_bootstrap, bootstrap_error : float
-        With ``method="bootstrap"``: the share of simulated statistics at least as large, and
-        its Monte Carlo standard error; else NaN.
+        Share of simulated statistics at least as large, with ``method="bootstrap"``, and its Monte
+        Carlo standard error; else NaN.
     n_replicates, n_failed : int
         Simulated statistics, and those left out because a refit did not converge.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+    >>> simple = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="district").fit()
+    >>> test = res.compare_lr_test(simple)
+    >>> statistic, pvalue, df = test
+    >>> round(statistic, 2), df, test.reference
+    (48.52, 1, '0.5 chi2(0) + 0.5 chi2(1)')
     """
 
     statistic: float

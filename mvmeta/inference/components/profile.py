@@ -44,15 +44,26 @@ class ProfilePoint:
     Attributes
     ----------
     value : float
-        Of the component.
+        Of the component, in its unit.
     loglik : float
-        Maximised over all other components.
+        Log-likelihood, maximised over all other components.
     slope : float
-        Derivative of `loglik` by `value`.
+        Log-likelihood per unit of the component: derivative of `loglik` by `value`.
     theta : ndarray, shape (n_components,)
-        The components that maximise it.
+        The components that maximise it, each in its own unit.
     evaluation : Evaluation
         Fixed effects and their covariance there.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+    >>> profile = res.profile("district: sigma2")
+    >>> point = profile.at(0.05)
+    >>> round(point.loglik, 3), round(point.slope, 3), point.theta.round(4).tolist()
+    (-8.077, 18.146, [0.05, 0.0335])
     """
 
     value: float
@@ -69,11 +80,23 @@ class ProfileInterval:
     Attributes
     ----------
     lower, upper : float
+        In the unit of the component.
     lower_at_edge, upper_at_edge : bool
         The edge of the parameter space lies inside the interval.
     elsewhere : float or None
-        Value at a lower maximum of the likelihood that is within the quantile, too, but outside
-        the limits: the values that the data allow are not one interval.
+        Value, in the unit of the component, at a lower maximum of the likelihood that is within the
+        quantile, too, but outside the limits: the values that the data allow are not one interval.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+    >>> profile = res.profile("district: sigma2")
+    >>> interval = profile.interval()
+    >>> round(interval.lower, 4), round(interval.upper, 4), interval.lower_at_edge
+    (0.0222, 0.2072, False)
     """
 
     lower: float
@@ -87,6 +110,16 @@ class ProfileInterval:
         """What to know of it: "flat", "one-sided", "several maxima", or "" if it is as usual.
 
         Of a flat profile no value is ruled out, of a one-sided one none in one direction.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> profile = res.profile("district: sigma2")
+        >>> profile.interval().shape
+        ''
         """
         if self.elsewhere is not None:
             return "several maxima"

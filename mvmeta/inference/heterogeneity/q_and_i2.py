@@ -19,10 +19,21 @@ class HeterogeneityTest:
     Attributes
     ----------
     statistic : float
-        NaN where V is singular.
+        Chi-square of `df` degrees of freedom; NaN where V is singular.
     df : int
         k - p.
     pvalue : float
+        P-value of the hypothesis that the effects differ by their sampling errors alone.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+    >>> test = res.heterogeneity_test()
+    >>> round(test.statistic, 2), test.df
+    (578.86, 55)
     """
 
     statistic: float

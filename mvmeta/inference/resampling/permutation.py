@@ -36,21 +36,30 @@ class PermutationTest:
     Attributes
     ----------
     statistic : float
-        QM, the Wald chi-square of the tested coefficients in the data.
+        Chi-square: QM of the tested coefficients in the data.
     df : int
         Number of tested coefficients.
     pvalue : float
         Share of orders with a statistic as large: among all orders, or (1 + count) / (n + 1).
     pvalue_error : float
-        Its Monte Carlo standard error; 0 if all orders were taken.
+        Monte Carlo standard error of that share; 0 if all orders were taken.
     replicates : ndarray, shape (n,)
-        The statistics; NaN where the likelihood of an order has no maximum.
+        Chi-squares of the orders; NaN where the likelihood of an order has no maximum.
     enumerated : bool
         All orders were taken; those that give every row the same values count once.
     unit : str
         "groups": values were dealt to groups; "rows": within groups, or over all rows.
     n_units : int
         How many groups or rows there are.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> bcg = datasets.load("bcg")
+    >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+    >>> test = model.fit().permutation_test(n=99, seed=1)
+    >>> print(test)
+    permutation test, 99 random orders of 13 rows: QM(1) = 16.36, p = 0.01 (+- 0.0099)
     """
 
     statistic: float
@@ -64,7 +73,17 @@ class PermutationTest:
 
     @property
     def n_failed(self) -> int:
-        """Orders without a statistic, which are left out."""
+        """Orders without a statistic, which are left out.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> bcg = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", bcg, variance="vi", groups="trial")
+        >>> test = model.fit().permutation_test(n=99, seed=1)
+        >>> test.n_failed
+        0
+        """
         return int(np.isnan(self.replicates).sum())
 
     def __str__(self) -> str:

@@ -46,15 +46,15 @@ class WildBootstrap:
     Attributes
     ----------
     statistic : float
-        t of a single hypothesis, else the Wald F (over the number of hypotheses).
+        The t statistic of a single hypothesis, else the Wald F (over the number of hypotheses).
     df : int
         Number of hypotheses.
     pvalue : float
         Share of replicates with |t| or F at least as large; two-sided.
     pvalue_error : float
-        Monte Carlo standard error; 0 where all weights were enumerated.
+        Monte Carlo standard error of that share; 0 where all weights were enumerated.
     replicates : ndarray, shape (B,)
-        |t| or F of every replicate.
+        The t statistic without its sign, or F, of every replicate.
     n_clusters : int
     weights : str
         "rademacher", "webb" or "mammen".
@@ -62,6 +62,16 @@ class WildBootstrap:
         Cluster-robust covariance the statistics are studentised by.
     enumerated : bool
         All 2^G sign patterns were taken instead of a sample.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+    >>> test = res.wild_bootstrap_test("Intercept = 0", n=99, seed=1)
+    >>> round(test.statistic, 3), round(test.pvalue, 3), test.n_clusters
+    (2.293, 0.04, 11)
     """
 
     statistic: float
@@ -76,7 +86,18 @@ class WildBootstrap:
 
     @property
     def n_replicates(self) -> int:
-        """Number of replicates."""
+        """Number of replicates.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> test = res.wild_bootstrap_test("Intercept = 0", n=99, seed=1)
+        >>> test.n_replicates
+        99
+        """
         return len(self.replicates)
 
     @property
@@ -84,6 +105,20 @@ class WildBootstrap:
         """Smallest p-value that can come out.
 
         Two of the 2^G patterns of signs give the observed statistic; the other weights never do.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.wild_bootstrap_test`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> test = res.wild_bootstrap_test("Intercept = 0", n=99, seed=1)
+        >>> test.least_pvalue
+        0.01
         """
         least = 1.0 / (self.n_replicates + 1)
         return max(2.0 / 2.0**self.n_clusters, least) if self.weights == "rademacher" else least

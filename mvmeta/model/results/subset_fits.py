@@ -18,17 +18,34 @@ class SubsetFits:
     Attributes
     ----------
     params, bse : DataFrame, shape (J, p)
-        Coefficients and standard errors; NaN where the rows do not determine them.
+        Coefficients and standard errors, in the units of the fit to all rows; NaN where the rows do
+        not determine them.
     vcomp : DataFrame, shape (J, n_components)
-        Components, the same in all rows where they were held.
+        Components, in the units of `MetaMixedLMResults.vcomp`; the same in all rows where they were
+        held.
     rows : Series of int, length J
         Rows in each fit.
     full, full_bse : Series, length p
-        Coefficients and standard errors of the fit to all rows.
+        Coefficients and standard errors of the fit to all rows, in units of the response per unit
+        of their column.
     full_rows : int
         Rows in it.
     use_t : bool
         Whether intervals are by t with rows - p degrees of freedom, else by z.
+
+    Examples
+    --------
+    >>> from mvmeta import MetaMixedLM, datasets
+    >>> data = datasets.load("konstantopoulos2011")
+    >>> nested = "district/school"
+    >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+    >>> fits = res.leave_one_out("district")
+    >>> fits.params.head(3).round(3)
+              Intercept
+    left out
+    11            0.207
+    12            0.195
+    18            0.167
     """
 
     params: pd.DataFrame
@@ -51,12 +68,31 @@ class SubsetFits:
         Returns
         -------
         DataFrame
-            Columns estimate, se, lower, upper, shift (from the fit to all rows), n_rows.
+            Columns estimate, se, lower, upper, shift (from the fit to all rows), all in the unit of
+            the coefficient, and n_rows.
 
         Raises
         ------
         SpecificationError
             If `alpha` is not between 0 and 1.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.leave_one_out`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> fits = res.leave_one_out("district")
+        >>> fits.summary_frame()[["estimate", "shift", "n_rows"]].head(3).round(3)
+                              estimate  shift  n_rows
+        left out coefficient
+        11       Intercept       0.207  0.022      52
+        12       Intercept       0.195  0.011      52
+        18       Intercept       0.167 -0.017      53
         """
         p = self.params.shape[1]
         half = self._critical(self.rows.to_numpy(), alpha)[:, None] * self.bse
@@ -84,7 +120,22 @@ class SubsetFits:
         Returns
         -------
         DataFrame, shape (p, 4)
-            Columns estimate, se, lower, upper.
+            Columns estimate, se, lower, upper, in the unit of the coefficient.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.leave_one_out`.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> fits = res.leave_one_out("district")
+        >>> fits.full_frame().round(3)
+                   estimate     se  lower  upper
+        Intercept     0.185  0.085  0.019   0.35
         """
         half = self._critical(np.array([self.full_rows]), alpha)[0] * self.full_bse
         return pd.DataFrame(
@@ -105,7 +156,18 @@ class SubsetFits:
 
     @property
     def not_estimated(self) -> list[object]:
-        """Labels of fits that do not exist: X loses rank, or the likelihood has no maximum."""
+        """Labels of fits that do not exist: X loses rank, or the likelihood has no maximum.
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("konstantopoulos2011")
+        >>> nested = "district/school"
+        >>> res = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested).fit()
+        >>> fits = res.leave_one_out("district")
+        >>> fits.not_estimated
+        []
+        """
         return list(self.params.index[self.params.isna().any(axis=1)])
 
     def __repr__(self) -> str:
