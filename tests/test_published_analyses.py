@@ -1,4 +1,4 @@
-"""The page of published analyses gives the published numbers: its cells are run here."""
+"""Pages that show published numbers beside ours give the same: their cells are run here."""
 
 import re
 import sys
@@ -7,27 +7,48 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE = DOCS / "validation" / "published-analyses.md"
+ANALYSES = DOCS / "validation" / "published-analyses.md"
+PROGRAMS = DOCS / "coming-from" / "other-programs.md"
 CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.M | re.S)
 
 sys.path.insert(0, str(DOCS / "_ext"))
 from published import DisagreementError, Line, Published  # noqa: E402
 
 
-def cells():
-    for body in CELL.findall(PAGE.read_text(encoding="utf-8")):
-        yield "\n".join(line for line in body.splitlines() if not line.startswith(":tags:"))
+@pytest.fixture
+def run(monkeypatch):
+    """Runs the cells of a page in its folder, and gives their names."""
+
+    def run(page):
+        monkeypatch.chdir(page.parent)
+        names = {}
+        for body in CELL.findall(page.read_text(encoding="utf-8")):
+            exec(
+                "\n".join(line for line in body.splitlines() if not line.startswith(":tags:")),
+                names,
+            )
+        return names
+
+    return run
 
 
-def test_every_published_number_is_reproduced(monkeypatch, capsys):
-    monkeypatch.chdir(PAGE.parent)
-    names = {}
-    for cell in cells():
-        exec(cell, names)
+def test_every_published_number_is_reproduced(run, capsys):
+    names = run(ANALYSES)
     assert names["published"].total() == (244, 245)
+    assert names["papers"].total() == (14, 14)
     assert "244 of 245 published numbers" in capsys.readouterr().out
     # The exception: where metafor stopped, the likelihood is no higher.
     assert 0 < names["lower"] < 1e-9
+
+
+def test_numbers_that_other_programs_print_are_reproduced(run):
+    names = run(PROGRAMS)
+    assert names["mixmeta"].total() == (57, 57)
+    # Stata's programs stop before the maximum: the file says in which numbers it shows.
+    assert names["stata"].total() == (21, 39)
+    assert set(names["fits"]) < set(names["printed"])
+    for name, res in names["fits"].items():
+        assert f"{names['llf_of_stata'](res):.6f}" == names["printed"][name]["llf"]
 
 
 def test_a_number_that_would_be_printed_otherwise_is_an_error():

@@ -1,7 +1,7 @@
-"""Published results beside ours: what docs/validation/published-analyses.md shows.
+"""Published results beside ours, as validation/published-analyses.md and coming-from show them.
 
 A number that differs from the published one by more than the rounding of the latter is an error:
-the page is not built.  tests/test_published_analyses.py runs the cells of the page.
+the page is not built.  tests/test_published_analyses.py runs the cells of the pages.
 """
 
 import json
@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NUMBERS = ROOT / "tests" / "reference" / "published" / "rma_mv.json"
+NUMBERS = ROOT / "tests" / "reference" / "published"
 SITE = "https://wviechtb.github.io/metadat/reference/"
 MORE_DIGITS = 2
 """Digits of ours shown beyond those published."""
@@ -46,18 +46,31 @@ class Line:
         return abs(self.ours - float(self.published)) * 10**self.places
 
     def __str__(self) -> str:
-        return f"| {self.quantity} | {self.published} | {self.ours:.{self.places + MORE_DIGITS}f} |"
+        counted = self.places == 0 and self.ours.is_integer()
+        ours = f"{self.ours:.{0 if counted else self.places + MORE_DIGITS}f}"
+        return f"| {self.quantity} | {self.published} | {ours} |"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The lines of one analysis, and where the published ones are from."""
+    """The lines of one analysis, and where the published ones are from.
 
-    page: str
+    Attributes
+    ----------
+    source, url : str
+        What the published numbers are called above their column, and their page.
+    ours : str
+        What ours are called.
+    lines : tuple of Line
+    """
+
+    source: str
+    url: str
+    ours: str
     lines: tuple[Line, ...]
 
     def _repr_markdown_(self) -> str:
-        head = f"| | [published]({SITE}{self.page}.html) | mvmeta |\n|---|---:|---:|\n"
+        head = f"| | [{self.source}]({self.url}) | {self.ours} |\n|---|---:|---:|\n"
         return head + "\n".join(map(str, self.lines))
 
 
@@ -73,14 +86,22 @@ ROUNDING = 0.52
 class Published:
     """Compares analyses with their published results, and counts.
 
+    Parameters
+    ----------
+    name : str
+        File in `NUMBERS`, without its ending.
+
     Attributes
     ----------
+    file : dict
+        What it holds beside the analyses: sources and data.
     done : dict of str to Comparison
         What was compared so far.
     """
 
-    def __init__(self) -> None:
-        self.analyses = json.loads(NUMBERS.read_text(encoding="utf-8"))["analyses"]
+    def __init__(self, name: str = "rma_mv") -> None:
+        self.file = json.loads((NUMBERS / f"{name}.json").read_text(encoding="utf-8"))
+        self.analyses = self.file["analyses"]
         self.done: dict[str, Comparison] = {}
 
     def beside(self, name: str, *ours: float) -> Comparison:
@@ -94,8 +115,16 @@ class Published:
         wrong = [line for line in lines if not line.units_off <= line.allowed]
         if wrong:
             raise DisagreementError(f"{name}: " + "; ".join(map(str, wrong)))
-        self.done[name] = Comparison(self.analyses[name]["page"], lines)
+        self.done[name] = Comparison(*self._source(name), self.file.get("ours", "mvmeta"), lines)
         return self.done[name]
+
+    def _source(self, name: str) -> tuple[str, str]:
+        """Name and address of where the numbers of an analysis are printed."""
+        analysis = self.analyses[name]
+        if "page" in analysis:
+            return "published", f"{SITE}{analysis['page']}.html"
+        source = self.file["sources"][analysis["source"]]
+        return source["name"], source["url"]
 
     def total(self) -> tuple[int, int]:
         """Numbers that agree to the last digit, and all; every analysis has to be among them."""

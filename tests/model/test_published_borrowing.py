@@ -2,6 +2,12 @@
 estimates of 14 cohorts borrow strength from partially adjusted ones of 31.
 
 Against their table 2, and the output of the program of one of the authors on the same data.
+
+Their first and third examples (several outcomes; a network of treatments) are not here.  Of the
+paper only the abstract was within reach when this was last looked up (November 2026), and it names
+neither data nor numbers of these.  The public logs of the authors' Stata programs print study
+weights and borrowing for these cohorts only, besides a meta-regression, for which they are defined
+otherwise; the logs of `network` (smoking, thrombolytics) print none.
 """
 
 import json
