@@ -6,8 +6,7 @@ int", "array_like of labels").  A number has its unit if one of these holds:
 
 - its entry names a unit or a scale (`UNITS`): "in squared units of the response", "in percent";
 - its first clause says that it is of a kind that has none (`KINDS`): a correlation, a p-value;
-- its first sentence says where it is described: "As in `loglike`";
-- one sentence of the docstring speaks for all entries (`SETTLED`).
+- its first sentence says where it is described: "As in `loglike`".
 
 A table has columns of many kinds, of which one does not tell the unit of the others: it names a
 unit, if only to say which columns are "without unit".
@@ -46,18 +45,17 @@ UNITS = words(
 KINDS = words(
     # between 0 and 1
     r"probability|probabilities|p-values?|coverage|proportions?|risks?|leverages?|hat values?",
-    r"(?:the|an?|their|its|that) shares?|shares? of|overlap",
+    r"(?:the|an?|their|its) shares?|shares? of",
     # association and reliability
     r"(?:auto)?correlations?|coefficients? of determination|Cronbach's alpha|Cliff's delta",
     # effect sizes whose name is their scale
-    r"(?:log )?odds|ratios?|standardi[sz]ed (?:mean )?differences?|Fisher's z|probit",
+    r"(?:log )?odds|standardi[sz]ed (?:mean )?differences?|Fisher's z|probit",
     # tests and likelihood
     r"degrees of freedom|chi-squares?|[zt] statistics?|log-likelihoods?",
     # how many, and whether
-    r"whether|counts?|numbers? of|sample sizes?|sizes? of (?:the )?(?:two )?(?:groups?|samples?)",
+    r"whether|counts?|sample sizes?|sizes? of (?:the )?(?:two )?(?:groups?|samples?)",
 )
 ELSEWHERE = re.compile(r"\bas (?:in|for|of|given to) (?:`[\w.]+`|the class\b)", re.IGNORECASE)
-SETTLED = re.compile(r"\bUnless said otherwise,[^.]* (?:units?|scales?)\b")
 
 CODE = re.compile(r"`+[^`]*`+")
 CLAUSE = re.compile(r"[.:;](?:\s|$)| \(|,? such as ")
@@ -102,7 +100,5 @@ def has_unit(entry: Entry) -> bool:
 
 def unitless(text: str, annotation: str = "") -> list[str]:
     """Numbers whose unit a docstring does not say, in sentences."""
-    if SETTLED.search(" ".join(text.split())):
-        return []
     doc = NumpyDocString(text)
     return [f"no unit of '{e.name}'" for e in entries(doc, annotation) if not has_unit(e)]

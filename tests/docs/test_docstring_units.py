@@ -110,14 +110,6 @@ def test_a_table_that_is_given_is_of_one_kind(unitless):
     assert unitless(docstring("DataFrame", "Known correlations, labelled by species.")) == []
 
 
-def test_one_sentence_speaks_for_all_entries(unitless):
-    text = docstring("float", "The estimate.")
-    assert (
-        unitless(text + "\nNotes\n-----\nUnless said otherwise, in units of the\nresponse.\n") == []
-    )
-    assert unitless(text + "\nNotes\n-----\nUnless said otherwise, as in statsmodels.\n")
-
-
 def test_a_property_is_a_number_by_its_annotation(unitless):
     bare, said = "Standard errors.", "Standard errors, in units of the response."
     assert unitless(bare, "pd.Series") == unitless(bare, "Floats") == ["no unit of 'the property'"]

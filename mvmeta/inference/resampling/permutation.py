@@ -42,7 +42,7 @@ class PermutationTest:
     pvalue : float
         Share of orders with a statistic as large: among all orders, or (1 + count) / (n + 1).
     pvalue_error : float
-        Monte Carlo standard error of that share; 0 if all orders were taken.
+        Monte Carlo standard error of the p-value; 0 if all orders were taken.
     replicates : ndarray, shape (n,)
         Chi-squares of the orders; NaN where the likelihood of an order has no maximum.
     enumerated : bool

@@ -52,7 +52,7 @@ class WildBootstrap:
     pvalue : float
         Share of replicates with |t| or F at least as large; two-sided.
     pvalue_error : float
-        Monte Carlo standard error of that share; 0 where all weights were enumerated.
+        Monte Carlo standard error of the p-value; 0 where all weights were enumerated.
     replicates : ndarray, shape (B,)
         The t statistic without its sign, or F, of every replicate.
     n_clusters : int

@@ -77,8 +77,8 @@ def varms(
         to one person, or "nested", of which one is part of the other (death within one and within
         two years), the correlation follows from their risks.
     overlap : float, str, mapping, Series or DataFrame, optional
-        Where the numbers of people differ between outcomes: the share of the smaller group that is
-        in the larger one, too; 1 unless given.  Given as `rho` is.
+        Share of the smaller group that is in the larger one, too, where the numbers of people
+        differ between outcomes; 1 unless given.  Given as `rho` is.
     pool : {"pair", "study"}
         Whose standard deviation SMD, D2OR, D2ORL and D2ORN are in units of: pooled over the two
         groups of the row, or over all groups of the study.
