@@ -203,6 +203,13 @@ class Objective:
         projector = self._criteria[self.reml].projector(c)
         return _gradient(sums.extra_trace, sums.extra_slope, projector, b)
 
+    def expected_along(self, gs: Sequence[Floats], along: Sequence[Direction]) -> Floats:
+        """Expected information (m, m) of parameters that move M from G_t in given directions."""
+        self.n_evaluations += 1
+        sums = self.backend.factorize(gs).sums(self._a, along)
+        _, c, _ = _generalized_least_squares(sums, self.problem.p)
+        return expected_information(sums, self._criteria[self.reml].projector(c))
+
     def _evaluate(
         self, x: Floats, charts: Sequence[Chart], pieces: Sequence[Floats], quick: bool = False
     ) -> Evaluation:

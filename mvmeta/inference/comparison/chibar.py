@@ -6,9 +6,14 @@ import numpy as np
 from scipy import stats
 
 from mvmeta._typing import Floats
+from mvmeta.errors import SpecificationError
 
 MOST_VARIANCES = 3
 """Variances up to which the weights have a closed form."""
+
+
+class NoClosedFormError(SpecificationError):
+    """No mixture is known for a pair of models; the message says what is in the way."""
 
 
 @dataclass(frozen=True)

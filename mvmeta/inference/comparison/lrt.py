@@ -8,11 +8,12 @@ from scipy import stats
 
 from mvmeta.design.batched import BatchedProblem
 from mvmeta.errors import SpecificationError
+from mvmeta.inference.comparison.chibar import NoClosedFormError
 from mvmeta.inference.comparison.comparable import Candidate, check_comparable, outside
 from mvmeta.inference.comparison.restriction import null_distribution
 from mvmeta.inference.fitted.fit import Fit
 
-UNKNOWN = "not known in closed form: use method='bootstrap'"
+UNKNOWN = "not known in closed form: {}; use method='bootstrap'"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class LikelihoodRatio:
         P-value by the mixture of chi-squares that allows for the edge of the parameter space; equal
         to `pvalue` where nothing is set to a value on an edge; NaN where it is not known.
     reference : str
-        The distribution behind `pvalue_boundary`, such as "0.5 chi2(0) + 0.5 chi2(1)".
+        The distribution behind `pvalue_boundary`, such as "0.5 chi2(0) + 0.5 chi2(1)"; why
+        there is none where that is NaN.
     pvalue_bootstrap, bootstrap_error : float
         Share of simulated statistics at least as large, with ``method="bootstrap"``, and its Monte
         Carlo standard error; else NaN.
@@ -89,9 +91,10 @@ def likelihood_ratio(full: Candidate, restricted: Candidate) -> LikelihoodRatio:
     reml = full.fit.reml
     statistic = max(2.0 * (full.fit.loglik[reml] - restricted.fit.loglik[reml]), 0.0)
     pvalue = float(stats.chi2.sf(statistic, df))
-    null = null_distribution(full.fit, restricted.fit, df)
-    if null is None:
-        return LikelihoodRatio(statistic, pvalue, df, np.nan, UNKNOWN)
+    try:
+        null = null_distribution(full.fit, restricted.fit, df)
+    except NoClosedFormError as reason:
+        return LikelihoodRatio(statistic, pvalue, df, np.nan, UNKNOWN.format(reason))
     return LikelihoodRatio(statistic, pvalue, df, null.sf(statistic), str(null))
 
 

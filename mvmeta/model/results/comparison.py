@@ -65,8 +65,9 @@ class ComparisonMethods(FitHolder):
         -------
         LikelihoodRatio
             statistic, pvalue, df_diff (it unpacks in that order); pvalue_boundary, which allows
-            for variances that the restricted model sets to 0, and `reference`, the mixture of
-            chi-squares it comes from; pvalue_bootstrap with its Monte Carlo error.
+            for variances that the restricted model sets to 0 and correlations it sets to the end
+            of their range, and `reference`, the mixture of chi-squares it comes from, or why
+            there is none; pvalue_bootstrap with its Monte Carlo error.
 
         Raises
         ------
@@ -85,10 +86,11 @@ class ComparisonMethods(FitHolder):
         -----
         `pvalue_boundary` is known for one variance at 0 (half chi2(0), half chi2(1); Self &
         Liang 1987, J Am Stat Assoc 82:605), for one random effect dropped with its covariances
-        to q others (half chi2(q), half chi2(q + 1); Stram & Lee 1994, Biometrics 50:1171), and
-        for up to three variances at 0 (weights from their information, binomial where they are
-        uncorrelated; Shapiro 1985, Biometrika 72:133), each together with any restrictions
-        inside the parameter space.
+        to q others (half chi2(q), half chi2(q + 1); Stram & Lee 1994, Biometrics 50:1171), for
+        effects with one correlation against the random intercept they are where it is 1 (a
+        half-line, too), and for up to three of these at once (weights from their information,
+        binomial where they are uncorrelated; Shapiro 1985, Biometrika 72:133), each together
+        with any restrictions inside the parameter space.
 
         Examples
         --------
