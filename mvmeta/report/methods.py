@@ -8,20 +8,13 @@ from typing import Any
 import numpy as np
 
 from mvmeta._version import __version__
+from mvmeta.report import choices
+from mvmeta.report.choices import CITED, Choice
 from mvmeta.report.numbers import counted, level_of, listed
 from mvmeta.report.references import REFERENCES, Reference
 from mvmeta.report.structures import STRUCTURES
 from mvmeta.report.terms import Term, random_terms
 from mvmeta.report.versions import python_version
-
-WAYS = {
-    "residual": "residual degrees of freedom",
-    "contain": "degrees of freedom by containment",
-    "satterthwaite": "Satterthwaite degrees of freedom",
-    "kenward-roger": "the Kenward-Roger correction",
-    "cluster": "degrees of freedom equal to the number of clusters minus that of coefficients",
-    "given": "degrees of freedom set by us",
-}
 
 
 @dataclass(frozen=True)
@@ -42,6 +35,11 @@ class _Text:
     def say(self, sentence: str) -> None:
         self.sentences.append(sentence)
 
+    def tell(self, choice: Choice | None) -> None:
+        """What was chosen, if anything was."""
+        if choice is not None:
+            self.say(choice.then.replace(CITED, self.cite(*choice.works) if choice.works else ""))
+
     def cite(self, *keys: str) -> str:
         self.keys.update(keys)
         return f" ({'; '.join(REFERENCES[key].cited for key in sorted(keys))})"
@@ -55,12 +53,10 @@ def methods(res: Any, alpha: float) -> Methods:
     for term in terms:
         if not _is_plain(term):
             text.say(_term(term, text))
-    text.say(_errors(res))
-    if res.model.prepared.weights is not None:
-        text.say("Coefficients were estimated with weights that we chose.")
-    if len(res.vcomp):
-        text.say(_estimation(res, text))
-    text.say(_tests(res, text, alpha))
+    text.tell(choices.errors(res))
+    text.tell(choices.weights(res))
+    text.tell(choices.estimation(res) if len(res.vcomp) else None)
+    text.tell(choices.tests(res, f"{level_of(alpha)} confidence intervals"))
     if np.isfinite(res.heterogeneity_test().statistic):
         text.say(_heterogeneity(res, text, alpha))
     text.say(f"We used mvmeta {__version__} with Python {python_version()}.")
@@ -112,48 +108,6 @@ def _term(term: Term, text: _Text) -> str:
     past = words.replace("have ", "had ", 1).replace("are ", "were ", 1)
     of = f"the effects of {listed(term.inner)}" if term.inner else "random effects"
     return f"Within {term.groups}, {of} {past} (structure {term.code})."
-
-
-def _errors(res: Any) -> str:
-    if res.fit_.problem.v.covariances is None:
-        return "Sampling variances were treated as known and sampling errors as independent."
-    made = res.fit_.problem.v.provenance
-    computed = f", computed with {made.call}," if made is not None else ""
-    return f"Sampling variances and covariances{computed} were treated as known."
-
-
-def _estimation(res: Any, text: _Text) -> str:
-    if res.reml:
-        cited = text.cite("patterson1971")
-        return f"Variance components were estimated by restricted maximum likelihood{cited}."
-    return "Variance components were estimated by maximum likelihood."
-
-
-def _tests(res: Any, text: _Text, alpha: float) -> str:
-    coverage = f"{level_of(alpha)} confidence intervals"
-    if res.n_clusters is not None:
-        return _robust(res, text, coverage)
-    if not res.use_t:
-        return f"Coefficients were tested by z; we give {coverage}."
-    keys = {"satterthwaite": "satterthwaite1946", "kenward-roger": "kenward1997"}
-    cited = text.cite(keys[res.df_method]) if res.df_method in keys else ""
-    scaled = ""
-    if res.cov_type in ("knha", "adhoc"):
-        scaled = f", with standard errors scaled as by Knapp and Hartung{text.cite('knapp2003')}"
-    how = f"{WAYS[res.df_method]}{cited}{scaled}"
-    return f"Coefficients were tested by t with {how}; we give {coverage}."
-
-
-def _robust(res: Any, text: _Text, coverage: str) -> str:
-    keys = ["hedges2010"]
-    if res.cov_type in ("CR2", "CR3"):
-        keys += ["bell2002", "pustejovsky2018"]
-    if res.clusters is not None and res.clusters.ndim == 2:
-        keys.append("cameron2011")
-    return (
-        f"Standard errors were cluster-robust ({res.cov_type}, {res.n_clusters} clusters)"
-        f"{text.cite(*keys)}, with {WAYS[res.df_method]}; we give {coverage}."
-    )
 
 
 def _heterogeneity(res: Any, text: _Text, alpha: float) -> str:
