@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mvmeta.report.numbers import counted
+from mvmeta.report.rows import function_name, holds_rows
 
 CITED = "{cited}"
 """Where the works stand in what a paper says."""
@@ -30,19 +31,35 @@ class Choice:
     works: tuple[str, ...] = ()
 
 
+INDEPENDENT = Choice(
+    "Sampling errors are independent, and their variances are known.",
+    "Sampling variances were treated as known and sampling errors as independent.",
+)
+
+
 def errors(res: Any) -> Choice:
     """What is known of the sampling errors."""
+    if not holds_rows(res):
+        return _errors_of_batches(res)
     v = res.fit_.problem.v
     if v.covariances is None:
-        return Choice(
-            "Sampling errors are independent, and their variances are known.",
-            "Sampling variances were treated as known and sampling errors as independent.",
-        )
+        return INDEPENDENT
     made = v.provenance.call if v.provenance is not None else ""
     said, computed = (f": {made}", f", computed with {made},") if made else ("", "")
     return Choice(
         f"Sampling errors are correlated, their variances and covariances known{said}.",
         f"Sampling variances and covariances{computed} were treated as known.",
+    )
+
+
+def _errors_of_batches(res: Any) -> Choice:
+    given = res.model.prepared.given["variance"]
+    if not callable(given):
+        return INDEPENDENT
+    made = f"computed from each batch of the rows by {function_name(given)}"
+    return Choice(
+        f"Variances and covariances of the sampling errors are known: {made}.",
+        f"Sampling variances and covariances, {made}, were treated as known.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,29 +35,44 @@ class Code:
 
 def code(res: Any) -> Code:
     """Code and data for a fit."""
-    return _Writer(res).write()
+    given = None if res.model.arguments is None else dict(res.model.arguments.values)
+    return Writer(res, given, res.model.prepared.frame).write()
 
 
-class _Writer:
-    """Collects columns, files and lines while the call is put together."""
+class Writer:
+    """Collects columns, files and lines while the call is put together.
 
-    def __init__(self, res: Any) -> None:
+    Parameters
+    ----------
+    res : MetaMixedLMResults
+    given : mapping of str to object or None
+        What the model was built with; None if that was not kept.
+    data : DataFrame
+        Columns of the rows that the model uses.
+    """
+
+    def __init__(self, res: Any, given: Mapping[str, Any] | None, data: pd.DataFrame) -> None:
         self.res, self.prepared, self.problem = res, res.model.prepared, res.fit_.problem
-        self.given = {} if res.model.arguments is None else dict(res.model.arguments.values)
-        self.data = self.prepared.frame.reset_index(drop=True)
+        self.kept, self.given = given is not None, dict(given or {})
+        self.data = data.reset_index(drop=True)
         self.setup: list[str] = []
         self.files: list[File] = []
         self.notes: list[str] = []
 
     def write(self) -> Code:
+        """Put the call together."""
         arguments = [*self._what(), self._variance(), *self._terms(), *self._weights()]
         fit = self._fit()
         start = self._read_data()
-        build = "MetaMixedLM.from_formula" if self._has_formula else "MetaMixedLM"
-        call = [f"model = {build}(", *(f"    {a}," for a in arguments if a), ")"]
+        call = [f"model = {self.build}(", *(f"    {a}," for a in arguments if a), ")"]
         lines = [*self._imports(arguments, start), "", *start, *self.setup, "", *call]
         lines += [f"res = model.fit({fit})", "print(res.summary())"]
         return Code("\n".join(lines), self.files, self.notes)
+
+    @property
+    def build(self) -> str:
+        """What is called to make the model."""
+        return "MetaMixedLM.from_formula" if self._has_formula else "MetaMixedLM"
 
     @property
     def _has_formula(self) -> bool:
@@ -153,7 +168,7 @@ class _Writer:
         return name
 
     def _terms(self) -> list[str]:
-        if self.res.model.arguments is None:
+        if not self.kept:
             return self._terms_of_arrays()
         random = self.given.get("random")
         terms = random if isinstance(random, list | tuple) else [random] if random else []

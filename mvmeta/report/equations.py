@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mvmeta.report.choices import INDEPENDENT, errors
 from mvmeta.report.mathml import (
     above,
     below,
@@ -129,8 +130,7 @@ def _structured(term: Term, effect: Callable[[str], Markup]) -> list[Markup]:
 
 
 def _errors(res: Any) -> Markup:
-    v = res.fit_.problem.v
-    if v.covariances is None:
+    if errors(res) is INDEPENDENT:
         return formula(
             below(name("e"), name("i")),
             normal(below(name("v"), name("i"))),

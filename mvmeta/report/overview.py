@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mvmeta.report.numbers import counted, number, short
-from mvmeta.report.tables import Table
+from mvmeta.report.rows import READ_IN_BATCHES, holds_rows
+from mvmeta.report.tables import Table, of_frame
 from mvmeta.report.terms import random_terms
 
 MOST_LEVELS = 30
@@ -17,7 +18,7 @@ MOST_LEVELS = 30
 
 def facts(res: Any) -> list[tuple[str, str]]:
     """Names and values of what the data are."""
-    prepared, v = res.model.prepared, res.fit_.problem.v
+    prepared, problem = res.model.prepared, res.fit_.problem
     out = [("Estimates", f"{counted(res.nobs, 'row')} of {res.model.endog_names}")]
     if prepared.n_dropped:
         out.append(("Left out", f"{prepared.n_dropped} of {prepared.n_given} rows, incomplete"))
@@ -26,6 +27,10 @@ def facts(res: Any) -> list[tuple[str, str]]:
         if term.groups != "const":
             seen.setdefault(f"Levels of {term.groups}", term.n_groups)
     out += [(name, str(count)) for name, count in seen.items()]
+    if not holds_rows(res):
+        mean = f"{short(problem.mean_variance)} on average"
+        return [*out, ("Sampling variances", mean), ("Rows", READ_IN_BATCHES)]
+    v = problem.v
     out.append(("Sampling variances", _range(np.asarray(v.variances))))
     if v.covariances is not None:
         pairs = v.covariances.nnz // 2
@@ -38,6 +43,20 @@ def _range(values: Any) -> str:
     if low == high:
         return f"{short(low)} in every row"
     return f"{short(low)} to {short(high)}, median {short(middle)}"
+
+
+def data_tables(res: Any) -> list[Table]:
+    """What the rows hold; nothing where they are not at hand."""
+    return [distribution(res), *moderators(res)] if holds_rows(res) else []
+
+
+def printed_rows(res: Any, most: int) -> tuple[Table | None, int]:
+    """The first rows that were analysed, and how many more there are."""
+    if not holds_rows(res):
+        return None, 0
+    data = res.model.prepared.frame
+    table = of_frame("rows", "Rows that were analysed", data.head(most))
+    return table, max(0, len(data) - most)
 
 
 def distribution(res: Any) -> Table:

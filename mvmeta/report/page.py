@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mvmeta.errors import DataError, MvmetaError
+from mvmeta.errors import MvmetaError
 from mvmeta.report import overview, result, tables, words
+from mvmeta.report.batched_code import batched_code
 from mvmeta.report.code import code
 from mvmeta.report.equations import equations
 from mvmeta.report.methods import methods
 from mvmeta.report.numbers import number
 from mvmeta.report.pictures import pictures
+from mvmeta.report.rows import holds_rows
 from mvmeta.report.versions import versions
 
 INTERVALS_UP_TO = 2000
@@ -36,11 +38,6 @@ def write_report(
     alpha: float = 0.05,
 ) -> str | Path:
     """See `MetaMixedLMResults.report`."""
-    if res.model.exog is None:
-        raise DataError(
-            "a report needs the rows, and these results hold none: they were removed by "
-            "remove_data(), or came in batches"
-        )
     change = None if transform is None else res.transformation(transform)
     text = (
         _environment()
@@ -96,7 +93,7 @@ def _content(
     """What the template shows, by the names it uses."""
     shares = _heterogeneity(res, alpha)
     drawn = pictures(res, plots, alpha, transform)
-    data = res.model.prepared.frame
+    rows, more = overview.printed_rows(res, PRINTED_ROWS)
     numbers = [
         tables.coefficients(res, alpha),
         tables.transformed(res, transform, alpha),
@@ -111,9 +108,9 @@ def _content(
         "result": result.sentences(res, shares, alpha),
         "status": None if res.converged else res.status.value,
         "facts": overview.facts(res),
-        "data_tables": [overview.distribution(res), *overview.moderators(res)],
-        "rows": tables.of_frame("rows", "Rows that were analysed", data.head(PRINTED_ROWS)),
-        "more_rows": max(0, len(data) - PRINTED_ROWS),
+        "data_tables": overview.data_tables(res),
+        "rows": rows,
+        "more_rows": more,
         "formula": res.model.formula,
         "model": words.model_sentences(res),
         "equations": equations(res),
@@ -124,14 +121,14 @@ def _content(
         "left_out": drawn.left_out,
         "diagnosis": _diagnosis(res),
         "methods": methods(res, alpha),
-        "code": code(res),
+        "code": code(res) if holds_rows(res) else batched_code(res),
         "versions": versions(),
     }
 
 
 def _heterogeneity(res: Any, alpha: float) -> pd.DataFrame:
     """Shares by level, with intervals where they can be had in reasonable time."""
-    if not len(res.vcomp) or res.nobs > INTERVALS_UP_TO:
+    if not len(res.vcomp) or res.nobs > INTERVALS_UP_TO or not holds_rows(res):
         return res.heterogeneity(alpha=None)
     return res.heterogeneity(alpha)
 
@@ -141,5 +138,11 @@ def _diagnosis(res: Any) -> dict[str, Any]:
     try:
         found = res.diagnose()
     except MvmetaError as error:
-        return {"findings": [], "passed": {}, "skipped": {"all checks": str(error)}}
-    return {"findings": found.findings, "passed": found.passed, "skipped": found.skipped}
+        why = {"all checks": str(error)}
+        return {"looked": False, "findings": [], "passed": {}, "skipped": why}
+    return {
+        "looked": True,
+        "findings": found.findings,
+        "passed": found.passed,
+        "skipped": found.skipped,
+    }

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from mvmeta.errors import MvmetaError, SpecificationError
 from mvmeta.report.numbers import counted, listed, percent, short
+from mvmeta.report.rows import READ_IN_BATCHES, holds_rows
 
 FEW_ROWS = 2000
 """Rows up to which plots that fit the model again are drawn without being asked for."""
@@ -26,11 +27,14 @@ class Kind:
         How it is to be read.
     suits : callable
         Whether a fit gets it without being asked.
+    of_rows : bool
+        Whether it shows rows, which a fit in batches does not have.
     """
 
     title: str
     legend: str
     suits: Callable[[Any], bool]
+    of_rows: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ KINDS: dict[str, Kind] = {
     "heterogeneity": Kind(
         "Variance by level",
         "The share of the variance of a typical estimate that lies at each level (I²).",
-        lambda res: _has_terms(res) and res.nobs <= FEW_ROWS,
+        lambda res: _has_terms(res) and (res.nobs <= FEW_ROWS or not holds_rows(res)),
+        of_rows=False,
     ),
     "caterpillar": Kind(
         "Caterpillar plot",
@@ -119,9 +124,11 @@ KINDS: dict[str, Kind] = {
         "What leaving out each study does to the estimate.",
         lambda res: _has_terms(res) and res.nobs <= 200 and res.model.prepared.weights is None,
     ),
-    "profile": Kind("Profile likelihood", "The likelihood of a variance component.", _on_request),
+    "profile": Kind(
+        "Profile likelihood", "The likelihood of a variance component.", _on_request, of_rows=False
+    ),
     "network": Kind("Network", "Which categories studies observe together.", _on_request),
-    "history": Kind("Convergence", "The likelihood by iteration.", _on_request),
+    "history": Kind("Convergence", "The likelihood by iteration.", _on_request, of_rows=False),
     "sensitivity": Kind("Sensitivity", "Estimates under other assumptions.", _on_request),
 }
 """In the order in which they stand on the page."""
@@ -156,10 +163,11 @@ def pictures(
     """
     if isinstance(wanted, str):
         wanted = [wanted]
-    chosen = [k for k, kind in KINDS.items() if kind.suits(res)] if wanted is None else list(wanted)
+    chosen = _suitable(res) if wanted is None else list(wanted)
     check_kinds(chosen)
     drawn: list[Picture] = []
-    left_out: list[tuple[str, str]] = []
+    told = wanted is None and not holds_rows(res)
+    left_out = [("Plots of rows", READ_IN_BATCHES)] if told else []
     for key in dict.fromkeys(chosen):
         try:
             drawn += [_picture(res, key, of, alpha, transform) for of in _subjects(res, key)]
@@ -168,6 +176,12 @@ def pictures(
                 raise
             left_out.append((KINDS[key].title, str(error)))
     return Pictures(drawn, left_out)
+
+
+def _suitable(res: Any) -> list[str]:
+    """Plots that a fit gets without being asked."""
+    rows = holds_rows(res)
+    return [k for k, kind in KINDS.items() if (rows or not kind.of_rows) and kind.suits(res)]
 
 
 def check_kinds(wanted: Sequence[str]) -> None:
@@ -199,6 +213,8 @@ def _picture(res: Any, key: str, of: Any, alpha: float, transform: Any) -> Pictu
     from mvmeta.report.svg import drawing, to_svg
 
     options: dict[str, Any] = {"alpha": alpha} if key in DRAWN_WITH_LIMITS else {}
+    if key == "heterogeneity" and not holds_rows(res):
+        options["alpha"] = None  # each limit would take tens of passes over the data
     if transform is not None and key in TRANSFORMED:
         options["transform"] = transform
     title = KINDS[key].title + ("" if of is None else f" of {of}")

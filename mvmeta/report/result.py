@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta.report.numbers import level_of, listed, percent, pvalue, short
+from mvmeta.report.rows import has_one_mean
 from mvmeta.report.terms import random_terms
 
 MOST_SENTENCES = 8
@@ -74,7 +75,7 @@ def _estimate(label: str, res: Any, r: dict[str, Any], alpha: float) -> str:
 
 def _prediction(res: Any, alpha: float) -> list[str]:
     """Where a new true effect is expected, of a model with one mean."""
-    if res.k_fe != 1 or not len(res.vcomp) or not (np.asarray(res.model.exog) == 1).all():
+    if not len(res.vcomp) or not has_one_mean(res):
         return []
     frame = res.get_prediction(np.ones((1, 1)), transform=False).summary_frame(alpha)
     low, high = frame["obs_ci_lower"].iloc[0], frame["obs_ci_upper"].iloc[0]

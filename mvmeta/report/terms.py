@@ -79,22 +79,23 @@ class Term:
 def random_terms(res: Any) -> list[Term]:
     """The random terms, in the order of the model."""
     problem, records = res.fit_.problem, res.model.prepared.term_specs
-    return [_term(t, r) for t, r in zip(problem.terms, records, strict=True)]
+    return [_term(t, r, problem.n) for t, r in zip(problem.terms, records, strict=True)]
 
 
-def _term(term: Any, record: Any) -> Term:
-    spec = record.spec
+def _term(term: Any, record: Any, n: int) -> Term:
+    """A term of a model of n rows."""
+    spec, count = record.spec, len(term.groups.labels)
     code = None if record.code in (None, "KNOWN", "SCALE") else record.code
     inner = [] if code is None else _inner(term, record)
     return Term(
         name=record.name,
         code=code,
         groups=_groups(record),
-        n_groups=len(term.groups.labels),
+        n_groups=count,
         inner=inner,
         known=record.code == "KNOWN" or term.correlated is not None or record.known is not None,
         scale=None if spec is None else spec.scale,
-        own=len(term.groups.labels) == len(term.groups.codes),
+        own=count == n,
     )
 
 

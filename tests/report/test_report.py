@@ -19,6 +19,7 @@ from mvmeta import (
     SpecificationError,
     datasets,
     plots,
+    vcalc,
 )
 from mvmeta.model.specification.formula import PATSY_NAMES
 from mvmeta.model.specification.grammar import SLOPES
@@ -446,10 +447,89 @@ def test_results_without_rows():
     data = datasets.load("toy")
     res = MetaMixedLM.from_formula("d ~ 1", data, variance="Variance", groups="Study").fit()
     res.remove_data()
-    with pytest.raises(DataError, match="a report needs the rows"):
+    with pytest.raises(DataError, match="the data were removed"):
         res.report()
-    batches = MetaMixedLM.from_batches(
-        "d ~ 1", lambda: iter([data]), variance="Variance", groups="Study"
+
+
+# -- rows that came in batches -----------------------------------------------------------------
+
+
+def schools():
+    data = datasets.load("konstantopoulos2011")
+    yield data[data["district"] <= 70]
+    yield data[data["district"] > 70]
+
+
+def v_of(batch):
+    return vcalc("vi", "district", obs="school", rho=0.4, data=batch)
+
+
+@pytest.fixture(scope="module")
+def batched():
+    def fit(formula="yi ~ 1", variance="vi", groups="district/school", fit=None, **options):
+        model = MetaMixedLM.from_batches(
+            formula, schools, variance=variance, groups=groups, **options
+        )
+        return model.fit(**(fit or {}))
+
+    return fit
+
+
+def section(page, name):
+    """What stands under a heading, as text without drawings."""
+    found = re.search(rf'<section aria-labelledby="{name}">.*?</section>', page, re.S)
+    return " ".join(
+        re.sub(r"<[^>]+>", " ", re.sub(r"<svg.*?</svg>", "", found[0], flags=re.S)).split()
     )
-    with pytest.raises(DataError, match="came in batches"):
-        batches.fit().report()
+
+
+def test_a_fit_in_batches_has_the_numbers_of_one_in_memory(fits, batched):
+    page, whole = batched().report(), fits("three_level").report(plots=["heterogeneity"])
+    for name in ("result", "estimates", "methods"):
+        assert section(page, name) == section(whole, name)
+    assert section(page, "model") == section(whole, "model")
+    tables = [read(p).text_of("td") for p in (page, whole)]
+    assert "0.0651" in tables[0]  # sigma2 of districts
+
+
+def test_a_fit_in_batches_says_that_it_has_no_rows(batched):
+    page = batched().report()
+    told = "The rows were read batch by batch, and none of them was kept"
+    assert told in section(page, "data")
+    assert "56 rows of yi" in section(page, "data")
+    assert told in section(page, "plots")
+    assert re.findall(r'<figure aria-labelledby="figure-(\w+)"', page) == ["heterogeneity"]
+    assert "Nothing was looked at." in section(page, "diagnosis")
+    assert "<svg" in page
+    assert "lower quartile" not in page
+    asked = batched().report(plots=["history", "profile"])
+    assert asked.count("<svg") == 3
+    with pytest.raises(DataError, match="holds none of them"):
+        batched().report(plots="forest")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fit": {"df": "satterthwaite", "reml": False}},
+        {"formula": "yi ~ year", "variance": v_of, "fit": {"cov_type": "CR2"}},
+        {"groups": None, "random": [Random("1 | district"), "1 | district:school"]},
+        {"groups": None, "random": Random("1 + year | district", struct="GDIAG")},
+    ],
+    ids=["nested", "robust", "terms", "slopes"],
+)
+def test_the_code_repeats_a_fit_in_batches_next_to_its_rows(options, batched):
+    res = batched(**options)
+    page = read(res.report(plots=[]))
+    (code,) = [text for name, text in page.texts if name == "code" and "import" in text]
+    made = {"batches": schools, "v_of": v_of}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(code, made)
+    again = made["res"]
+    np.testing.assert_allclose(again.params, res.params)
+    np.testing.assert_allclose(again.bse, res.bse)
+    np.testing.assert_allclose(again.df_inference, res.df_inference)
+    assert (again.cov_type, again.reml, again.llf) == (res.cov_type, res.reml, res.llf)
+    notes = " ".join(text for _, text in page.texts)
+    assert "`batches` stands for where the rows come from" in notes
+    assert ("`v_of` is the function that computes V" in notes) == ("variance" in options)

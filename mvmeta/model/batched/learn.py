@@ -1,6 +1,7 @@
 """From batches to a `Prepared` model without rows: the passes before the fit."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ class BatchedPrepared(Prepared):
         Rows dropped for missing values; `dropped` lists the first of them.
     ones : ndarray of bool (p,)
         Columns of X that are 1 everywhere.
+    given : dict of str to object
+        Variance, groups, random and equal as they were given.
     """
 
     recipe: Recipe | None = None
@@ -50,6 +53,7 @@ class BatchedPrepared(Prepared):
     zeros: tuple[str, ...] = ()
     n_lost: int = 0
     ones: Any = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_dropped(self) -> int:
@@ -118,7 +122,9 @@ def prepare_batches(
             break
         # rows in which a part of the formula is missing must not have taught it anything
         wanted = replace(wanted, filters=(*wanted.filters, recipe.left, recipe.right))
-    return _assemble(frames, found, recipe, seen, parsed)
+    prepared = _assemble(frames, found, recipe, seen, parsed)
+    given = {"variance": variance, "groups": groups, "random": random, "equal": equal}
+    return replace(prepared, given=given)
 
 
 def _parse(formula: str, columns: list[Any], terms: list[TermSpec], environment: Any) -> _Parsed:

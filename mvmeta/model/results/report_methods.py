@@ -80,7 +80,7 @@ class ReportMethods:
         SpecificationError
             For a plot that there is not, or that does not suit the fit, and an unknown `transform`.
         DataError
-            For results without rows: after `remove_data`, or of batches.
+            After `remove_data`, and for plots of rows that came in batches.
         OSError
             If the file cannot be written.
 
