@@ -8,6 +8,7 @@ the classes it names, and their methods and properties.  numpydoc says what is m
 - the shape of every array, beside its type or in what is said of it;
 - the unit or scale of every number (`docstrings/units.py` has the rule);
 - every error that is raised in its own body, by name;
+- where the formulas come from (`docstrings/sources.py` has the rule);
 - an example; the tests run it.
 
 A class that only others make describes its attributes in place of its parameters.
@@ -20,12 +21,14 @@ import itertools
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from docstrings.members import function_of
+from docstrings.sources import sourceless
 from docstrings.units import unitless
 from numpydoc.validate import validate
 
@@ -38,13 +41,6 @@ def listed() -> list[str]:
     """What the reference names, without the contracts for contributors."""
     text = REFERENCE.read_text(encoding="utf-8").split("## For contributors")[0]
     return re.findall(r"^   (mvmeta\S*)$", text, re.MULTILINE)
-
-
-def function_of(value: Any) -> Any:
-    """The function behind a method, a property or a cached property."""
-    for attribute in ("fget", "func", "__func__"):
-        value = getattr(value, attribute, value)
-    return value
 
 
 def ours(value: Any) -> bool:
@@ -128,19 +124,20 @@ def unmeasured(value: Any) -> list[str]:
     return unitless(inspect.getdoc(inner) or "", returned)
 
 
-def missing(path: str, value: Any) -> list[str]:
-    """What its docstring lacks, in sentences."""
-    codes = set(WANTED)
+def missing(path: str, names: Mapping[str, Any]) -> list[str]:
+    """What the docstring of a public name lacks, in sentences."""
+    value, codes = names[path], set(WANTED)
     if inspect.isclass(value) and "Attributes\n" in (inspect.getdoc(value) or ""):
         codes.remove("PR01")
     found = [text for code, text in validate(path)["errors"] if code in codes]
-    return [*found, *shapeless(value), *unmeasured(value), *unsaid(value)]
+    said = [*shapeless(value), *unmeasured(value), *unsaid(value), *sourceless(path, names)]
+    return [*found, *said]
 
 
 def main() -> int:
     """Print what is missing and how much is covered."""
     names = public()
-    gaps = {path: found for path, value in names.items() if (found := missing(path, value))}
+    gaps = {path: found for path in names if (found := missing(path, names))}
     for path, found in gaps.items():
         print(f"{path}: {'; '.join(found)}")
     print(f"{len(names) - len(gaps)} of {len(names)} public names have complete docstrings")

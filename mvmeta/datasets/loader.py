@@ -168,6 +168,11 @@ def correlation(name: str) -> pd.DataFrame:
     DataError
         If there is no data set of this name, or it has no correlation matrix.
 
+    References
+    ----------
+    .. [1] Felsenstein J (1985). Phylogenies and the comparative method. *American Naturalist*
+       125:1–15.
+
     Examples
     --------
     >>> from mvmeta import datasets

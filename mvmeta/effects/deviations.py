@@ -109,9 +109,19 @@ def conv_sd(  # noqa: PLR0913
     -----
     sd = se sqrt(n), and sd = se / sqrt(1/n + 1/n2) within two groups; se = (ci_ub - ci_lb) / (2 t)
     from an interval, se = out / t from a test (Cochrane Handbook, 6.5.2.2 and 6.5.2.3). Quartiles
-    and ranges by Wan and colleagues (2014, BMC Med Res Methodol 14:135), eqs 16 and 9, both
-    together by Shi and colleagues (2020, Res Synth Methods 11:641): `conv_fivenum` has the means,
-    too.
+    and ranges by Wan and colleagues (2014), eqs 16 and 9, both together by Shi and colleagues
+    (2020): `conv_fivenum` has the means, too.
+
+    References
+    ----------
+    .. [1] Higgins JPT, Thomas J, Chandler J, Cumpston M, Li T, Page MJ, Welch VA (eds) (2019).
+       *Cochrane Handbook for Systematic Reviews of Interventions*, 2nd ed. Wiley.
+    .. [2] Shi J, Luo D, Weng H, Zeng XT, Lin L, Chu H, Tong T (2020). Optimally estimating the
+       sample standard deviation from the five-number summary. *Research Synthesis Methods*
+       11:641–654. doi:10.1002/jrsm.1429
+    .. [3] Wan X, Wang W, Liu J, Tong T (2014). Estimating the sample mean and standard deviation
+       from the sample size, median, range and/or interquartile range. *BMC Medical Research
+       Methodology* 14:135. doi:10.1186/1471-2288-14-135
 
     Examples
     --------

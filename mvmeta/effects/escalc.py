@@ -124,6 +124,10 @@ def escalc(  # noqa: PLR0913
         Once, with their number and names, for rows that give NaN: missing or impossible numbers.
         Once more for estimates beyond `cutoff`.
 
+    References
+    ----------
+    :doc:`/reference/effects`.
+
     Examples
     --------
     >>> from mvmeta import escalc

@@ -83,11 +83,25 @@ def conv_fivenum(  # noqa: PLR0913
 
     Notes
     -----
-    Means by Luo, Wan, Liu and Tong (2018, Stat Methods Med Res 27:1785), eqs 7, 11 and 15;
-    standard deviations by Wan, Wang, Liu and Tong (2014, BMC Med Res Methodol 14:135), eqs 9 and
-    16, and from all five numbers by Shi and colleagues (2020, Res Synth Methods 11:641).  The
-    tests are those of Shi, Luo, Wan, Liu and Tong (2023, Stat Med 42:1338).  Log-normal: with m
-    and s^2 of the logarithms, mean = exp(m + s^2 / 2), variance = (exp(s^2) - 1) exp(2 m + s^2).
+    Means by Luo, Wan, Liu and Tong (2018), eqs 7, 11 and 15; standard deviations by Wan, Wang, Liu
+    and Tong (2014), eqs 9 and 16, and from all five numbers by Shi and colleagues (2020).  The
+    tests are those of Shi, Luo, Wan, Liu and Tong (2023).  Log-normal: with m and s^2 of the
+    logarithms, mean = exp(m + s^2 / 2), variance = (exp(s^2) - 1) exp(2 m + s^2).
+
+    References
+    ----------
+    .. [1] Luo D, Wan X, Liu J, Tong T (2018). Optimally estimating the sample mean from the sample
+       size, median, mid-range, and/or mid-quartile range. *Statistical Methods in Medical Research*
+       27:1785–1805. doi:10.1177/0962280216669183
+    .. [2] Shi J, Luo D, Wan X, Liu Y, Liu J, Bian Z, Tong T (2023). Detecting the skewness of data
+       from the five-number summary and its application in meta-analysis. *Statistical Methods in
+       Medical Research* 32:1338–1360.
+    .. [3] Shi J, Luo D, Weng H, Zeng XT, Lin L, Chu H, Tong T (2020). Optimally estimating the
+       sample standard deviation from the five-number summary. *Research Synthesis Methods*
+       11:641–654. doi:10.1002/jrsm.1429
+    .. [4] Wan X, Wang W, Liu J, Tong T (2014). Estimating the sample mean and standard deviation
+       from the sample size, median, range and/or interquartile range. *BMC Medical Research
+       Methodology* 14:135. doi:10.1186/1471-2288-14-135
 
     Examples
     --------

@@ -70,7 +70,7 @@ def logit_proportion(x: Values) -> YiVi:
 def probit_proportion(x: Values) -> YiVi:
     """Probit transformed proportion, in standard deviations of a normal variable that is cut.
 
-    y = Phi^-1(p), v = p (1-p) / (n phi(y)^2) (delta method; Sanchez-Meca et al., 2003).
+    y = Phi^-1(p), v = p (1-p) / (n phi(y)^2) (delta method; Sánchez-Meca et al., 2003).
     """
     p = x.xi / x.ni
     y = norm.ppf(p)

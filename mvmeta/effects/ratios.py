@@ -70,7 +70,7 @@ def peto(x: Values) -> YiVi:
 def arcsine_difference(x: Values) -> YiVi:
     """Difference of arcsine square root transformed risks, in radians (half of Cohen's h).
 
-    y = asin(sqrt p1) - asin(sqrt p2), v = 1/(4 n1) + 1/(4 n2) (Ruecker et al., 2009).
+    y = asin(sqrt p1) - asin(sqrt p2), v = 1/(4 n1) + 1/(4 n2) (Rücker et al., 2009).
     """
     y = np.arcsin(np.sqrt(x.ai / x.n1i)) - np.arcsin(np.sqrt(x.ci / x.n2i))
     return y, 1 / (4 * x.n1i) + 1 / (4 * x.n2i)
@@ -80,7 +80,7 @@ def arcsine_difference(x: Values) -> YiVi:
 def probit_difference(x: Values) -> YiVi:
     """Difference of probit transformed risks, a standardized mean difference.
 
-    y = z1 - z2 with z = Phi^-1(p), v = sum of 2 pi p (1-p) exp(z^2) / n (Sanchez-Meca et al.,
+    y = z1 - z2 with z = Phi^-1(p), v = sum of 2 pi p (1-p) exp(z^2) / n (Sánchez-Meca et al.,
     2003).
     """
     p1, p2 = x.ai / x.n1i, x.ci / x.n2i

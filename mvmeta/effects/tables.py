@@ -84,8 +84,12 @@ def conv_2x2(  # noqa: PLR0913
     p11 = p1 p2 + phi sqrt(p1 (1 - p1) p2 (1 - p2)).
     Chi-square: phi = sqrt(x2 / n), and with the correction
     ``x2 = n (|ad - bc| - n / 2)^2 / (n1 (n - n1) n2 (n - n2))``.  Odds ratio: p11 is the root of
-    (or - 1) p11^2 - (1 + (p1 + p2) (or - 1)) p11 + or p1 p2 = 0 within its range (Bonett 2007,
-    Psychol Bull 133:430).
+    (or - 1) p11^2 - (1 + (p1 + p2) (or - 1)) p11 + or p1 p2 = 0 within its range (Bonett 2007).
+
+    References
+    ----------
+    .. [1] Bonett DG (2007). Transforming odds ratios into correlations for meta-analytic research.
+       *American Psychologist* 62:254–255. doi:10.1037/0003-066X.62.3.254
 
     Examples
     --------

@@ -91,6 +91,11 @@ def conv_wald(  # noqa: PLR0913
     MvmetaWarning
         Rows that give NaN, and (`check`) intervals that are not symmetric.
 
+    References
+    ----------
+    .. [1] Higgins JPT, Thomas J, Chandler J, Cumpston M, Li T, Page MJ, Welch VA (eds) (2019).
+       *Cochrane Handbook for Systematic Reviews of Interventions*, 2nd ed. Wiley.
+
     Examples
     --------
     >>> import numpy as np

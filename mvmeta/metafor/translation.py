@@ -148,6 +148,10 @@ class MetaforTranslation:
         MvmetaError
             As `model`, and whatever `MetaMixedLM.fit` raises.
 
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLM.fit`.
+
         Examples
         --------
         >>> from mvmeta import datasets, from_metafor

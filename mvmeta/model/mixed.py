@@ -567,6 +567,11 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         MvmetaWarning
             If the likelihood does not depend on a component there; names it.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood"; :doc:`/explanation/model`, "Fixed effects";
+        :doc:`/explanation/model`, "Tests of coefficients".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -662,6 +667,10 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         DataError
             After `remove_data`.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -692,6 +701,10 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             Log-likelihood per unit of each component.  Pinned components have their derivative,
             too.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -717,6 +730,10 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         -------
         ndarray, shape (n_components, n_components)
             Log-likelihood per unit of one component and unit of another.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
 
         Examples
         --------
@@ -752,6 +769,10 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         ------
         SpecificationError
             For another kind, or as in `loglike`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
 
         Examples
         --------
@@ -819,6 +840,10 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         -------
         ndarray, shape (m,)
             In units of the response.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "The model".
 
         Examples
         --------
@@ -965,6 +990,12 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         ------
         SpecificationError
             If there is no such factor, or the model was built from arrays.
+
+        References
+        ----------
+        .. [1] Searle SR, Speed FM, Milliken GA (1980). Population marginal means in the linear
+           model: an alternative to least squares means. *American Statistician* 34:216–221.
+           doi:10.1080/00031305.1980.10483031
 
         Examples
         --------

@@ -1,8 +1,7 @@
 """Working models for dependent effects with tests that hold where the model does not.
 
 Within a study sampling errors correlate by a guess, and effects scatter around that of the study;
-cluster-robust tests need neither to be right (Pustejovsky & Tipton 2022, Prevention Science
-23:425).
+cluster-robust tests need neither to be right (Pustejovsky & Tipton 2022).
 """
 
 from __future__ import annotations
@@ -81,8 +80,13 @@ def che(
     Notes
     -----
     ``y_ij = x_ij'b + u_j + w_ij + e_ij``, ``cov(e_ij, e_ik) = rho sqrt(v_ij v_ik)`` (Pustejovsky &
-    Tipton 2022, Prevention Science 23:425).  The tests hold for another rho and for other
-    random effects, too; the closer these are, the more precise the estimates.
+    Tipton 2022).  The tests hold for another rho and for other random effects, too; the closer
+    these are, the more precise the estimates.
+
+    References
+    ----------
+    .. [1] Pustejovsky JE, Tipton E (2022). Meta-analysis with robust variance estimation: expanding
+       the range of working models. *Prevention Science* 23:425–438. doi:10.1007/s11121-021-01246-3
 
     Examples
     --------
@@ -156,7 +160,12 @@ def sce(
     Notes
     -----
     ``y_ij = x_ij'b + u_cj + e_ij``, with ``u_cj`` of variance tau2_c and V as in `che`, but 0
-    between categories c (Pustejovsky & Tipton 2022, Prevention Science 23:425).
+    between categories c (Pustejovsky & Tipton 2022).
+
+    References
+    ----------
+    .. [1] Pustejovsky JE, Tipton E (2022). Meta-analysis with robust variance estimation: expanding
+       the range of working models. *Prevention Science* 23:425–438. doi:10.1007/s11121-021-01246-3
 
     Examples
     --------

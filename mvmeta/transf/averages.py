@@ -42,6 +42,11 @@ def exp_int(xi: ArrayLike, tau2: ArrayLike) -> Array:
     ndarray
         Mean on the scale of the exponential, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Johnson NL, Kotz S, Balakrishnan N (1994). *Continuous Univariate Distributions*, vol. 1,
+       2nd ed. Wiley.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -65,6 +70,12 @@ def ztor_int(xi: ArrayLike, tau2: ArrayLike) -> Array:
     -------
     ndarray
         Mean correlation, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Hafdahl AR (2009). Improved Fisher z estimators for univariate random-effects
+       meta-analysis of correlations. *British Journal of Mathematical and Statistical Psychology*
+       62:233–261. doi:10.1348/000711008X281633
 
     Examples
     --------
@@ -90,6 +101,11 @@ def ilogit_int(xi: ArrayLike, tau2: ArrayLike) -> Array:
     ndarray
         Mean proportion, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Aitchison J, Shen SM (1980). Logistic-normal distributions: some properties and uses.
+       *Biometrika* 67:261–272. doi:10.1093/biomet/67.2.261
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -113,6 +129,11 @@ def exp_mode(xi: ArrayLike, tau2: ArrayLike) -> Array:
     -------
     ndarray
         Mode on the scale of the exponential, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Johnson NL, Kotz S, Balakrishnan N (1994). *Continuous Univariate Distributions*, vol. 1,
+       2nd ed. Wiley.
 
     Examples
     --------
@@ -140,6 +161,10 @@ def ztor_mode(xi: ArrayLike, tau2: ArrayLike) -> Array:
     ndarray
         Modal correlation, of the broadcast shape.
 
+    References
+    ----------
+    See :func:`ilogit_mode`: tanh(x) = 2 ilogit(2x) - 1.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -165,6 +190,11 @@ def ilogit_mode(xi: ArrayLike, tau2: ArrayLike) -> Array:
     -------
     ndarray
         Modal proportion, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Johnson NL, Kotz S, Balakrishnan N (1994). *Continuous Univariate Distributions*, vol. 1,
+       2nd ed. Wiley.
 
     Examples
     --------

@@ -27,6 +27,11 @@ def dtou1(xi: ArrayLike) -> Array:
     ndarray
         Share of both groups that does not overlap, from 0 to 1, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Cohen J (1988). *Statistical Power Analysis for the Behavioral Sciences*, 2nd ed.
+       Lawrence Erlbaum.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -50,6 +55,11 @@ def dtou2(xi: ArrayLike) -> Array:
     ndarray
         Share of group 1 that exceeds the same share of group 2, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Cohen J (1988). *Statistical Power Analysis for the Behavioral Sciences*, 2nd ed.
+       Lawrence Erlbaum.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -71,6 +81,11 @@ def dtou3(xi: ArrayLike) -> Array:
     -------
     ndarray
         Share of group 1, from 0 to 1, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Cohen J (1988). *Statistical Power Analysis for the Behavioral Sciences*, 2nd ed.
+       Lawrence Erlbaum.
 
     Examples
     --------
@@ -96,6 +111,11 @@ def dtocles(xi: ArrayLike) -> Array:
     ndarray
         Probability, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] McGraw KO, Wong SP (1992). A common language effect size statistic. *Psychological
+       Bulletin* 111:361–365. doi:10.1037/0033-2909.111.2.361
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -117,6 +137,13 @@ def dtocliffd(xi: ArrayLike) -> Array:
     -------
     ndarray
         Cliff's delta, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Cliff N (1993). Dominance statistics: ordinal analyses to answer ordinal questions.
+       *Psychological Bulletin* 114:494–509. doi:10.1037/0033-2909.114.3.494
+    .. [2] McGraw KO, Wong SP (1992). A common language effect size statistic. *Psychological
+       Bulletin* 111:361–365. doi:10.1037/0033-2909.111.2.361
 
     Examples
     --------
@@ -141,6 +168,13 @@ def dtoovl(xi: ArrayLike) -> Array:
     -------
     ndarray
         Overlapping coefficient, a share, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Inman HF, Bradley EL (1989). The overlapping coefficient as a measure of agreement
+       between probability distributions and point estimation of the overlap of two normal
+       densities. *Communications in Statistics: Theory and Methods* 18:3851–3874.
+       doi:10.1080/03610928908830127
 
     Examples
     --------
@@ -170,6 +204,12 @@ def dtorpb(xi: ArrayLike, n1i: ArrayLike | None = None, n2i: ArrayLike | None = 
     ndarray
         Correlation, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Jacobs P, Viechtbauer W (2017). Estimation of the biserial correlation and its sampling
+       variance for use in meta-analysis. *Research Synthesis Methods* 8:161–180.
+       doi:10.1002/jrsm.1218
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -196,6 +236,10 @@ def rpbtod(xi: ArrayLike, n1i: ArrayLike | None = None, n2i: ArrayLike | None = 
     -------
     ndarray
         Standardized mean difference, of the broadcast shape.
+
+    References
+    ----------
+    See :func:`dtorpb`.
 
     Examples
     --------
@@ -234,6 +278,12 @@ def rpbtorbis(xi: ArrayLike, pi: ArrayLike = 0.5) -> Array:
     ndarray
         Biserial correlation, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Jacobs P, Viechtbauer W (2017). Estimation of the biserial correlation and its sampling
+       variance for use in meta-analysis. *Research Synthesis Methods* 8:161–180.
+       doi:10.1002/jrsm.1218
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -257,6 +307,10 @@ def rtorpb(xi: ArrayLike, pi: ArrayLike = 0.5) -> Array:
     -------
     ndarray
         Point-biserial correlation, of the broadcast shape.
+
+    References
+    ----------
+    See :func:`rpbtorbis`.
 
     Examples
     --------
@@ -291,6 +345,12 @@ def dtorbis(xi: ArrayLike, n1i: ArrayLike | None = None, n2i: ArrayLike | None =
     ndarray
         Biserial correlation, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Jacobs P, Viechtbauer W (2017). Estimation of the biserial correlation and its sampling
+       variance for use in meta-analysis. *Research Synthesis Methods* 8:161–180.
+       doi:10.1002/jrsm.1218
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -316,6 +376,10 @@ def rtod(xi: ArrayLike, n1i: ArrayLike | None = None, n2i: ArrayLike | None = No
     -------
     ndarray
         Standardized mean difference, of the broadcast shape.
+
+    References
+    ----------
+    See :func:`dtorbis`.
 
     Examples
     --------
@@ -348,6 +412,12 @@ def dtobesd(xi: ArrayLike) -> Array:
     ndarray
         Share of group 1, from 0 to 1, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Rosenthal R, Rubin DB (1982). A simple, general purpose display of magnitude of
+       experimental effect. *Journal of Educational Psychology* 74:166–169.
+       doi:10.1037/0022-0663.74.2.166
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -371,6 +441,11 @@ def dtomd(xi: ArrayLike, sd: ArrayLike) -> Array:
     -------
     ndarray
         Mean difference, in the unit of `sd`, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Hedges LV (1981). Distribution theory for Glass's estimator of effect size and related
+       estimators. *Journal of Educational Statistics* 6:107–128. doi:10.3102/10769986006002107
 
     Examples
     --------
@@ -396,6 +471,13 @@ def logortord(xi: ArrayLike, pc: ArrayLike) -> Array:
     ndarray
         Risk difference, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Higgins JPT, Thomas J, Chandler J, Cumpston M, Li T, Page MJ, Welch VA (eds) (2019).
+       *Cochrane Handbook for Systematic Reviews of Interventions*, 2nd ed. Wiley.
+    .. [2] Zhang J, Yu KF (1998). What's the relative risk? A method of correcting the odds ratio in
+       cohort studies of common outcomes. *JAMA* 280:1690–1691. doi:10.1001/jama.280.19.1690
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -419,6 +501,11 @@ def logortorr(xi: ArrayLike, pc: ArrayLike) -> Array:
     -------
     ndarray
         Risk ratio, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Zhang J, Yu KF (1998). What's the relative risk? A method of correcting the odds ratio in
+       cohort studies of common outcomes. *JAMA* 280:1690–1691. doi:10.1001/jama.280.19.1690
 
     Examples
     --------
@@ -444,6 +531,10 @@ def lnortord(xi: ArrayLike, pc: ArrayLike) -> Array:
     ndarray
         Risk difference, of the broadcast shape.
 
+    References
+    ----------
+    See :func:`logortord`.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -467,6 +558,10 @@ def lnortorr(xi: ArrayLike, pc: ArrayLike) -> Array:
     -------
     ndarray
         Risk ratio, of the broadcast shape.
+
+    References
+    ----------
+    See :func:`logortorr`.
 
     Examples
     --------
@@ -492,6 +587,11 @@ def lnortod_logis(xi: ArrayLike) -> Array:
     ndarray
         Standardized mean difference, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Chinn S (2000). A simple method for converting an odds ratio to effect size for use in
+       meta-analysis. *Statistics in Medicine* 19:3127–3131.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -516,6 +616,10 @@ def lnortod_norm(xi: ArrayLike) -> Array:
     ndarray
         Standardized mean difference, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Cox DR, Snell EJ (1989). *Analysis of Binary Data*, 2nd ed. Chapman & Hall.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -538,6 +642,10 @@ def dtolnor_logis(xi: ArrayLike) -> Array:
     ndarray
         Log odds ratio, of the broadcast shape.
 
+    References
+    ----------
+    See :func:`lnortod_logis`.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -559,6 +667,10 @@ def dtolnor_norm(xi: ArrayLike) -> Array:
     -------
     ndarray
         Log odds ratio, of the broadcast shape.
+
+    References
+    ----------
+    See :func:`lnortod_norm`.
 
     Examples
     --------
@@ -584,6 +696,12 @@ def lnortortet_pearson(xi: ArrayLike) -> Array:
     ndarray
         Correlation, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Pearson K (1900). Mathematical contributions to the theory of evolution. VII. On the
+       correlation of characters not quantitatively measurable. *Philosophical Transactions of the
+       Royal Society of London A* 195:1–47.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -607,6 +725,11 @@ def lnortortet_digby(xi: ArrayLike) -> Array:
     -------
     ndarray
         Correlation, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Digby PGN (1983). Approximating the tetrachoric correlation coefficient. *Biometrics*
+       39:753–757. doi:10.2307/2531104
 
     Examples
     --------

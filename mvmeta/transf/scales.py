@@ -23,6 +23,11 @@ def rtoz(xi: ArrayLike) -> Array:
     ndarray
         Fisher's z, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Fisher RA (1921). On the “probable error” of a coefficient of correlation deduced from a
+       small sample. *Metron* 1:1–32.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -46,6 +51,10 @@ def ztor(xi: ArrayLike) -> Array:
     ndarray
         Correlation, of the broadcast shape.
 
+    References
+    ----------
+    See :func:`rtoz`.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -67,6 +76,11 @@ def r2toz(xi: ArrayLike) -> Array:
     -------
     ndarray
         Fisher's z, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Olkin I, Finn JD (1995). Correlations redux. *Psychological Bulletin* 118:155–164.
+       doi:10.1037/0033-2909.118.1.155
 
     Examples
     --------
@@ -91,6 +105,10 @@ def ztor2(xi: ArrayLike) -> Array:
     ndarray
         Coefficient of determination, of the broadcast shape.
 
+    References
+    ----------
+    See :func:`r2toz`.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -112,6 +130,10 @@ def logit(xi: ArrayLike) -> Array:
     -------
     ndarray
         Log odds, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Agresti A (2002). *Categorical Data Analysis*, 2nd ed. Wiley.
 
     Examples
     --------
@@ -135,6 +157,10 @@ def ilogit(xi: ArrayLike) -> Array:
     ndarray
         Proportion, of the broadcast shape.
 
+    References
+    ----------
+    See :func:`logit`.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -156,6 +182,10 @@ def probit(xi: ArrayLike) -> Array:
     -------
     ndarray
         Probit, in standard deviations, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Agresti A (2002). *Categorical Data Analysis*, 2nd ed. Wiley.
 
     Examples
     --------
@@ -179,6 +209,10 @@ def iprobit(xi: ArrayLike) -> Array:
     ndarray
         Proportion, of the broadcast shape.
 
+    References
+    ----------
+    See :func:`probit`.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -201,6 +235,12 @@ def arcsin(xi: ArrayLike) -> Array:
     ndarray
         Angle in radians, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Rücker G, Schwarzer G, Carpenter J, Olkin I (2009). Why add anything to nothing? The
+       arcsine difference as a measure of treatment effect in meta-analysis with zero cells.
+       *Statistics in Medicine* 28:721–738. doi:10.1002/sim.3511
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -222,6 +262,10 @@ def iarcsin(xi: ArrayLike) -> Array:
     -------
     ndarray
         Proportion, of the broadcast shape.
+
+    References
+    ----------
+    See :func:`arcsin`.
 
     Examples
     --------
@@ -246,6 +290,11 @@ def pft(xi: ArrayLike, ni: ArrayLike) -> Array:
     -------
     ndarray
         Angle in radians, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Freeman MF, Tukey JW (1950). Transformations related to the angular and the square root.
+       *Annals of Mathematical Statistics* 21:607–611. doi:10.1214/aoms/1177729756
 
     Examples
     --------
@@ -275,6 +324,11 @@ def ipft(xi: ArrayLike, ni: ArrayLike) -> Array:
     -------
     ndarray
         Proportion, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Miller JJ (1978). The inverse of the Freeman-Tukey double arcsine transformation.
+       *American Statistician* 32:138. doi:10.1080/00031305.1978.10479283
 
     Examples
     --------
@@ -306,6 +360,11 @@ def ipft_hm(xi: ArrayLike, ni: ArrayLike) -> Array:
     ndarray
         Proportion, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Miller JJ (1978). The inverse of the Freeman-Tukey double arcsine transformation.
+       *American Statistician* 32:138. doi:10.1080/00031305.1978.10479283
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -329,6 +388,11 @@ def isqrt(xi: ArrayLike) -> Array:
     -------
     ndarray
         Square, in squared units of `xi`, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Rothman KJ, Greenland S, Lash TL (2008). *Modern Epidemiology*, 3rd ed. Lippincott
+       Williams & Wilkins.
 
     Examples
     --------
@@ -355,6 +419,11 @@ def irft(xi: ArrayLike, ti: ArrayLike) -> Array:
     -------
     ndarray
         Transformed rate, in the root of the unit of the rate, of the broadcast shape.
+
+    References
+    ----------
+    .. [1] Freeman MF, Tukey JW (1950). Transformations related to the angular and the square root.
+       *Annals of Mathematical Statistics* 21:607–611. doi:10.1214/aoms/1177729756
 
     Examples
     --------
@@ -383,6 +452,10 @@ def iirft(xi: ArrayLike, ti: ArrayLike) -> Array:
     ndarray
         Incidence rate, events per unit of person-time, of the broadcast shape.
 
+    References
+    ----------
+    See :func:`irft`.
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -408,6 +481,11 @@ def ahw(xi: ArrayLike) -> Array:
     ndarray
         Transformed alpha, without unit: 0 at 0, 1 at 1, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Hakstian AR, Whalen TE (1976). A k-sample significance test for independent alpha
+       coefficients. *Psychometrika* 41:219–231. doi:10.1007/BF02291840
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -429,6 +507,10 @@ def iahw(xi: ArrayLike) -> Array:
     -------
     ndarray
         Cronbach's alpha, of the broadcast shape.
+
+    References
+    ----------
+    See :func:`ahw`.
 
     Examples
     --------
@@ -452,6 +534,11 @@ def abt(xi: ArrayLike) -> Array:
     ndarray
         Transformed alpha, without unit: 0 at 0, infinite at 1, of the broadcast shape.
 
+    References
+    ----------
+    .. [1] Bonett DG (2002). Sample size requirements for testing and estimating coefficient alpha.
+       *Journal of Educational and Behavioral Statistics* 27:335–340. doi:10.3102/10769986027004335
+
     Examples
     --------
     >>> from mvmeta import transf
@@ -474,6 +561,10 @@ def iabt(xi: ArrayLike) -> Array:
     -------
     ndarray
         Cronbach's alpha, of the broadcast shape.
+
+    References
+    ----------
+    See :func:`abt`.
 
     Examples
     --------

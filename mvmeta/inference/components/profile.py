@@ -190,6 +190,10 @@ class Profile:
         MvmetaWarning
             If it is higher there than at the fit.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Components".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -304,6 +308,10 @@ class Profile:
         float
             Without unit: a standard normal deviate in large samples, 0 at the estimate.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Components".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -338,6 +346,10 @@ class Profile:
             If `alpha` is not between 0 and 1.
         ConvergenceError
             If the profile cannot be followed to a limit.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Components".
 
         Examples
         --------

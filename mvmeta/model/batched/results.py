@@ -91,6 +91,10 @@ class BatchedResults(MetaMixedLMResults):
             resid_pearson (without unit), and the best prediction of the true effect, estimate, se,
             pi_lower, pi_upper (as `blup()` has it); all others in units of the response.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -124,6 +128,10 @@ class BatchedResults(MetaMixedLMResults):
             Term name -> DataFrame with columns estimate, se, pi_lower, pi_upper, in units of the
             response (of random slopes: per unit of the moderator); the levels that lie in the
             batch.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.ranef`.
 
         Examples
         --------
@@ -186,6 +194,10 @@ class BatchedResults(MetaMixedLMResults):
         SpecificationError, DataError
             As `MetaMixedLMResults.get_robustcov_results`.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Cluster-robust covariances".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -225,6 +237,10 @@ class BatchedResults(MetaMixedLMResults):
         ------
         SpecificationError
             For `by`.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.heterogeneity`.
 
         Examples
         --------

@@ -175,6 +175,10 @@ class Evidence:
         SpecificationError
             For another `by`.
 
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.contributions`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -200,6 +204,10 @@ class Evidence:
             Index (estimate, study); `share`, the study's share (of 1) of the variance of the
             estimate, which for independent studies is its share of the information: they sum to 1;
             `contribution`, the signed weight of its rows together, in the unit of `contributions`.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.get_evidence`.
 
         Examples
         --------

@@ -94,6 +94,14 @@ def aggregate(
     ``yi = (1'V^-1 1)^-1 1'V^-1 y`` and ``vi = (1'V^-1 1)^-1``; unweighted ``mean(y)`` and
     ``1'V 1 / k^2``.
 
+    References
+    ----------
+    .. [1] Aitken AC (1935). On least squares and linear combination of observations. *Proceedings
+       of the Royal Society of Edinburgh* 55:42–48. doi:10.1017/S0370164600014346
+    .. [2] Gleser LJ, Olkin I (2009). Stochastically dependent effect sizes. In: Cooper H, Hedges
+       LV, Valentine JC (eds), *The Handbook of Research Synthesis and Meta-Analysis*, 2nd ed.,
+       357–376. Russell Sage Foundation.
+
     Examples
     --------
     >>> import pandas as pd

@@ -121,6 +121,10 @@ def pairwise(
     --------
     contrmat : The design of a network model over such contrasts.
 
+    References
+    ----------
+    See :func:`escalc` for the effect sizes, :func:`varms` for their covariance.
+
     Examples
     --------
     >>> import pandas as pd

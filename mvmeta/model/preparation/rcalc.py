@@ -100,11 +100,17 @@ def rcalc(
 
     Notes
     -----
-    With n - 1 subjects in the denominator (Steiger 1980, Psychol Bull 87:245; Olkin & Finn 1990,
-    Psychol Bull 108:330):
+    With n - 1 subjects in the denominator (Steiger 1980; Olkin & Finn 1990):
     ``cov(r_jk, r_lm) (n - 1) = r_jk r_lm (r_jl^2 + r_jm^2 + r_kl^2 + r_km^2) / 2 + r_jl r_km
     + r_jm r_kl - (r_jk r_jl r_jm + r_kj r_kl r_km + r_lj r_lk r_lm + r_mj r_mk r_ml)``.
     Of Fisher's z: the same over (1 - r_jk^2) (1 - r_lm^2), with n - 3 in place of n - 1.
+
+    References
+    ----------
+    .. [1] Olkin I, Finn JD (1990). Testing correlated correlations. *Psychological Bulletin*
+       108:330–333. doi:10.1037/0033-2909.108.2.330
+    .. [2] Steiger JH (1980). Tests for comparing elements of a correlation matrix. *Psychological
+       Bulletin* 87:245–251. doi:10.1037/0033-2909.87.2.245
 
     Examples
     --------

@@ -112,6 +112,10 @@ def stack_outcomes(
     --------
     vcalc : For data with one row per outcome already.
 
+    References
+    ----------
+    See :func:`vcalc`.
+
     Examples
     --------
     >>> import pandas as pd

@@ -31,7 +31,7 @@ def study_weights(
         "equal": 1 / k_j for each of the k_j rows of study j, so that every study weighs 1.
         "precision": 1 / (k_j (v_j + tau2)) with v_j the mean variance in study j, so that a
         study weighs 1 / (v_j + tau2), as is usual for correlated effects in robust variance
-        estimation (Hedges, Tipton & Johnson 2010, Res Synth Methods 1:39).
+        estimation (Hedges, Tipton & Johnson 2010).
     tau2 : float
         Variance between studies, for "precision", in squared units of the effects.
 
@@ -53,6 +53,12 @@ def study_weights(
     Notes
     -----
     Rows a model drops for missing values count here: drop them before.
+
+    References
+    ----------
+    .. [1] Hedges LV, Tipton E, Johnson MC (2010). Robust variance estimation in meta-regression
+       with dependent effect size estimates. *Research Synthesis Methods* 1:39–65.
+       doi:10.1002/jrsm.5
 
     Examples
     --------

@@ -120,10 +120,24 @@ def varms(
     groups that both have, r the correlation of the outcomes in people and ``o_a = overlap
     sqrt(min(n_ia, n_ja) / max(n_ia, n_ja))``, which is ``n_ij / sqrt(n_i n_j)``.  This gives the
     covariances of Gleser and Olkin (2009, in The Handbook of Research Synthesis and Meta-Analysis,
-    ch. 19) for shared controls and multiple endpoints, of Lajeunesse (2011, Ecology 92:2049) for
-    the ratio of means, of Wei and Higgins (2013, Stat Med 32:1191) for several outcomes, binary,
-    continuous or both, and of Trikalinos and Olkin (2008, Stat Med 27:4279; 2012, Clin Trials
-    9:610) for exclusive and nested events.
+    ch. 19) for shared controls and multiple endpoints, of Lajeunesse (2011) for the ratio of means,
+    of Wei and Higgins (2013) for several outcomes, binary, continuous or both, and of Trikalinos
+    and Olkin (2008; 2012) for exclusive and nested events.
+
+    References
+    ----------
+    .. [1] Gleser LJ, Olkin I (2009). Stochastically dependent effect sizes. In: Cooper H, Hedges
+       LV, Valentine JC (eds), *The Handbook of Research Synthesis and Meta-Analysis*, 2nd ed.,
+       357–376. Russell Sage Foundation.
+    .. [2] Lajeunesse MJ (2011). On the meta-analysis of response ratios for studies with correlated
+       and multi-group designs. *Ecology* 92:2049–2055. doi:10.1890/11-0423.1
+    .. [3] Trikalinos TA, Olkin I (2008). A method for the meta-analysis of mutually exclusive
+       binary outcomes. *Statistics in Medicine*. doi:10.1002/sim.3299
+    .. [4] Trikalinos TA, Olkin I (2012). Meta-analysis of effect sizes reported at multiple time
+       points: a multivariate approach. *Clinical Trials* 9:610–620. doi:10.1177/1740774512453218
+    .. [5] Wei Y, Higgins JPT (2013). Estimating within-study covariances in multivariate
+       meta-analysis with multiple outcomes. *Statistics in Medicine* 32:1191–1205.
+       doi:10.1002/sim.5679
 
     Examples
     --------

@@ -161,6 +161,12 @@ def vcalc(
     n_j people, n_ij of them in both, correlate ``n_ij / sqrt(n_i n_j)`` times the correlation
     within a person, which is ``overlap sqrt(min(n_i, n_j) / max(n_i, n_j))``.
 
+    References
+    ----------
+    .. [1] Gleser LJ, Olkin I (2009). Stochastically dependent effect sizes. In: Cooper H, Hedges
+       LV, Valentine JC (eds), *The Handbook of Research Synthesis and Meta-Analysis*, 2nd ed.,
+       357–376. Russell Sage Foundation.
+
     Examples
     --------
     >>> from mvmeta import datasets, vcalc

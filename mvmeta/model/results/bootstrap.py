@@ -102,6 +102,11 @@ class BootstrapResults:
     def bias(self) -> pd.Series:
         """Mean of the replicates minus the observed value, in the unit of each statistic.
 
+        References
+        ----------
+        .. [1] Davison AC, Hinkley DV (1997). *Bootstrap Methods and their Application*. Cambridge
+           University Press.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -119,6 +124,11 @@ class BootstrapResults:
     @property
     def se(self) -> pd.Series:
         """Standard deviation of the replicates, in the unit of each statistic.
+
+        References
+        ----------
+        .. [1] Davison AC, Hinkley DV (1997). *Bootstrap Methods and their Application*. Cambridge
+           University Press.
 
         Examples
         --------
@@ -155,6 +165,11 @@ class BootstrapResults:
         SpecificationError
             For another method, an alpha not between 0 and 1, or if hardly any refit worked.
 
+        References
+        ----------
+        .. [1] Davison AC, Hinkley DV (1997). *Bootstrap Methods and their Application*. Cambridge
+           University Press.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -188,6 +203,14 @@ class BootstrapResults:
             Columns estimate, bias, bias_mc, se, se_mc, ci_lower, ci_lower_mc, ci_upper,
             ci_upper_mc, in the unit of each statistic; those in _mc are standard errors due to the
             number of replicates.
+
+        References
+        ----------
+        .. [1] Davison AC, Hinkley DV (1997). *Bootstrap Methods and their Application*. Cambridge
+           University Press.
+        .. [2] Maritz JS, Jarrett RG (1978). A note on estimating the variance of the sample median.
+           *Journal of the American Statistical Association* 73:194–196.
+           doi:10.1080/01621459.1978.10480027
 
         Examples
         --------

@@ -84,13 +84,26 @@ class ComparisonMethods(FitHolder):
 
         Notes
         -----
-        `pvalue_boundary` is known for one variance at 0 (half chi2(0), half chi2(1); Self &
-        Liang 1987, J Am Stat Assoc 82:605), for one random effect dropped with its covariances
-        to q others (half chi2(q), half chi2(q + 1); Stram & Lee 1994, Biometrics 50:1171), for
-        effects with one correlation against the random intercept they are where it is 1 (a
-        half-line, too), and for up to three of these at once (weights from their information,
-        binomial where they are uncorrelated; Shapiro 1985, Biometrika 72:133), each together
-        with any restrictions inside the parameter space.
+        `pvalue_boundary` is known for one variance at 0 (half chi2(0), half chi2(1); Self & Liang
+        1987), for one random effect dropped with its covariances to q others (half chi2(q), half
+        chi2(q + 1); Stram & Lee 1994), for effects with one correlation against the random
+        intercept they are where it is 1 (a half-line, too), and for up to three of these at once
+        (weights from their information, binomial where they are uncorrelated; Shapiro 1985), each
+        together with any restrictions inside the parameter space.
+
+        References
+        ----------
+        .. [1] Self SG, Liang KY (1987). Asymptotic properties of maximum likelihood estimators and
+           likelihood ratio tests under nonstandard conditions. *Journal of the American Statistical
+           Association* 82:605–610. doi:10.1080/01621459.1987.10478472
+        .. [2] Shapiro A (1985). Asymptotic distribution of test statistics in the analysis of
+           moment structures under inequality constraints. *Biometrika* 72:133–144.
+           doi:10.1093/biomet/72.1.133
+        .. [3] Stram DO, Lee JW (1994). Variance components testing in the longitudinal mixed
+           effects model. *Biometrics* 50:1171–1177. doi:10.2307/2533455
+        .. [4] Wilks SS (1938). The large-sample distribution of the likelihood ratio for testing
+           composite hypotheses. *Annals of Mathematical Statistics* 9:60–62.
+           doi:10.1214/aoms/1177732360
 
         Examples
         --------
@@ -221,6 +234,13 @@ def compare(
     SpecificationError
         For fewer than two models, another criterion, or fits that cannot be compared: other
         rows, response, V or criterion of fitting, REML with other fixed effects, user weights.
+
+    References
+    ----------
+    :doc:`/explanation/model`, "Likelihood".
+
+    .. [1] Burnham KP, Anderson DR (2002). *Model Selection and Multimodel Inference: A Practical
+       Information-Theoretic Approach*, 2nd ed. Springer.
 
     Examples
     --------

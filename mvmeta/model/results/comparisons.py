@@ -88,6 +88,23 @@ class Comparisons:
         ndarray, shape (m,)
             P-values, adjusted for m comparisons as `adjust` says.
 
+        References
+        ----------
+        .. [1] Benjamini Y, Hochberg Y (1995). Controlling the false discovery rate: a practical and
+           powerful approach to multiple testing. *Journal of the Royal Statistical Society B*
+           57:289–300. doi:10.1111/j.2517-6161.1995.tb02031.x
+        .. [2] Benjamini Y, Yekutieli D (2001). The control of the false discovery rate in multiple
+           testing under dependency. *Annals of Statistics* 29:1165–1188. doi:10.1214/aos/1013699998
+        .. [3] Holm S (1979). A simple sequentially rejective multiple test procedure. *Scandinavian
+           Journal of Statistics* 6:65–70.
+        .. [4] Kramer CY (1956). Extension of multiple range tests to group means with unequal
+           numbers of replications. *Biometrics* 12:307–310. doi:10.2307/3001469
+        .. [5] Scheffé H (1953). A method for judging all contrasts in the analysis of variance.
+           *Biometrika* 40:87–104. doi:10.1093/biomet/40.1-2.87
+        .. [6] Šidák Z (1967). Rectangular confidence regions for the means of multivariate normal
+           distributions. *Journal of the American Statistical Association* 62:626–633.
+           doi:10.1080/01621459.1967.10482935
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -119,6 +136,10 @@ class Comparisons:
         ndarray, shape (m, 2)
             In units of the response.
 
+        References
+        ----------
+        See :meth:`pvalues`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -146,6 +167,10 @@ class Comparisons:
         -------
         pandas.DataFrame
             One row per comparison; estimate and se are in units of the response.
+
+        References
+        ----------
+        See :meth:`pvalues`.
 
         Examples
         --------
@@ -192,6 +217,10 @@ class Comparisons:
             the estimate, its standard error and limits are in units of the response, or on the
             scale of `transform`.  NaN where a mean is not estimable.
 
+        References
+        ----------
+        See :meth:`pvalues`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -222,6 +251,10 @@ class Comparisons:
         """Weights (m, p) of the coefficients; NaN where not estimable.
 
         In the units of the design: without unit, but for numeric moderators.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.marginal_means`.
 
         Examples
         --------

@@ -50,6 +50,10 @@ class ComponentMethods(FitHolder):
         SpecificationError
             If there is no such component, or it is fixed.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Components".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -118,10 +122,16 @@ class ComponentMethods(FitHolder):
 
         Notes
         -----
-        A profile limit is a point where the component is extreme on a contour of the
-        likelihood, found by Newton's method with all components at once (Venzon & Moolgavkar
-        1988, Appl Stat 37:87): three or four evaluations.  Where the contour meets an edge the
-        profile is followed value by value.
+        A profile limit is a point where the component is extreme on a contour of the likelihood,
+        found by Newton's method with all components at once (Venzon & Moolgavkar 1988): three or
+        four evaluations.  Where the contour meets an edge the profile is followed value by value.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Components".
+
+        .. [1] Venzon DJ, Moolgavkar SH (1988). A method for computing profile-likelihood-based
+           confidence intervals. *Applied Statistics* 37:87–94. doi:10.2307/2347496
 
         Examples
         --------
@@ -179,6 +189,10 @@ class ComponentMethods(FitHolder):
         ------
         SpecificationError
             If a component is not identified, or the information is not positive definite.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Components".
 
         Examples
         --------

@@ -35,6 +35,10 @@ class DeletionMethods(FitHolder):
         ``R e`` with R upper triangular and R'R = inv(M); they are without unit and depend on the
         order of the rows.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -75,6 +79,11 @@ class DeletionMethods(FitHolder):
         SpecificationError
             Under user weights.
 
+        References
+        ----------
+        .. [1] Viechtbauer W, Cheung MWL (2010). Outlier and influence diagnostics for
+           meta-analysis. *Research Synthesis Methods* 1:112–125. doi:10.1002/jrsm.11
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -110,6 +119,12 @@ class DeletionMethods(FitHolder):
             If `by` does not fit the rows, or after `remove_data`.
         SpecificationError
             Under user weights, or for values that have no order.
+
+        References
+        ----------
+        .. [1] Lau J, Schmid CH, Chalmers TC (1995). Cumulative meta-analysis of clinical trials
+           builds evidence for exemplary medical care. *Journal of Clinical Epidemiology* 48:45–57.
+           doi:10.1016/0895-4356(94)00106-Z
 
         Examples
         --------
@@ -154,6 +169,11 @@ class DeletionMethods(FitHolder):
         ------
         SpecificationError
             If there are no two moderators.
+
+        References
+        ----------
+        .. [1] Fox J, Monette G (1992). Generalized collinearity diagnostics. *Journal of the
+           American Statistical Association* 87:178–183. doi:10.2307/2290467
 
         Examples
         --------

@@ -52,6 +52,10 @@ class EvidenceMethods(FitHolder):
         SpecificationError
             For another `by`.
 
+        References
+        ----------
+        :doc:`/explanation/evidence`, "The numbers".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -125,6 +129,10 @@ class EvidenceMethods(FitHolder):
         SpecificationError
             For a combination that cannot be read; says what can.
 
+        References
+        ----------
+        :doc:`/explanation/evidence`, "The numbers".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -166,6 +174,10 @@ class EvidenceMethods(FitHolder):
         ------
         SpecificationError
             For a combination that cannot be read; says what can.
+
+        References
+        ----------
+        :doc:`/explanation/evidence`, "The numbers".
 
         Examples
         --------
@@ -232,6 +244,10 @@ class EvidenceMethods(FitHolder):
             Coefficients by rows (weights of y), or by studies (their sums); without unit, of slopes
             in one over the unit of the moderator.
 
+        References
+        ----------
+        :doc:`/explanation/evidence`, "The numbers".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -271,6 +287,10 @@ class EvidenceMethods(FitHolder):
         ------
         DataError
             If the groups do not fit the rows, or after `remove_data`.
+
+        References
+        ----------
+        :doc:`/explanation/diagnosis`.
 
         Examples
         --------
@@ -342,6 +362,10 @@ class EvidenceMethods(FitHolder):
         DataError
             If the groups do not fit the rows, or after `remove_data`.
 
+        References
+        ----------
+        :doc:`/explanation/sensitivity`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -390,6 +414,10 @@ class EvidenceMethods(FitHolder):
             If no study has two rows.
         CovarianceError
             For bounds that are not possible.
+
+        References
+        ----------
+        :doc:`/explanation/sensitivity`, "The correlation within studies".
 
         Examples
         --------

@@ -38,6 +38,10 @@ class HeterogeneityMethods(FitHolder):
         HeterogeneityTest
             With statistic, df (k - p) and pvalue; NaN where V is singular.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Heterogeneity".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -100,6 +104,10 @@ class HeterogeneityMethods(FitHolder):
         --------
         bootstrap : ``bootstrap(2000, "heterogeneity")`` gives intervals of `cvh`, `m1`, `m2` and
             `r2`, which depend on the mean as well.
+
+        References
+        ----------
+        :doc:`/explanation/heterogeneity`.
 
         Examples
         --------
@@ -197,6 +205,12 @@ class HeterogeneityMethods(FitHolder):
         See Also
         --------
         bootstrap : ``bootstrap(2000, "heterogeneity")`` gives intervals.
+
+        References
+        ----------
+        .. [1] Nakagawa S, Schielzeth H (2013). A general and simple method for obtaining R2 from
+           generalized linear mixed-effects models. *Methods in Ecology and Evolution* 4:133–142.
+           doi:10.1111/j.2041-210x.2012.00261.x
 
         Examples
         --------

@@ -106,6 +106,10 @@ class MetaInfluence:
     def hat_matrix_diag(self) -> Floats:
         """Leverage, shape (n,).
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -123,6 +127,10 @@ class MetaInfluence:
 
         Without unit; NaN where a row determines a coefficient by itself.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -138,6 +146,10 @@ class MetaInfluence:
         """Residuals from the fit without the row's group, over their standard errors, (n,).
 
         Without unit.  The variance is ``M_ii + x_i cov_(S) x_i'``, as metafor has it.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
 
         Examples
         --------
@@ -163,6 +175,10 @@ class MetaInfluence:
         SpecificationError
             Under user weights, where random effects are not predicted.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -179,6 +195,10 @@ class MetaInfluence:
 
         Without unit: a squared distance in standard errors of the coefficients.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -193,6 +213,10 @@ class MetaInfluence:
     @property
     def dfbetas(self) -> pd.DataFrame:
         """Change of each coefficient in standard errors of the full fit, shape (J, p).
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
 
         Examples
         --------
@@ -214,6 +238,10 @@ class MetaInfluence:
 
         Without unit, shape (J,); above 1 where the group adds precision.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -231,6 +259,10 @@ class MetaInfluence:
 
         Both are without unit.  Components are those estimated without the group, or held at their
         estimates, as in all else here.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
 
         Examples
         --------
@@ -276,6 +308,10 @@ class MetaInfluence:
     def leverage(self) -> pd.Series:
         """Sum of the hat values of each group, length J; their sum is p under GLS weights.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -297,6 +333,10 @@ class MetaInfluence:
         Returns
         -------
         SubsetFits
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.leave_one_out`.
 
         Examples
         --------
@@ -363,6 +403,10 @@ class MetaInfluence:
         pandas.DataFrame
             One row per row of the data, also where groups are left out; resid and resid_se are in
             units of the response, the others without unit.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
 
         Examples
         --------

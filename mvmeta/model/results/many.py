@@ -103,6 +103,10 @@ class ManyOutcomes:
         plan of the layout shared as long as V is.  So do the few outcomes of which the batch is
         not certain, and with a correlated V those with missing values.
 
+        References
+        ----------
+        See :meth:`fit`.
+
         Examples
         --------
         >>> import numpy as np

@@ -138,6 +138,10 @@ class ManyOutcomesResults:
     def QEp(self) -> Floats:  # noqa: N802  (metafor's name)
         """p-value of QE, shape (m,); 1 without residual degrees of freedom, as in a single fit.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Heterogeneity".
+
         Examples
         --------
         >>> import numpy as np
@@ -160,6 +164,10 @@ class ManyOutcomesResults:
         ndarray, shape (p, p, m)
             One matrix for each of the m outcomes, in units of one coefficient times units of
             another.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Fixed effects".
 
         Examples
         --------
@@ -186,6 +194,10 @@ class ManyOutcomesResults:
     def bse(self) -> Floats:
         """Standard errors of the fixed effects, in their units, shape (p, m).
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Fixed effects".
+
         Examples
         --------
         >>> import numpy as np
@@ -204,6 +216,10 @@ class ManyOutcomesResults:
     def tvalues(self) -> Floats:
         """The z or t statistics: estimates over their standard errors, shape (p, m).
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
+
         Examples
         --------
         >>> import numpy as np
@@ -221,6 +237,10 @@ class ManyOutcomesResults:
     @property
     def pvalues(self) -> Floats:
         """Two-sided p-values of the fixed effects, shape (p, m).
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -254,6 +274,10 @@ class ManyOutcomesResults:
         -------
         ndarray, shape (p, 2, m)
             Lower and upper limits, in the units of the fixed effects.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -299,6 +323,10 @@ class ManyOutcomesResults:
         ------
         SpecificationError
             If it does not parse, or is more than one hypothesis.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -471,6 +499,10 @@ class ManyOutcomesResults:
             If there is no such outcome.
         DataError
             If it was not fitted; says why.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLM.fit`.
 
         Examples
         --------

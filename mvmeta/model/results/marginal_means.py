@@ -75,6 +75,10 @@ class MarginalMeans:
 
         In the units of the design: without unit, but for numeric moderators.
 
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.marginal_means`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -110,6 +114,10 @@ class MarginalMeans:
             obs_ci_lower, obs_ci_upper (a new true effect there; NaN where its variance differs
             among what is averaged over).  All but df are in units of the response, or on the scale
             of `transform`.  NaN where the mean is not estimable.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.marginal_means`.
 
         Examples
         --------
@@ -168,6 +176,10 @@ class MarginalMeans:
         SpecificationError
             If `null` is no number, or for an unknown adjustment.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -199,6 +211,10 @@ class MarginalMeans:
             Columns statistic (chi-square, or F with t-type inference), df, df_denom, pvalue, all
             without unit; one row for each level of `by`.  Means that are not estimable are left
             out.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -243,6 +259,10 @@ class MarginalMeans:
         -------
         Comparisons
 
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.marginal_means`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -283,6 +303,10 @@ class MarginalMeans:
         ------
         SpecificationError
             For weights of another length, unknown levels or an unknown adjustment.
+
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLMResults.marginal_means`.
 
         Examples
         --------

@@ -40,9 +40,9 @@ class MarginalMeansMethods:
     ) -> MarginalMeans:
         """Means of true effects at the levels of moderators, the others averaged over.
 
-        The means are taken over a grid of all combinations of the moderators: factors at all
-        their levels, numeric moderators at their mean over the fitted rows (Searle, Speed &
-        Milliken 1980, Am Stat 34:216; Lenth's "estimated marginal means").
+        The means are taken over a grid of all combinations of the moderators: factors at all their
+        levels, numeric moderators at their mean over the fitted rows (Searle, Speed & Milliken
+        1980; Lenth's "estimated marginal means").
 
         Parameters
         ----------
@@ -74,6 +74,12 @@ class MarginalMeansMethods:
             For a level in `at` that does not occur; and where no rows are held (after
             `remove_data`, or in batches) for a numeric moderator that is not in `at`, or weights
             that count rows.
+
+        References
+        ----------
+        .. [1] Searle SR, Speed FM, Milliken GA (1980). Population marginal means in the linear
+           model: an alternative to least squares means. *American Statistician* 34:216–221.
+           doi:10.1080/00031305.1980.10483031
 
         Examples
         --------

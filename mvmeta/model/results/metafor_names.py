@@ -29,6 +29,10 @@ class MetaforNames:
 
         In the order of the terms.
 
+        References
+        ----------
+        See :attr:`vcomp`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -45,6 +49,10 @@ class MetaforNames:
         """Variances of all "inner | outer" terms, in squared units of the response.
 
         In the order of the terms; those of slopes are per squared unit of the moderator.
+
+        References
+        ----------
+        See :attr:`vcomp`.
 
         Examples
         --------
@@ -64,6 +72,10 @@ class MetaforNames:
 
         Ranges are in the unit of the distances.
 
+        References
+        ----------
+        See :attr:`vcomp`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, Random, datasets
@@ -79,6 +91,10 @@ class MetaforNames:
     @property
     def beta(self) -> Any:
         """Fixed effects: `params`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Fixed effects".
 
         Examples
         --------
@@ -97,6 +113,10 @@ class MetaforNames:
     def se(self) -> Any:
         """Standard errors: `bse`.
 
+        References
+        ----------
+        See :attr:`bse`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -114,6 +134,10 @@ class MetaforNames:
     def zval(self) -> Any:
         """Test statistics of the coefficients: `tvalues`.
 
+        References
+        ----------
+        See :attr:`tvalues`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -130,6 +154,10 @@ class MetaforNames:
     @property
     def pval(self) -> Any:
         """p-values of the coefficients: `pvalues`.
+
+        References
+        ----------
+        See :attr:`pvalues`.
 
         Examples
         --------
@@ -177,6 +205,10 @@ class MetaforNames:
     def QE(self) -> float:  # noqa: N802
         """Chi-square of the residual heterogeneity: statistic of `heterogeneity_test`.
 
+        References
+        ----------
+        See :meth:`heterogeneity_test`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -191,6 +223,10 @@ class MetaforNames:
     @property
     def QEp(self) -> float:  # noqa: N802
         """p-value of `heterogeneity_test`.
+
+        References
+        ----------
+        See :meth:`heterogeneity_test`.
 
         Examples
         --------
@@ -207,6 +243,10 @@ class MetaforNames:
     def QM(self) -> float:  # noqa: N802
         """Chi-square, or F, of the moderators: statistic of `moderators_test`.
 
+        References
+        ----------
+        See :meth:`moderators_test`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -222,6 +262,10 @@ class MetaforNames:
     def QMp(self) -> float:  # noqa: N802
         """p-value of `moderators_test`.
 
+        References
+        ----------
+        See :meth:`moderators_test`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -236,6 +280,10 @@ class MetaforNames:
     @property
     def I2(self) -> float:  # noqa: N802
         """Total I2 in percent, as metafor prints it; by level, as a share, in `heterogeneity()`.
+
+        References
+        ----------
+        See :meth:`heterogeneity`.
 
         Examples
         --------

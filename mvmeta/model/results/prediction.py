@@ -66,6 +66,10 @@ class PredictionResults:
 
         In units of the response.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -82,6 +86,10 @@ class PredictionResults:
     @property
     def se_mean(self) -> pd.Series:
         """Standard errors of `predicted_mean`, in units of the response.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------
@@ -101,6 +109,10 @@ class PredictionResults:
         """Standard errors of a new true effect about `predicted_mean`.
 
         In units of the response.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------
@@ -131,6 +143,10 @@ class PredictionResults:
         -------
         ndarray, shape (m, 2)
             In units of the response, or on the scale of `transform`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------
@@ -175,6 +191,10 @@ class PredictionResults:
         ------
         SpecificationError
             If `transform` is not monotone, or not defined, within the limits.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------
@@ -228,6 +248,10 @@ class PredictionResults:
         ------
         SpecificationError
             Without a limit, with one that is missing, or with `above` not below `below`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------

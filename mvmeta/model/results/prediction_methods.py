@@ -104,6 +104,10 @@ class PredictionMethods(FitHolder):
         SpecificationError
             For an unknown keyword.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -189,6 +193,10 @@ class PredictionMethods(FitHolder):
         Errors of predicted effects, of the fixed effects and their covariance are all counted,
         the components being held at their estimates.  Degrees of freedom are those of the
         mean ``x beta``.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------

@@ -29,7 +29,7 @@ class PublicationMethods(FitHolder):
         by : str or array_like (n_given,), optional
             What stands for the standard errors, in any one unit, where these depend on the effect
             itself, such as ``sqrt(1/n1 + 1/n2)`` for standardized mean differences (Pustejovsky &
-            Rodgers 2019, Res Synth Methods 10:57); PEESE is then left out.
+            Rodgers 2019); PEESE is then left out.
         cov_type : str
             As in `MetaMixedLM.fit`; "robust" chooses clusters and estimator by the model.
         alpha : float
@@ -57,12 +57,27 @@ class PublicationMethods(FitHolder):
 
         Notes
         -----
-        Which level: studies as wholes are published or not, and a test at their level asks
-        whether small studies have larger effects.  One at the level of rows also sees outcomes
-        that were reported for their size.  With one random intercept of the studies the test with
-        `groups` is the regression of aggregated estimates of Rodgers & Pustejovsky (2021,
-        Psychol Methods 26:141); V must hold the covariances within studies for it (see `vcalc`),
-        else studies with many rows look more precise than they are.
+        Which level: studies as wholes are published or not, and a test at their level asks whether
+        small studies have larger effects.  One at the level of rows also sees outcomes that were
+        reported for their size.  With one random intercept of the studies the test with `groups` is
+        the regression of aggregated estimates of Rodgers & Pustejovsky (2021); V must hold the
+        covariances within studies for it (see `vcalc`), else studies with many rows look more
+        precise than they are.
+
+        References
+        ----------
+        :doc:`/how-to/publication-bias`.
+
+        .. [1] Egger M, Davey Smith G, Schneider M, Minder C (1997). Bias in meta-analysis detected
+           by a simple, graphical test. *British Medical Journal* 315:629–634.
+           doi:10.1136/bmj.315.7109.629
+        .. [2] Pustejovsky JE, Rodgers MA (2019). Testing for funnel plot asymmetry of standardized
+           mean differences. *Research Synthesis Methods* 10:57–71. doi:10.1002/jrsm.1332
+        .. [3] Rodgers MA, Pustejovsky JE (2021). Evaluating meta-analytic methods to detect
+           selective reporting in the presence of dependent effect sizes. *Psychological Methods*
+           26:141–160. doi:10.1037/met0000300
+        .. [4] Stanley TD, Doucouliagos H (2014). Meta-regression approximations to reduce
+           publication selection bias. *Research Synthesis Methods* 5:60–78. doi:10.1002/jrsm.1095
 
         Examples
         --------

@@ -49,6 +49,10 @@ class RandomEffectMethods(FitHolder):
         DataError
             After `remove_data`.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -89,6 +93,10 @@ class RandomEffectMethods(FitHolder):
             For an unknown term, under user weights, or for more than 10,000 effects.
         DataError
             After `remove_data`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------
@@ -136,6 +144,10 @@ class RandomEffectMethods(FitHolder):
         In units of the response (of slopes: per unit of the moderator).  A mapping whose values are
         made when they are asked for; ``dict(...)`` makes all.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -153,6 +165,10 @@ class RandomEffectMethods(FitHolder):
 
         In squared units of the response (of slopes: per unit of each moderator).  For covariances
         across levels and terms see `ranef_cov`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------
@@ -190,6 +206,10 @@ class RandomEffectMethods(FitHolder):
             For an unknown term, and under user weights.
         DataError
             After `remove_data`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------

@@ -166,6 +166,10 @@ class RefitMethods(FitHolder):
         DataError
             For a missing column, or a level of a factor that the first data do not have.
 
+        References
+        ----------
+        See :meth:`mvmeta.MetaMixedLM.fit`.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets

@@ -66,6 +66,10 @@ class ResamplingMethods(FitHolder):
         ``y = X b + sum_t Z_t u_t + e`` with u and e drawn block by block; no matrix of rows by
         rows is formed.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Resampling".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -138,6 +142,13 @@ class ResamplingMethods(FitHolder):
         model allows it: a thousand of 500 rows in about a second, each of them climbed from all
         starts.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Resampling".
+
+        .. [1] Davison AC, Hinkley DV (1997). *Bootstrap Methods and their Application*. Cambridge
+           University Press.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -207,9 +218,19 @@ class ResamplingMethods(FitHolder):
 
         Notes
         -----
-        Cameron, Gelbach & Miller (2008, Review of Economics and Statistics 90:414), hypothesis
-        imposed ("WCR"); for meta-analysis Joshi, Pustejovsky & Beretvas (2022, Research Synthesis
-        Methods 13:457).  Webb's weights: Webb (2023, Canadian Journal of Economics 56:839).
+        Cameron, Gelbach & Miller (2008), hypothesis imposed ("WCR"); for meta-analysis Joshi,
+        Pustejovsky & Beretvas (2022).  Webb's weights: Webb (2023).
+
+        References
+        ----------
+        .. [1] Cameron AC, Gelbach JB, Miller DL (2008). Bootstrap-based improvements for inference
+           with clustered errors. *Review of Economics and Statistics* 90:414–427.
+           doi:10.1162/rest.90.3.414
+        .. [2] Joshi M, Pustejovsky JE, Beretvas SN (2022). Cluster wild bootstrapping to handle
+           dependent effect sizes in meta-analysis with a small number of studies. *Research
+           Synthesis Methods* 13:457–477.
+        .. [3] Webb MD (2023). Reworking wild bootstrap-based inference for clustered errors.
+           *Canadian Journal of Economics* 56:839–858. doi:10.1111/caje.12661
 
         Examples
         --------
@@ -295,6 +316,13 @@ class ResamplingMethods(FitHolder):
         -----
         The values that are dealt take the other moderators along only if they are tested, too:
         with moderators that are correlated the test is approximate.
+
+        References
+        ----------
+        .. [1] Follmann DA, Proschan MA (1999). Valid inference in random effects meta-analysis.
+           *Biometrics* 55:732–737. doi:10.1111/j.0006-341X.1999.00732.x
+        .. [2] Higgins JPT, Thompson SG (2004). Controlling the risk of spurious findings from
+           meta-regression. *Statistics in Medicine* 23:1663–1682. doi:10.1002/sim.1752
 
         Examples
         --------

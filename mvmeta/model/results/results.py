@@ -172,6 +172,10 @@ class MetaMixedLMResults(
     def vcomp(self) -> Any:
         """Variance components, one row each; see the attributes of the class.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -205,6 +209,10 @@ class MetaMixedLMResults(
     def bse(self) -> pd.Series:
         """Standard errors of the fixed effects, in their units.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Fixed effects".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -222,6 +230,10 @@ class MetaMixedLMResults(
     def tvalues(self) -> pd.Series:
         """The z or t statistics: estimates over their standard errors.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -238,6 +250,10 @@ class MetaMixedLMResults(
     @property
     def pvalues(self) -> pd.Series:
         """Two-sided p-values of the fixed effects.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -271,6 +287,10 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             If alpha is not between 0 and 1, or there is no such coefficient.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -319,6 +339,10 @@ class MetaMixedLMResults(
             In units of one coefficient times units of another; of combinations in squared units of
             the response.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Fixed effects".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -347,6 +371,10 @@ class MetaMixedLMResults(
     def df_inference(self) -> float | Floats:
         """Degrees of freedom of the coefficients: inf under z, a number, or one each (p,).
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -361,6 +389,10 @@ class MetaMixedLMResults(
     @property
     def df_resid_inference(self) -> float | Floats:
         """Degrees of freedom of the coefficients: `df_inference` under its name in statsmodels.
+
+        References
+        ----------
+        See :attr:`df_inference`.
 
         Examples
         --------
@@ -411,6 +443,10 @@ class MetaMixedLMResults(
     def llf(self) -> float:
         """Log-likelihood of the criterion that was fitted; REML with +1/2 log|X'X|.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -427,6 +463,10 @@ class MetaMixedLMResults(
         """REML: -2 llf.  ML: -2 (llf - that of the saturated model).
 
         Without unit, on the scale of twice the log-likelihood.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
 
         Examples
         --------
@@ -445,6 +485,10 @@ class MetaMixedLMResults(
 
         Without unit: only differences between fits to the same data have a meaning.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -460,6 +504,10 @@ class MetaMixedLMResults(
     def bic(self) -> float:
         """On the scale of `aic`: -2 llf + q log(n), n = k under ML and k - p under REML.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -474,6 +522,10 @@ class MetaMixedLMResults(
     @property
     def aicc(self) -> float:
         """AIC corrected for small samples, on the scale of `aic`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
 
         Examples
         --------
@@ -498,6 +550,10 @@ class MetaMixedLMResults(
         -------
         Series
             With the index llf, deviance, aic, bic, aicc; all but the first on the scale of -2 llf.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Likelihood".
 
         Examples
         --------
@@ -549,6 +605,10 @@ class MetaMixedLMResults(
     def not_identified(self) -> pd.Series:
         """Whether the likelihood is flat there, for every name in `component_labels`.
 
+        References
+        ----------
+        :doc:`/explanation/optimizer`, "What the result tells you".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -572,6 +632,10 @@ class MetaMixedLMResults(
         a maximum), `other_maxima` the number of other local maxima found and
         `next_best_below` how far the best of them is below.  The first and the last are in units
         of the log-likelihood.
+
+        References
+        ----------
+        :doc:`/explanation/optimizer`, "What the result tells you".
 
         Examples
         --------
@@ -602,6 +666,10 @@ class MetaMixedLMResults(
 
         The decrement is in units of the log-likelihood, the damping without unit.
 
+        References
+        ----------
+        :doc:`/explanation/optimizer`, "One ascent".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -621,6 +689,10 @@ class MetaMixedLMResults(
     def fittedvalues(self) -> pd.Series:
         """X b, in units of the response.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Fixed effects".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -638,6 +710,10 @@ class MetaMixedLMResults(
     @property
     def resid(self) -> pd.Series:
         """Marginal residuals y - X b, in units of the response.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
 
         Examples
         --------
@@ -657,6 +733,10 @@ class MetaMixedLMResults(
     @property
     def resid_pearson(self) -> pd.Series:
         """Marginal residuals over the square root of their marginal variance: without unit.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
 
         Examples
         --------
@@ -685,6 +765,10 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             Under user weights, where random effects are not predicted.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------
@@ -721,6 +805,13 @@ class MetaMixedLMResults(
         ------
         DataError
             If the groups do not fit the rows.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Diagnostics".
+
+        .. [1] Viechtbauer W, Cheung MWL (2010). Outlier and influence diagnostics for
+           meta-analysis. *Research Synthesis Methods* 1:112–125. doi:10.1002/jrsm.11
 
         Examples
         --------
@@ -787,6 +878,10 @@ class MetaMixedLMResults(
         DataError
             If the groups do not fit the rows.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Cluster-robust covariances".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -823,6 +918,10 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             For an unknown term.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -866,6 +965,10 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             If a hypothesis does not parse or has the wrong shape.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -915,6 +1018,10 @@ class MetaMixedLMResults(
             If a hypothesis does not parse or has the wrong shape, or if they are linearly
             dependent.
 
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets
@@ -950,6 +1057,10 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             As `wald_test`.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -993,6 +1104,10 @@ class MetaMixedLMResults(
         SpecificationError
             For extra_constraints or scalar=False, or a text in `combine_terms` that no term has
             in its name; lists the terms.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------
@@ -1052,6 +1167,21 @@ class MetaMixedLMResults(
         ------
         SpecificationError
             If the term is no factor of its own, or `factor_labels` are not one for each level.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
+
+        .. [1] Benjamini Y, Hochberg Y (1995). Controlling the false discovery rate: a practical and
+           powerful approach to multiple testing. *Journal of the Royal Statistical Society B*
+           57:289–300. doi:10.1111/j.2517-6161.1995.tb02031.x
+        .. [2] Benjamini Y, Yekutieli D (2001). The control of the false discovery rate in multiple
+           testing under dependency. *Annals of Statistics* 29:1165–1188. doi:10.1214/aos/1013699998
+        .. [3] Holm S (1979). A simple sequentially rejective multiple test procedure. *Scandinavian
+           Journal of Statistics* 6:65–70.
+        .. [4] Šidák Z (1967). Rectangular confidence regions for the means of multivariate normal
+           distributions. *Journal of the American Statistical Association* 62:626–633.
+           doi:10.1080/01621459.1967.10482935
 
         Examples
         --------
@@ -1136,6 +1266,10 @@ class MetaMixedLMResults(
             Columns estimate, se, statistic (z or t), df, pvalue, ci_lower, ci_upper; the estimate,
             its standard error and its limits in units of the response per unit of the column of the
             design.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Tests of coefficients".
 
         Examples
         --------

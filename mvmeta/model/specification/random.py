@@ -99,6 +99,10 @@ class Random:
     SpecificationError
         If the parts contradict each other.
 
+    References
+    ----------
+    :doc:`/reference/structures`.
+
     Examples
     --------
     >>> Random("outcome | study", struct="un")
