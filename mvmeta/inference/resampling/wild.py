@@ -50,7 +50,7 @@ class WildBootstrap:
     df : int
         Number of hypotheses.
     pvalue : float
-        Share of replicates with |t| or F at least as large; two-sided.
+        Share of replicates with absolute t or F at least as large; two-sided.
     pvalue_error : float
         Monte Carlo standard error of the p-value; 0 where all weights were enumerated.
     replicates : ndarray, shape (B,)

@@ -155,7 +155,7 @@ class EvidenceMethods(FitHolder):
         contrasts : str, list of str, dict of str to str, or array_like (m, p), optional
             None: the level means of every factor, then slopes; "pairwise": all differences of
             levels; text, a list of texts or weights (m, p), in units of the columns of the design,
-                for other combinations.
+            for other combinations.
         groups : str or array_like of labels (n_given,), optional
             Studies; the first random term, or a coarser one it nests in, unless said.
 
