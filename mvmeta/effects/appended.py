@@ -9,12 +9,16 @@ import numpy as np
 import pandas as pd
 
 from mvmeta.columns import numeric
-from mvmeta.effects.inputs import column
+from mvmeta.effects.checks import Problems
+from mvmeta.effects.inputs import column, row_labels
 from mvmeta.effects.values import BoolArray, FloatArray
 from mvmeta.errors import SpecificationError
 
 REPLACE = ("ifna", "all")
 """What `replace=` takes."""
+
+SAME = 1e-8
+"""Relative difference of numbers that is rounding."""
 
 NUMBERS = {1: "one", 2: "two", 4: "four"}
 
@@ -39,8 +43,12 @@ def appended(
     *,
     append: bool,
     replace: str,
+    called: str,
 ) -> pd.DataFrame:
     """Put new columns beside those of the data.
+
+    The numbers of a row belong together, as an estimate and its variance do: all of them are
+    those of the data, or all are new.
 
     Parameters
     ----------
@@ -51,7 +59,9 @@ def appended(
     append : bool
         Return the columns of the data too.
     replace : {"ifna", "all"}
-        Where the data have such a column: fill what is missing in it, or overwrite it.
+        Where the data have such columns: fill the rows that lack a number, or overwrite.
+    called : str
+        Who asks, for messages.
 
     Raises
     ------
@@ -61,15 +71,47 @@ def appended(
     rows = len(include)
     index = pd.RangeIndex(rows) if frame is None else frame.index
     out = pd.DataFrame(index=index) if frame is None or not append else frame.copy()
-    for name, values in columns.items():
-        new = np.where(include, values, np.nan)
-        untouched = replace == "ifna" or not include.all()
-        if frame is not None and name in frame and untouched:
-            old = numeric(frame[name], name)
-            keep = ~np.isnan(old) if replace == "ifna" else ~include
-            new = np.where(keep, old, new)
-        out[name] = new
-    return out
+    new = {name: np.where(include, values, np.nan) for name, values in columns.items()}
+    if frame is None or (replace == "all" and include.all()):
+        return out.assign(**new)
+    old = {
+        name: numeric(frame[name], name) if name in frame else np.full(rows, np.nan)
+        for name in columns
+    }
+    keep = ~include if replace == "all" else _kept(old, new, row_labels(frame, rows), called)
+    return out.assign(**{name: np.where(keep, old[name], new[name]) for name in columns})
+
+
+def _kept(
+    old: Mapping[str, FloatArray], new: Mapping[str, FloatArray], labels: Sequence[Any], called: str
+) -> BoolArray:
+    """Rows (k,) that keep their numbers: complete ones, and those for which there are no others."""
+    known, found = (~np.isnan(np.array(list(v.values()))) for v in (old, new))
+    some: BoolArray = np.asarray(known.any(axis=0))
+    replaced: BoolArray = np.asarray(~known.all(axis=0) & found.all(axis=0))
+    _tell_replaced(old, new, replaced & some, labels, called)
+    return some & ~replaced
+
+
+def _tell_replaced(
+    old: Mapping[str, FloatArray],
+    new: Mapping[str, FloatArray],
+    rows: BoolArray,
+    labels: Sequence[Any],
+    called: str,
+) -> None:
+    """Warn where a number of the data gives way, with its partner, to another one."""
+    found = Problems(len(rows))
+    for row in np.flatnonzero(rows):
+        changed = [
+            f"{name} was {old[name][row]:.6g}, is {new[name][row]:.6g}"
+            for name in old
+            if not np.isnan(old[name][row]) and not np.isclose(old[name][row], new[name][row], SAME)
+        ]
+        if changed:
+            found.note(int(row), ", ".join(changed))
+    what = f"lacked part of {', '.join(old)}, which belong together; all are new"
+    found.warn(called, labels, what)
 
 
 def wanting(

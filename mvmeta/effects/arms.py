@@ -15,6 +15,7 @@ from mvmeta.effects.inputs import read_inputs
 from mvmeta.effects.layouts import LAYOUTS, Layout
 from mvmeta.effects.registry import Measure, find_measure
 from mvmeta.effects.reshape import LONG
+from mvmeta.effects.undefined import add_undefined
 from mvmeta.effects.values import Arrays, FloatArray, Values
 from mvmeta.effects.zero_cells import ZeroRule
 from mvmeta.errors import DataError, SpecificationError
@@ -158,7 +159,8 @@ def _put(
     with np.errstate(all="ignore"):
         parts = function(values)
         variance = np.sum(np.square([*parts.location, *parts.spread]), axis=0)
-    problems.add(~np.isfinite(variance) & ~dropped, "the measure is not defined for these numbers")
+    undefined = ~np.isfinite(variance) & ~dropped & ~problems.mask
+    add_undefined(problems, undefined, measure, arrays, values.arrays, {"vi": variance})
     usable = np.isfinite(variance)
     sizes, events = SIZES[measure.layout], EVENTS.get(measure.layout, ())
     for a in range(2):

@@ -150,7 +150,14 @@ def conv_sd(  # noqa: PLR0913
     problems.add(use & np.isnan(sd), "lacks what a standard deviation follows from")
     labels = row_labels(frame, rows)
     problems.warn("conv_sd", labels, "have no standard deviation (NaN)")
-    return appended(frame, {var_name: sd}, use & np.isfinite(sd), append=append, replace=replace)
+    return appended(
+        frame,
+        {var_name: sd},
+        use & np.isfinite(sd),
+        append=append,
+        replace=replace,
+        called="conv_sd",
+    )
 
 
 def _check_given(x: Arrays) -> None:

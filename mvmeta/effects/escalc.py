@@ -14,6 +14,7 @@ from mvmeta.effects.checks import Problems, find_problems
 from mvmeta.effects.inputs import as_frame, column, read_inputs, row_labels
 from mvmeta.effects.layouts import LAYOUTS, Layout
 from mvmeta.effects.registry import Measure, find_measure
+from mvmeta.effects.undefined import add_undefined
 from mvmeta.effects.values import Arrays, BoolArray, FloatArray, RowValues, Values, YiVi
 from mvmeta.effects.zero_cells import ZeroRule
 from mvmeta.errors import DataError, SpecificationError
@@ -91,7 +92,8 @@ def escalc(  # noqa: PLR0913
     include : array_like of bool or int, or column name, optional
         Rows to compute: booleans or positions; all unless said.  The others keep what they have.
     replace : {"all", "ifna"}
-        Where `data` has these columns: overwrite, or fill what is missing.
+        Where `data` has these columns: overwrite, or fill rows that lack one of the two; both are
+        then new, as an estimate of one origin and a variance of another do not belong together.
     cutoff : float or None
         Warn of standardized means, differences and changes beyond it, in units of a standard
         deviation: often a standard error was taken for one.  None: do not look.
@@ -122,7 +124,8 @@ def escalc(  # noqa: PLR0913
     -----
     MvmetaWarning
         Once, with their number and names, for rows that give NaN: missing or impossible numbers.
-        Once more for estimates beyond `cutoff`.
+        Once more for estimates beyond `cutoff`, and for rows whose number gives way to another
+        under ``replace="ifna"``.
 
     References
     ----------
@@ -160,7 +163,12 @@ def escalc(  # noqa: PLR0913
     factor = _factors(flip, frame, rows)
     columns = (chosen.centre + factor * (yi - chosen.centre), factor**2 * vi)
     result = appended(
-        frame, dict(zip(var_names, columns, strict=True)), use, append=append, replace=replace
+        frame,
+        dict(zip(var_names, columns, strict=True)),
+        use,
+        append=append,
+        replace=replace,
+        called=chosen.code,
     )
     result.attrs["measure"] = chosen.code
     result.attrs["scale"] = chosen.scale(var_names[0])
@@ -192,7 +200,8 @@ def _compute(
         adjusted, dropped = zero_rule.apply(usable, layout)
         yi, vi = measure.function(Values(adjusted, *options))
     defined = np.isfinite(yi) & np.isfinite(vi) & (vi >= 0)
-    problems.add(~defined & ~dropped & use, "the measure is not defined for these numbers")
+    undefined = ~defined & ~dropped & use & ~problems.mask
+    add_undefined(problems, undefined, measure, arrays, adjusted, {"yi": yi, "vi": vi})
     return np.where(defined, yi, np.nan), np.where(defined, vi, np.nan)
 
 

@@ -62,7 +62,7 @@ def conv_fivenum(  # noqa: PLR0913
     append : bool
         Return the columns of `data` too.
     replace : {"ifna", "all"}
-        Where `data` has these columns: fill what is missing, or overwrite.
+        Where `data` has these columns: fill rows that lack one of the numbers, or overwrite.
 
     Returns
     -------
@@ -136,7 +136,9 @@ def conv_fivenum(  # noqa: PLR0913
     if test:
         _warn_skewed(use & skewed, labels)
     columns = dict(zip(var_names, (mean, sd), strict=True))
-    return appended(frame, columns, use & np.isfinite(sd), append=append, replace=replace)
+    return appended(
+        frame, columns, use & np.isfinite(sd), append=append, replace=replace, called="conv_fivenum"
+    )
 
 
 def _check_given(x: Arrays) -> None:

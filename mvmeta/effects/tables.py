@@ -60,7 +60,7 @@ def conv_2x2(  # noqa: PLR0913
     append : bool
         Return the columns of `data` too.
     replace : {"ifna", "all"}
-        Where `data` has these columns: fill what is missing, or overwrite.
+        Where `data` has these columns: fill rows that lack one of the numbers, or overwrite.
 
     Returns
     -------
@@ -118,7 +118,9 @@ def conv_2x2(  # noqa: PLR0913
     labels = row_labels(frame, rows)
     problems.warn("conv_2x2", labels, "have no table (NaN)")
     columns = dict(zip(var_names, cells, strict=True))
-    return appended(frame, columns, use & np.isfinite(a), append=append, replace=replace)
+    return appended(
+        frame, columns, use & np.isfinite(a), append=append, replace=replace, called="conv_2x2"
+    )
 
 
 def _check_given(x: Arrays) -> None:

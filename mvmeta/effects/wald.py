@@ -71,7 +71,7 @@ def conv_wald(  # noqa: PLR0913
     append : bool
         Return the columns of `data` too.
     replace : {"ifna", "all"}
-        Where `data` has these columns: fill what is missing, or overwrite.
+        Where `data` has these columns: fill rows that lack one of the numbers, or overwrite.
 
     Returns
     -------
@@ -122,7 +122,9 @@ def conv_wald(  # noqa: PLR0913
     if check:
         _check_centre(x, transf, use, labels)
     columns = dict(zip(var_names, (yi, vi), strict=True))
-    return appended(frame, columns, use & np.isfinite(vi), append=append, replace=replace)
+    return appended(
+        frame, columns, use & np.isfinite(vi), append=append, replace=replace, called="conv_wald"
+    )
 
 
 def _check_given(x: Arrays) -> None:

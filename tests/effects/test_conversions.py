@@ -53,13 +53,16 @@ def test_tables_come_back_from_yates_chi_square():
 def test_each_row_uses_what_it_has_and_keeps_what_it_had():
     s = {k: v.copy() for k, v in statistics().items()}
     s["ori"][1:], s["ri"][:1], s["x2i"][:] = np.nan, np.nan, np.nan
-    frame = pd.DataFrame(margins() | s | {"ai": [np.nan, 99, np.nan, np.nan, np.nan]})
+    own = pd.DataFrame({"ai": [np.nan, 99], "bi": [np.nan, 98], "ci": 97, "di": 96})
+    frame = pd.DataFrame(margins() | s).join(own)
     names = {k: k for k in (*s, "ni", "n1i", "n2i")}
-    found = conv_2x2(**names, data=frame)
+    with pytest.warns(MvmetaWarning, match="row 0: ci was 97, is "):
+        found = conv_2x2(**names, data=frame)
     np.testing.assert_array_equal(found["ai"], [12, 99, 1, 25, 7])
+    np.testing.assert_array_equal(found["ci"], [TABLES[0, 2], 97, *TABLES[2:, 2]])
     again = conv_2x2(**names, data=frame, replace="all")
     np.testing.assert_array_equal(again["ai"], TABLES[:, 0])
-    some = conv_2x2(**names, data=frame, include=[0, 2], append=False)
+    some = conv_2x2(**names, data=frame.drop(columns=own), include=[0, 2], append=False)
     assert some["bi"].isna().tolist() == [False, True, False, True, True]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from mvmeta import escalc
+from mvmeta import conv_2x2, escalc
 from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
 
 GOOD = {"m1i": 5, "m2i": 4, "sd1i": 1, "sd2i": 2, "n1i": 10, "n2i": 12}
@@ -23,7 +23,7 @@ GOOD = {"m1i": 5, "m2i": 4, "sd1i": 1, "sd2i": 2, "n1i": 10, "n2i": 12}
         ("SMD", GOOD, {"m1i": np.nan, "sd2i": np.nan}, "m1i, sd2i are missing"),
         ("MD", GOOD, {"m1i": np.nan}, "m1i is missing"),
         ("MD", GOOD, {"m1i": np.inf}, "m1i is infinite"),
-        ("ROM", GOOD, {"m1i": -5}, "not defined"),
+        ("ROM", GOOD, {"m1i": -5}, "m1i = -5, m2i = 4: .* means of one sign"),
         ("OR", {"ai": 1, "bi": 2, "ci": 3, "di": 4}, {"ci": -1}, "ci is negative"),
         ("RR", {"ai": 1, "n1i": 9, "ci": 3, "n2i": 8}, {"ai": 10}, "ai exceeds n1i"),
         (
@@ -35,7 +35,7 @@ GOOD = {"m1i": 5, "m2i": 4, "sd1i": 1, "sd2i": 2, "n1i": 10, "n2i": 12}
         ("PR", {"xi": 2, "ni": 8}, {"xi": 9}, "xi exceeds ni"),
         ("IRR", {"x1i": 1, "t1i": 9.5, "x2i": 3, "t2i": 8}, {"t1i": 0}, "t1i is not positive"),
         ("COR", {"ri": 0.5, "ni": 20}, {"ri": 1.0}, "ri is not between"),
-        ("ZCOR", {"ri": 0.5, "ni": 20}, {"ni": 3}, "not defined"),
+        ("ZCOR", {"ri": 0.5, "ni": 20}, {"ni": 3}, r"ni = 3: the variance 1 / \(n - 3\) needs"),
         ("COR", {"pi": 0.5, "ni": 20}, {"pi": 1.5}, "pi is not a"),
         ("PCOR", {"ti": 0.5, "ni": 20, "mi": 3}, {"mi": 19}, "ni is not above"),
         ("MC", {**GOOD, "ri": 0.5}, {"ri": -1.0}, "ri is not between"),
@@ -79,7 +79,7 @@ def test_labels_name_the_rows():
 
 
 def test_zero_cells_without_correction_are_named():
-    with pytest.warns(MvmetaWarning, match="row 1: the measure is not defined"):
+    with pytest.warns(MvmetaWarning, match="row 1: .*a count is 0 and nothing was added"):
         escalc("OR", ai=[1, 0], bi=[5, 5], ci=[2, 2], di=[4, 4], to="none")
 
 
@@ -188,16 +188,69 @@ def test_only_some_rows_are_computed():
     )
     found = escalc("COR", ri="r", ni="n", data=frame, include=[0])
     assert found["yi"].tolist() == [0.1, 7.0, 7.0]
-    filled = escalc("COR", ri="r", ni="n", data=frame, replace="ifna")
-    assert filled["yi"].tolist() == [7.0, 7.0, 7.0]
-    assert filled["vi"].tolist()[:2] == [1.0, 1.0]
-    assert filled["vi"].iloc[2] == pytest.approx((1 - 0.16) ** 2 / 29)
     new = escalc("COR", ri="r", ni="n", data=frame, include=frame["r"] < 1, append=False)
     assert new["yi"].tolist() == [0.1, 7.0, 0.4]
     # Rows left out do not count for averages.
     some = escalc("COR", ri=[0.1, 0.9, 0.4], ni=[9, 9, 30], vtype="AV", include=[0, 2])
     both = escalc("COR", ri=[0.1, 0.4], ni=[9, 30], vtype="AV")
     np.testing.assert_array_equal(some["vi"].dropna(), both["vi"])
+
+
+@pytest.mark.parametrize(
+    ("measure", "numbers", "told"),
+    [
+        ("CVLN", {"mi": -2, "sdi": 1, "ni": 9}, "mi = -2: a logarithm needs a positive mean"),
+        ("SMN", {"mi": 2, "sdi": 1, "ni": 2}, "ni = 2: the bias correction needs a size of 3"),
+        ("SMD1", {**GOOD, "n2i": 2}, "n2i = 2: the bias correction"),
+        ("UCOR", {"ri": 0.1, "ni": 2}, "ni = 2: the unbiased estimate is not defined for so"),
+        ("ZPCOR", {"ri": 0.1, "ni": 5, "mi": 3}, "ni = 5, mi = 3: .* needs n above m"),
+        ("SPCOR", {"ri": 0.6, "r2i": 0.3, "mi": 2, "ni": 20}, "ri = 0.6, r2i = 0.3: R2 of the"),
+        ("AS", {"ai": 0, "bi": 0, "ci": 2, "di": 3}, "n1i = 0, n2i = 5: a group has no people"),
+        ("R2", {"r2i": 0, "mi": 2, "ni": 20}, "r2i = 0: this variance is 0 where R2 is 0"),
+        ("REH", {"ai": 0, "bi": 2, "ci": 3, "to": "none"}, "ai = 0, .* all three genotypes"),
+        ("CLES", {"ai": 1, "n1i": 9, "n2i": 9}, "ai = 1: 0 and 1 have no such variance; vtype='H0"),
+        ("PHI", {"ai": 1, "bi": 0, "ci": 2, "di": 0}, "di = 0: a row or a column"),
+        ("ZPHI", {"ai": 3, "bi": 0, "ci": 0, "di": 2}, "di = 2: a perfect association"),
+        ("ZBIS", {"di": 4, "n1i": 9, "n2i": 9}, "di = 4, n1i = 9, n2i = 9: groups so far apart"),
+        ("IRLN", {"xi": 0, "ti": 9, "to": "none"}, "xi = 0: a count is 0 and nothing was added"),
+    ],
+)
+def test_what_a_measure_is_not_defined_for_is_told_with_its_numbers(measure, numbers, told):
+    with pytest.warns(MvmetaWarning, match=f"{measure}: 1 of 1 rows .*row 0: .*{told}"):
+        found = escalc(measure, **numbers)
+    assert found[["yi", "vi"]].isna().all(axis=None)
+
+
+def test_filled_rows_hold_two_numbers_of_one_origin():
+    frame = pd.DataFrame(
+        {
+            "r": [0.1, 0.4, 0.4, 2.0, 0.4, 0.4],
+            "n": [9, 30, 30, 30, 30, 30],
+            "yi": [7.0, 7.0, np.nan, 7.0, np.nan, 0.4],
+            "vi": [1.0, np.nan, 1.0, np.nan, np.nan, np.nan],
+        },
+        index=list("abcdef"),
+    )
+    told = (
+        "COR: 2 of 6 rows lacked part of yi, vi, which belong together; all are new: row b: "
+        "yi was 7, is 0.4; row c: vi was 1, is 0.0243"
+    )
+    with pytest.warns(MvmetaWarning) as warned:
+        found = escalc("COR", ri="r", ni="n", data=frame, replace="ifna")
+    assert [str(w.message)[: len(told)] for w in warned][1] == told
+    vi = (1 - 0.16) ** 2 / 29
+    # Row d has numbers that give no correlation, and keeps what it has.
+    np.testing.assert_array_equal(found["yi"], [7.0, 0.4, 0.4, 7.0, 0.4, 0.4])
+    np.testing.assert_allclose(found["vi"], [1.0, vi, vi, np.nan, vi, vi])
+
+
+def test_conversions_fill_rows_as_a_whole():
+    frame = pd.DataFrame({"ai": [3.0, np.nan], "bi": [np.nan, np.nan], "ci": 8, "di": 12})
+    frame[["ori", "ni", "n1i", "n2i"]] = [2.25, 40, 20, 20]
+    names = {name: name for name in ("ori", "ni", "n1i", "n2i")}
+    with pytest.warns(MvmetaWarning, match="1 of 2 rows lacked part .* row 0: ai was 3, is 12$"):
+        found = conv_2x2(data=frame, **names)
+    assert found[["ai", "bi", "ci", "di"]].to_numpy().tolist() == [[12.0, 8.0, 8.0, 12.0]] * 2
 
 
 def test_large_standardized_differences_are_doubted():
