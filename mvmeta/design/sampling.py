@@ -40,8 +40,8 @@ class SamplingCovariance:
     variances : ndarray, shape (n,)
         The diagonal of V, in squared units of the estimates.
     covariances : scipy.sparse.csr_array or None
-        The off-diagonal part, shape (n, n), explicit zeros removed; None where V is diagonal; in
-        squared units of the estimates.
+        The off-diagonal part, shape (n, n), in squared units of the estimates, explicit zeros
+        removed; None where V is diagonal.
     provenance : Provenance or None
         The call that made it, the study of each row, and what was repaired; None where it was
         built from numbers.

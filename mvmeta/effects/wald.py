@@ -77,9 +77,9 @@ def conv_wald(  # noqa: PLR0913
     -------
     DataFrame
         yi, in units of the estimates as `transf` leaves them (log odds ratios, where it is
-        ``numpy.log`` of odds ratios), and vi, in their squares: ``vi = ((ci_ub - ci_lb) / (2
-        q))^2``, else ``(out / zval)^2``, else the same with the statistic that `pval` belongs to;
-        the first that is possible in a row.
+        ``numpy.log`` of odds ratios), and vi, in their squares: ``((ci_ub - ci_lb) / (2 q))^2``,
+        else ``(out / zval)^2``, else the same with the statistic that `pval` belongs to; the first
+        that is possible in a row.
 
     Raises
     ------

@@ -48,7 +48,8 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
     Parameters
     ----------
     endog : array_like, shape (n,)
-        Effect sizes, in any one unit: that of the response, or of each of several outcomes.
+        Effect sizes, on the scale of their measure: the unit of the response, as it is called
+        elsewhere.  Rows of several outcomes may each be in the unit of their outcome.
     exog : array_like, shape (n, p), or None
         Moderators, the intercept included, each in a unit of its own; None is an intercept alone.
     variance : str, float, array_like, sparse matrix, list of arrays or SamplingCovariance
@@ -763,7 +764,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         Returns
         -------
         ndarray, shape (n_components, n_components)
-            In one over the units of two components, as minus the Hessian.
+            Log-likelihood per unit of one component and unit of another, as `hessian`.
 
         Raises
         ------

@@ -413,7 +413,7 @@ def irft(xi: ArrayLike, ti: ArrayLike) -> Array:
     xi : array_like
         Incidence rate, events per unit of person-time.
     ti : array_like
-        Person-time, in units of which the rate counts the events.
+        Person-time, in the unit per which the rate counts events.
 
     Returns
     -------
@@ -445,7 +445,7 @@ def iirft(xi: ArrayLike, ti: ArrayLike) -> Array:
     xi : array_like
         Transformed rate, in the root of the unit of the rate.
     ti : array_like
-        Person-time, in units of which the rate counts the events.
+        Person-time, in the unit per which the rate counts events.
 
     Returns
     -------

@@ -36,7 +36,7 @@ class ManyOutcomesResults:
     outcome_names : Index
         The m outcomes.
     y : ndarray, shape (n, m)
-        In the unit of each outcome.
+        The outcomes, each in a unit of its own.
     variances : ndarray, shape (n,) or (n, m), or None
         Sampling variances of all outcomes or of each, in squared units of the outcome; None for
         those of the model.
