@@ -13,12 +13,13 @@ import inspect
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatch
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from docstrings.members import function_of
 from numpydoc.docscrape import NumpyDocString
+
+from docstrings.public import docstring, property_type
 
 DOCS = Path(__file__).parents[1]
 LITERATURE = DOCS / "reference" / "literature.md"
@@ -117,11 +118,9 @@ def section(page: str, heading: str) -> str | None:
 
 def returned(value: Any) -> list[str]:
     """The types that something returns: of a property by annotation, else by docstring."""
-    inner = function_of(value)
-    if isinstance(value, (property, cached_property)):
-        kind = inner.__annotations__.get("return", "")
-        return [kind if isinstance(kind, str) else inspect.formatannotation(kind)]
-    doc = NumpyDocString(inspect.getdoc(inner) or "")
+    if kind := property_type(value):
+        return [kind]
+    doc = NumpyDocString(docstring(value))
     return [item.type or item.name for part in ("Returns", "Yields") for item in doc[part]]
 
 
@@ -142,7 +141,7 @@ def computed(path: str, value: Any) -> bool:
 
 def references(value: Any) -> str:
     """The section References of a docstring."""
-    match = SECTION.search(inspect.getdoc(function_of(value)) or "")
+    match = SECTION.search(docstring(value))
     return NEXT.split(match[1], maxsplit=1)[0] if match else ""
 
 

@@ -28,7 +28,7 @@ QUANTITY = re.compile(
     r"\b(?:floats?|numbers?|scalar|column(?! name)|array|array[_-]like|ndarray|sparse|csr_array"
     r"|Series|DataFrame)\b(?! of (?:int|bool|str|object|text|labels|counts)\b)"
 )
-ANNOTATION = re.compile(r"float|Series|DataFrame|csr_array", re.IGNORECASE)
+ANNOTATION = re.compile(r"float|Series|DataFrame|csr_array|^(?:typing\.)?Any$", re.IGNORECASE)
 # The frame of the user, whose columns other parameters describe.
 DATA = "data"
 

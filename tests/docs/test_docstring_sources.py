@@ -31,7 +31,7 @@ def module(monkeypatch):
 @pytest.fixture
 def public(module, monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS))
-    return importlib.import_module("check_docstrings").public()
+    return importlib.import_module("docstrings.public").public()
 
 
 def function(source="", returns="float"):

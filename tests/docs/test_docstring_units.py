@@ -1,19 +1,17 @@
 """The check of docstrings finds numbers whose unit is not said, and those alone."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import pytest
 
-CHECK = Path(__file__).parents[2] / "docs" / "docstrings" / "units.py"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.fixture(scope="module")
-def unitless():
-    spec = importlib.util.spec_from_file_location("units", CHECK)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.unitless
+@pytest.fixture
+def unitless(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    return importlib.import_module("docstrings.units").unitless
 
 
 def docstring(kind, description, section="Parameters"):
@@ -114,7 +112,8 @@ def test_a_property_is_a_number_by_its_annotation(unitless):
     bare, said = "Standard errors.", "Standard errors, in units of the response."
     assert unitless(bare, "pd.Series") == unitless(bare, "Floats") == ["no unit of 'the property'"]
     assert unitless(said, "pd.Series") == []
-    assert unitless(bare, "list[str]") == unitless(bare, "") == []
+    assert unitless(bare, "Any") == ["no unit of 'the property'"]
+    assert unitless(bare, "list[str]") == unitless(bare, "dict[str, Any]") == unitless(bare) == []
 
 
 def test_entries_are_told_apart(unitless):

@@ -90,7 +90,7 @@ class MetaforNames:
 
     @property
     def beta(self) -> Any:
-        """Fixed effects: `params`.
+        """Fixed effects, in their units: `params`.
 
         References
         ----------
@@ -111,7 +111,7 @@ class MetaforNames:
 
     @property
     def se(self) -> Any:
-        """Standard errors: `bse`.
+        """Standard errors, in units of the fixed effects: `bse`.
 
         References
         ----------
@@ -132,7 +132,7 @@ class MetaforNames:
 
     @property
     def zval(self) -> Any:
-        """Test statistics of the coefficients: `tvalues`.
+        """The z or t statistics of the coefficients: `tvalues`.
 
         References
         ----------

@@ -170,7 +170,7 @@ class MetaMixedLMResults(
 
     @cached_property
     def vcomp(self) -> Any:
-        """Variance components, one row each; see the attributes of the class.
+        """Variance components, one row each, in the units that the attributes of the class say.
 
         References
         ----------
