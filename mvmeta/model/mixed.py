@@ -22,6 +22,7 @@ from mvmeta.inference.fitted.fit import Fit
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.marginal.select import Choice, build_backend, choose_backend
+from mvmeta.model.diagnosis.indefinite import indefinite_warning
 from mvmeta.model.progress import printer
 from mvmeta.model.results.components import component_labels
 from mvmeta.model.results.many import ManyOutcomes
@@ -566,7 +567,10 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         ConvergenceWarning
             If no maximum was reached.
         MvmetaWarning
-            If the likelihood does not depend on a component there; names it.
+            If the likelihood does not depend on a component there; names it.  If an estimated
+            covariance matrix of random effects has a negative eigenvalue beyond 1 % of the
+            largest variance, as those of SPLIN off the line or with several correlations in
+            ``fixed=`` can; names the term.
 
         References
         ----------
@@ -611,6 +615,9 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
                 MvmetaWarning,
                 stacklevel=2,
             )
+        indefinite = indefinite_warning(fit)
+        if indefinite:
+            warnings.warn(indefinite, MvmetaWarning, stacklevel=2)
         return self._conclude(fit, optimum, use_t, df, cov_type, cov_kwds or {})
 
     # What a model without rows does otherwise: `model.batched`.

@@ -183,6 +183,11 @@ class CovarianceStructure(Chart):
         return np.zeros(len(self.components), dtype=bool)
 
     @property
+    def may_be_indefinite(self) -> bool:
+        """Whether G may have a negative eigenvalue although each component is in its range."""
+        return False
+
+    @property
     def working(self) -> Chart:
         """The optimiser's chart; the natural one unless a structure needs another."""
         return self
@@ -310,6 +315,11 @@ class ByNaturalChart(CovarianceStructure):
 
     def hessian(self, x: Floats) -> Floats | None:
         return self._natural.hessian(np.asarray(x, dtype=float))
+
+
+def several_correlations(structure: CovarianceStructure) -> bool:
+    """Whether correlations depend on each other: their ranges do not say which go together."""
+    return sum(c.power == 0 for c in structure.components) > 1
 
 
 def matrix_root(g: Floats) -> Floats:

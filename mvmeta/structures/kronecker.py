@@ -75,6 +75,10 @@ class Kronecker(ByNaturalChart):
         return self.structure.fixed
 
     @property
+    def may_be_indefinite(self) -> bool:
+        return self.structure.may_be_indefinite
+
+    @property
     def working(self) -> Chart:
         return self.over(self.structure.working)
 

@@ -7,7 +7,13 @@ import numpy as np
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.errors import SpecificationError
-from mvmeta.structures.base import Chart, CovarianceStructure, RestrictedChart, Sweep
+from mvmeta.structures.base import (
+    Chart,
+    CovarianceStructure,
+    RestrictedChart,
+    Sweep,
+    several_correlations,
+)
 
 
 class _Restricted(RestrictedChart):
@@ -100,6 +106,12 @@ class Pinned(CovarianceStructure):
     @cached_property
     def _coordinates(self) -> CovarianceStructure | _Restricted:
         return self.inner.restricted(self.values) or _Restricted(self.inner, self.values)
+
+    @property
+    def may_be_indefinite(self) -> bool:
+        if self.inner.may_be_indefinite:
+            return True
+        return isinstance(self._coordinates, _Restricted) and several_correlations(self.inner)
 
     @property
     def working(self) -> Chart:

@@ -47,6 +47,11 @@ class Spatial(ScaledCorrelation):
         self.distance = distance_matrix(distance, labels)
         super().__init__(labels, RangeCorrelation(self.distance, profile, quantiles))
 
+    @property
+    def may_be_indefinite(self) -> bool:
+        """As f is a correlation function of some distances only."""
+        return True
+
     def straightened(self, theta: Floats) -> CovarianceStructure:
         del theta  # a ridge of variance and range is straight everywhere
         return StraightRange(self.labels, self.correlation)

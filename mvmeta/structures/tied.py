@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.structures.base import ByNaturalChart, Chart, Component, CovarianceStructure
+from mvmeta.structures.base import (
+    ByNaturalChart,
+    Chart,
+    Component,
+    CovarianceStructure,
+    several_correlations,
+)
 from mvmeta.structures.scaled import ScaledCorrelation, StandardDeviations
 
 
@@ -89,6 +95,12 @@ class Tied(ByNaturalChart):
         members = [c for c, own in zip(components, self.group, strict=True) if own == g]
         whole = len(members) == sum(c.kind == members[0].kind for c in components)
         return "" if whole and len(members) > 1 else "=".join(c.level for c in members)
+
+    @property
+    def may_be_indefinite(self) -> bool:
+        if self.inner.may_be_indefinite:
+            return True
+        return self._coordinates is not self.inner and several_correlations(self.inner)
 
     @property
     def working(self) -> Chart:

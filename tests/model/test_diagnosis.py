@@ -410,7 +410,7 @@ def test_every_code_is_documented():
     page = (Path(__file__).parents[2] / "docs/explanation/diagnosis.md").read_text("utf-8")
     codes = {code for expected in EXPECTED.values() for code in expected}
     codes |= {"flat", "as-good-as-unknown", "confounded", "contextual-effect"}
-    codes |= {"weak-certificate", "independent-errors", "outlying-study"}
+    codes |= {"weak-certificate", "independent-errors", "outlying-study", "indefinite-covariance"}
     assert all(f"`{code}`" in page for code in codes)
 
 

@@ -14,13 +14,17 @@ import numpy as np
 
 from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
+from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import SpecificationError
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.ridge import straightened
+from mvmeta.structures import Kronecker
 
 INDEFINITE = 1e-10
 """Negative eigenvalue of G, relative to the largest, that is rounding."""
+NEGATIVE = 1e-8
+"""The same, relative to the largest variance, for a matrix that is said to be indefinite."""
 ACCURACY = 1e-12
 """Change of the log-likelihood at which the constrained optimiser stops."""
 MOST_STEPS = 200
@@ -36,6 +40,53 @@ def is_definite(problem: MetaProblem, theta: Floats) -> bool:
         values = np.linalg.eigvalsh(term.structure.matrix(piece))
         if values[0] < -INDEFINITE * values[-1]:
             return False
+    return True
+
+
+@dataclass(frozen=True)
+class Indefinite:
+    """A covariance matrix of random effects that is none.
+
+    Attributes
+    ----------
+    term : RandomTerm
+    smallest, largest : float
+        Eigenvalues of its G, the smallest negative.
+    variance : float
+        The largest entry of its diagonal.
+    """
+
+    term: RandomTerm
+    smallest: float
+    largest: float
+    variance: float
+
+
+def indefinite_terms(problem: MetaProblem, theta: Floats) -> list[Indefinite]:
+    """Terms whose G has a negative eigenvalue at natural components (n_components,).
+
+    What cannot have one is not looked at; of R (x) G with a known R it is G that is.
+    """
+    found = []
+    for term, piece in zip(problem.terms, problem.split(theta), strict=True):
+        if not term.structure.may_be_indefinite:
+            continue
+        structure = term.structure
+        g = (structure.structure if isinstance(structure, Kronecker) else structure).matrix(piece)
+        variance = float(np.diag(g).max(initial=0.0))
+        if variance == 0.0 or _has_factor(g + NEGATIVE * variance * np.eye(len(g))):
+            continue
+        values = np.linalg.eigvalsh(g)
+        found.append(Indefinite(term, float(values[0]), float(values[-1]), variance))
+    return found
+
+
+def _has_factor(g: Floats) -> bool:
+    """Whether g is positive definite; a Cholesky factor costs a tenth of the eigenvalues."""
+    try:
+        np.linalg.cholesky(g)
+    except np.linalg.LinAlgError:
+        return False
     return True
 
 

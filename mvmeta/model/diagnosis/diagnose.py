@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mvmeta.model.diagnosis import moderators, optimum, sampling
+from mvmeta.model.diagnosis import indefinite, moderators, optimum, sampling
 from mvmeta.model.diagnosis import random_effects as random
 from mvmeta.model.diagnosis import studies as of_studies
 from mvmeta.model.diagnosis.findings import Diagnosis, Outcome
@@ -22,6 +22,7 @@ CHECKS: dict[str, Callable[[Subject], Outcome]] = {
     "random effects": random.no_random_effects,
     "effects within studies": random.estimate_level,
     "edges": random.boundary,
+    "covariance matrices": indefinite.definite,
     "fixed automatically": random.held_fixed,
     "components": random.identified,
     "levels": moderators.sparse_levels,
