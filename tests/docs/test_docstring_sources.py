@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mvmeta.report.references import REFERENCES
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [*DOCS.glob("explanation/*.md"), *DOCS.glob("reference/[es]*.md")]
 AUTHOR = r"(?:Ver )?[A-ZÀ-Ž][\w-]+"
@@ -172,6 +174,29 @@ def test_what_a_page_cites_is_in_the_literature(module, page):
         for author, year in cited
         if not any(e.startswith(f"{author} ") and f"({year})" in e for e in entries)
     } == set()
+
+
+def test_volumes_and_pages_are_those_of_the_literature(module):
+    known = module.LITERATURE.read_text(encoding="utf-8")
+    said = {
+        (page.name, number)
+        for page in DOCS.rglob("*.md")
+        for number in re.findall(r"\b\d+:\d+–\d+", page.read_text(encoding="utf-8"))
+    }
+    assert {(page, number) for page, number in said if number not in known} == set()
+
+
+@pytest.mark.parametrize("key", REFERENCES)
+def test_the_report_cites_what_the_literature_has(module, key):
+    author, year, pages = re.search(
+        r"^(\S+) .*?\((\d{4})\)\..* (\d+–\d+)\.$", REFERENCES[key].text
+    ).groups()
+    (entry,) = (
+        entry
+        for entry in module.literature()
+        if entry.startswith(f"{author} ") and f"({year})" in entry and f":{pages}" in entry
+    )
+    assert REFERENCES[key].doi in entry
 
 
 def test_every_name_has_its_source(module, public):

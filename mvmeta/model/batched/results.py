@@ -93,7 +93,7 @@ class BatchedResults(MetaMixedLMResults):
 
         References
         ----------
-        :doc:`/explanation/model`, "Diagnostics".
+        :doc:`/explanation/model`, "Diagnostics"; :doc:`/explanation/model`, "Predictions".
 
         Examples
         --------

@@ -208,6 +208,8 @@ class HeterogeneityMethods(FitHolder):
 
         References
         ----------
+        :doc:`/explanation/heterogeneity`.
+
         .. [1] Nakagawa S, Schielzeth H (2013). A general and simple method for obtaining R2 from
            generalized linear mixed-effects models. *Methods in Ecology and Evolution* 4:133–142.
            doi:10.1111/j.2041-210x.2012.00261.x
