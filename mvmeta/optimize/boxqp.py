@@ -25,6 +25,9 @@ def box_step(gradient: Floats, matrix: Floats, lower: Floats, upper: Floats) -> 
     ndarray, shape (J,)
         The maximiser, by a primal active-set method (Nocedal & Wright 2006, section 16.5).
     """
+    step = _solve(matrix, gradient)
+    if ((lower <= step) & (step <= upper)).all():
+        return step
     step = np.zeros_like(gradient)
     held = (lower >= 0) & (gradient <= 0) | (upper <= 0) & (gradient >= 0)
     for _ in range(ROUNDS_PER_VARIABLE * len(step) + 1):

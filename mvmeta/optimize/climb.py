@@ -20,6 +20,9 @@ PATIENCE = 25
 """Evaluations after which an ascent that has not ended may be on a ridge."""
 LAST_STEP = 1e-6
 """Decrement from which one more step most likely leads to the maximum."""
+FAST, SLOW = 1e-2, 1e-8
+"""Newton steps double the digits of a decrement below the first; quick steps from there on are slow
+if one of them, at the rate of the one before, would leave more than the second."""
 QUICK_ABOVE = 2000
 """Rows above which the expected information without its O(p / n) correction is good enough to
 climb by."""
@@ -50,7 +53,8 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
         go = partial(go, polish=False)
         quick = partial(objective.working, quick=True)
         nearly = max(tol, LAST_STEP)
-        first = go(quick, start, box, maxiter=maxiter - 1, tol=nearly, foreseen=tol)
+        enough = partial(_quick_enough, tol=tol)
+        first = go(quick, start, box, maxiter=maxiter - 1, tol=nearly, enough=enough)
         # the evaluation that a last step needs anyway is the full one
         x = first.at.x + first.local.step(0.0)[0] if first.done else first.at.x
         used = first.history[-1].evaluations
@@ -80,6 +84,19 @@ def climb(  # noqa: PLR0913  (what stops an ascent is four of the seven)
         if endless is not None:
             return joined(ascent, endless)
     return ascent
+
+
+def _quick_enough(history: Sequence[Iteration], tol: float) -> bool:
+    """Whether full evaluations should follow, judged by the rate of the last step.
+
+    They should where one more step is all that it takes, and where Newton steps are certain to
+    be faster.
+    """
+    if len(history) < 2:
+        return False
+    before, now = history[-2].decrement, history[-1].decrement
+    ahead = now * now / before if now < before else np.inf
+    return ahead < tol or (now < FAST and ahead > SLOW)
 
 
 def _may_run_off(objective: Objective) -> bool:

@@ -73,6 +73,11 @@ class Box:
     upper: Floats
     unit: Floats
 
+    @cached_property
+    def square(self) -> Floats:
+        """Products of units, those of second derivatives, shape (J, J)."""
+        return self.unit[:, None] * self.unit
+
     def inside(self, x: Floats) -> Floats:
         """The point of the box nearest to `x` (J,)."""
         return np.minimum(np.maximum(x, self.lower), self.upper)
@@ -143,7 +148,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is six of the eight)
     report: Callable[[Iteration], None] | None = None,
     known: Sequence[Evaluation] = (),
     polish: bool = True,
-    foreseen: float = 0.0,
+    enough: Callable[[Sequence[Iteration]], bool] | None = None,
 ) -> Ascent:
     """Climb from `start` to a local maximum.
 
@@ -163,9 +168,8 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is six of the eight)
         Maxima found before; an ascent that is about to end at one of them stops.
     polish : bool
         Take further Newton steps at the maximum until they change nothing.
-    foreseen : float
-        Stop, too, where the next step should get the decrement below this, if it falls by the
-        same factor as in the step before.
+    enough : callable, optional
+        The history so far -> whether to stop though the decrement is above `tol`.
     """
     at = evaluate(box.inside(start))
     count, damping = 1, 0.0
@@ -175,7 +179,7 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is six of the eight)
         history.append(Iteration(count, at.loglik, local.decrement, damping, at.x))
         if report is not None:
             report(history[-1])
-        close = local.decrement < tol or _next_decrement(history) < foreseen
+        close = local.decrement < tol or (enough is not None and enough(history))
         if any(_leads_to(there, at, local) for there in known):
             return Ascent(at, local, False, False, history, known=True)
         done = close and not local.saddle and (local.decrement < POLISH or not polish)
@@ -189,14 +193,6 @@ def ascend(  # noqa: PLR0913  (what stops an ascent is six of the eight)
         if new is None:
             return Ascent(at, local, close, not close, history)
         at = new
-
-
-def _next_decrement(history: Sequence[Iteration]) -> float:
-    """After one more step, at the rate of the last one."""
-    if len(history) < 2:
-        return np.inf
-    before, now = history[-2].decrement, history[-1].decrement
-    return now * now / before if now < before else np.inf
 
 
 def _leads_to(known: Evaluation, at: Evaluation, local: "Local") -> bool:
@@ -302,9 +298,8 @@ class Local:
         u = box.unit
         self._box, self._x = box, at.x
         self.gradient = g = at.gradient * u
-        square = u[:, None] * u
-        self._observed = at.observed * square
-        self._safe = (at.expected + at.curvature) * square
+        self._observed = at.observed * box.square
+        self._safe = (at.expected + at.curvature) * box.square
         self._low, self._high = (box.lower - at.x) / u, (box.upper - at.x) / u
         held = (self._low >= 0) & (g <= 0) | (self._high <= 0) & (g >= 0)
         # at a zero standard deviation the slope is 0 whatever the variance would gain
@@ -352,9 +347,11 @@ class Local:
         s = box_step(g, model, low, high)
         gain = float(g @ s - 0.5 * (s @ model @ s))
         # land on a bound exactly: x + u * ((bound - x) / u) need not be the bound
-        x = self._x + s * self._box.unit
-        x = np.where(~self.inert & (s <= low), self._box.lower, x)
-        return np.where(~self.inert & (s >= high), self._box.upper, x) - self._x, gain
+        x, at_low, at_high = self._x + s * self._box.unit, s <= low, s >= high
+        if (at_low | at_high).any():
+            x = np.where(~self.inert & at_low, self._box.lower, x)
+            x = np.where(~self.inert & at_high, self._box.upper, x)
+        return x - self._x, gain
 
     @cached_property
     def _model(self) -> Floats:
@@ -364,10 +361,10 @@ class Local:
         safe, observed = self._safe / square, self._observed / square
         everywhere = _positive(safe)
         if _alike(observed, everywhere):
-            return np.asarray(observed * square)
+            return self._observed
         near = self.decrement < NEAR
         if self.free.all():
-            return np.asarray(_free_model(observed, safe, near) * square)
+            return np.asarray(_cautious(observed, safe, everywhere, near) * square)
         # parameters held by a bound may not distort the model of the free ones
         block = np.ix_(self.free, self.free)
         model = np.where(np.logical_or.outer(self.free, self.free), 0.0, everywhere)
@@ -379,6 +376,11 @@ def _free_model(observed: Floats, safe: Floats, near: bool) -> Floats:
     positive = _positive(safe)
     if _alike(observed, positive):
         return observed
+    return _cautious(observed, safe, positive, near)
+
+
+def _cautious(observed: Floats, safe: Floats, positive: Floats, near: bool) -> Floats:
+    """The model where the observed information is not like the expected one."""
     if near or (len(safe) and spectrum(safe)[0][0] < 0):
         return _positive(observed)
     return positive
