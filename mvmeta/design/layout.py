@@ -90,8 +90,12 @@ def size_classes(cluster: Ints) -> list[Ints]:
 
 def is_nested(fine: Ints, coarse: Ints) -> bool:
     """Whether every level of `fine` (n,) lies within one level of `coarse` (n,)."""
-    code, count = recode(fine)
-    if count == len(fine):
+    return lies_within(*recode(fine), coarse)
+
+
+def lies_within(code: Ints, count: int, coarse: Ints) -> bool:
+    """`is_nested` for codes (n,) that are 0..count-1 already."""
+    if count == len(code):
         return True
     owner = np.empty(count, dtype=coarse.dtype)
     owner[code] = coarse

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -132,14 +133,23 @@ class MetaProblem:
 
     def split(self, theta: Floats) -> list[Floats]:
         """Cut natural `theta` (n_components,) into one piece per term."""
-        sizes = [len(t.structure.components) for t in self.terms]
-        return np.split(np.asarray(theta, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
+        theta = np.asarray(theta, dtype=float)
+        return [theta[place] for place in self._places]
 
     def split_working(self, x: Floats) -> list[Floats]:
         """Cut working parameters into one piece per term; tied terms get the same."""
-        sizes = [len(t.structure.working.lower) for t in self.terms]
         full = self.shared_working.spread(np.asarray(x, dtype=float))
-        return np.split(full, np.cumsum(sizes)[:-1]) if sizes else []
+        return [full[place] for place in self._working_places]
+
+    @cached_property
+    def _places(self) -> list[slice]:
+        """Where the natural components of each term stand."""
+        return _runs([len(t.structure.components) for t in self.terms])
+
+    @cached_property
+    def _working_places(self) -> list[slice]:
+        """Where the working parameters of each term stand."""
+        return _runs([len(t.structure.working.lower) for t in self.terms])
 
     def join_working(self, pieces: Sequence[Floats]) -> Floats:
         """Put working parameters of the terms together; of tied terms the first is taken."""
@@ -171,6 +181,10 @@ def _is_zero(structure: CovarianceStructure) -> bool:
         return False
     theta = structure.to_natural(structure.starts(1.0)[0])
     return not structure.matrix(theta).any()
+
+
+def _runs(sizes: Sequence[int]) -> list[slice]:
+    return [slice(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]
 
 
 def _concatenate(pieces: list[Floats] | list[Bools], dtype: type) -> np.ndarray:

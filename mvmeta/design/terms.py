@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.design.layout import recode
 from mvmeta.structures.base import CovarianceStructure
 
 
@@ -67,6 +69,11 @@ class RandomTerm:
     def n_levels(self) -> int:
         """Number L of independent levels."""
         return len(self.level_labels)
+
+    @cached_property
+    def used(self) -> tuple[Ints, int]:
+        """Codes 0..m-1 (n,) of the levels that rows have, and their number m."""
+        return recode(self.level)
 
     @property
     def q(self) -> int:

@@ -40,7 +40,7 @@ class REML(Criterion):
 
     def loglik(self, n: int, logdet: float, rss: float, chol: Floats) -> float:
         p = len(chol)
-        correction = 2.0 * float(np.log(np.diag(chol)).sum())
+        correction = 2.0 * float(np.log(chol.diagonal()).sum())
         return -0.5 * ((n - p) * LOG_2PI + logdet + correction + rss)
 
     def projector(self, c: Floats) -> Floats:

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import lapack
@@ -75,7 +74,7 @@ class Evaluation:
         """Log-likelihood under the criterion."""
         return self.logliks[self.reml]
 
-    @property
+    @cached_property
     def observed(self) -> Floats:
         """Minus the Hessian of the log-likelihood, shape (J, J)."""
         return 2 * self.average - self.expected + self.curvature
@@ -125,8 +124,7 @@ class Objective:
             As for the constructor.
         """
         other = copy(self)
-        for derived in ("_charts", "_sharing", "_places"):
-            other.__dict__.pop(derived, None)
+        other.__dict__.pop("_charts", None)
         other.problem, other.n_evaluations = problem, 0
         return other
 
@@ -151,27 +149,13 @@ class Objective:
         value and gradient are exact.
         """
         x = np.asarray(x, float)
-        at = self._evaluate(x, self._charts, self._cut(x), quick)
-        sharing = self._sharing
+        at = self._evaluate(x, self._charts, self.problem.split_working(x), quick)
+        sharing = self.problem.shared_working
         return at if sharing.trivial else at.shared(x, sharing)
 
     @cached_property
     def _charts(self) -> list[Chart]:
         return [t.structure.working for t in self.problem.terms]
-
-    @cached_property
-    def _sharing(self) -> Sharing:
-        return self.problem.shared_working
-
-    @cached_property
-    def _places(self) -> list[slice]:
-        ends = np.cumsum([0, *(len(c.lower) for c in self._charts)]).tolist()
-        return [slice(a, b) for a, b in pairwise(ends)]
-
-    def _cut(self, x: Floats) -> list[Floats]:
-        """`problem.split_working` without its bookkeeping, which takes long where n is small."""
-        full = self._sharing.spread(x)
-        return [full[place] for place in self._places]
 
     def along(self, here: Floats, there: Floats) -> tuple[Evaluation, Evaluation]:
         """Both ends of a straight line of matrices G, as functions of the share of the way (1,).
@@ -182,7 +166,7 @@ class Objective:
             Working parameters at share 0 and share 1.
         """
         ends = [
-            [c.matrix(w) for c, w in zip(self._charts, self._cut(x), strict=True)]
+            [c.matrix(w) for c, w in zip(self._charts, self.problem.split_working(x), strict=True)]
             for x in (here, there)
         ]
         way = [Direction(t, b - a) for t, (a, b) in enumerate(zip(*ends, strict=True))]
@@ -196,7 +180,7 @@ class Objective:
     def slopes(self, x: Floats, along: Sequence[Direction]) -> Floats:
         """Derivatives of the log-likelihood at working `x` in the given directions of M, (m,)."""
         self.n_evaluations += 1
-        pieces = self._cut(np.asarray(x, float))
+        pieces = self.problem.split_working(x)
         gs = [c.matrix(w) for c, w in zip(self._charts, pieces, strict=True)]
         sums = self.backend.factorize(gs).sums(self._a, (), along, pairs=False)
         _, c, b = _generalized_least_squares(sums, self.problem.p)
@@ -263,7 +247,9 @@ def _generalized_least_squares(s: Sums, p: int) -> tuple[Floats, Floats, Floats]
     chol = _cholesky(s.gram[:p, :p])
     half = _triangular_inverse(chol, lower=True)
     c = half.T @ half
-    return chol, c, np.append(-(c @ s.gram[:p, p]), 1.0)
+    b = np.ones(p + 1)
+    b[:p] = -(c @ s.gram[:p, p])
+    return chol, c, b
 
 
 def _cholesky(gram: Floats) -> Floats:
@@ -319,8 +305,14 @@ def _not_zero(hessian: np.ndarray) -> np.ndarray:
 
 def _gradient(trace: Floats, slope: Floats, projector: Floats, b: Floats) -> Floats:
     p = len(projector)
-    lost = (slope[:, :p, :p] * projector).sum(axis=(1, 2))
-    return np.asarray(-0.5 * (trace - lost - slope @ b @ b))
+    weights = b[:, None] * b
+    weights[:p, :p] += projector
+    return np.asarray(-0.5 * (trace - _inner(slope, weights)))
+
+
+def _inner(matrices: Floats, weights: Floats) -> Floats:
+    """Sums of `matrices` (..., a, a) times `weights` (a, a)."""
+    return np.asarray(matrices.reshape(*matrices.shape[:-2], weights.size) @ weights.ravel())
 
 
 def average_information(s: Sums, c: Floats, b: Floats) -> Floats:
@@ -334,7 +326,7 @@ def expected_information(s: Sums, projector: Floats) -> Floats:
     p, count = len(projector), len(s.trace)
     if s.slope_pairs is None or not projector.any():
         return 0.5 * s.trace_pairs
-    once = (s.slope_pairs[:, :, :p, :p] * projector).sum(axis=(2, 3))
+    once = _inner(s.slope_pairs[:, :, :p, :p], projector)
     cb = projector @ s.slope[:, :p, :p]
     twice = cb.reshape(count, p * p) @ cb.swapaxes(1, 2).reshape(count, p * p).T
     return np.asarray(0.5 * (s.trace_pairs - 2 * once + twice))

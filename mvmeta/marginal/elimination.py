@@ -9,7 +9,7 @@ operation is a long loop over adjacent numbers.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import sparse
@@ -63,19 +63,26 @@ class NestedSums:
         directions, extra : sequence of Direction
         """
         at, x = _scalars(stage, directions)
-        first, second = 1 + at, _pair_table(self._stages)[at[:, None], at]
+        trace, slope = self._slopes(at, x)
+        extra_trace, extra_slope = self._slopes(*_scalars(stage, extra))
+        pair = _pair_table(self._stages)[at[:, None], at]
         square = x[:, None] * x
-        more, z = _scalars(stage, extra)
         return Sums(
             logdet=float(self.logdet[0]),
             gram=self.gram[0],
-            trace=x * self.logdet[first],
-            slope=-x[:, None, None] * self.gram[first],
-            trace_pairs=-square * self.logdet[second],
-            slope_pairs=square[:, :, None, None] / 2 * self.gram[second] if self.pairs else None,
-            extra_trace=z * self.logdet[1 + more],
-            extra_slope=-z[:, None, None] * self.gram[1 + more],
+            trace=trace,
+            slope=slope,
+            trace_pairs=-square * self.logdet[pair],
+            slope_pairs=square[:, :, None, None] / 2 * self.gram[pair] if self.pairs else None,
+            extra_trace=extra_trace,
+            extra_slope=extra_slope,
         )
+
+    def _slopes(self, at: Ints, size: Floats) -> tuple[Floats, Floats]:
+        """`trace` (m,) and `slope` (m, a, a) in directions of the stages `at` (m,)."""
+        if not len(at):
+            return size, np.empty((0, *self.gram.shape[1:]))
+        return size * self.logdet[1 + at], -size[:, None, None] * self.gram[1 + at]
 
 
 def _scalars(stage: Sequence[int], directions: Sequence[Direction]) -> tuple[Ints, Floats]:
@@ -184,12 +191,16 @@ class Fold:
     groups: int
     by_group: bool
 
+    @cached_property
+    def _ones(self) -> Floats:
+        return np.ones(self.rows)
+
     def sum(self, x: Floats) -> Floats:
         """Sums over the rows of each group: (..., r g) -> (..., g)."""
-        ones = np.ones(self.rows)  # BLAS is faster than a reduction along a short axis
+        # BLAS is faster than a reduction along a short axis
         if self.by_group:
-            return np.asarray(x.reshape(*x.shape[:-1], self.groups, self.rows) @ ones)
-        return np.asarray(ones @ x.reshape(*x.shape[:-1], self.rows, self.groups))
+            return np.asarray(x.reshape(*x.shape[:-1], self.groups, self.rows) @ self._ones)
+        return np.asarray(self._ones @ x.reshape(*x.shape[:-1], self.rows, self.groups))
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,8 +303,11 @@ class _Step:
     def __init__(self, jets: Jets, pairs: bool) -> None:
         k = self._k = jets.k
         self._pairs = pairs
+        self._j: Ints | slice
+        self._i: Ints | slice
         self._first, self._second = jets.s[1 : 1 + k], jets.s[1 + k :]
-        self._j, self._i = _pairs(k)
+        # the one pair of one stage needs no copies
+        self._j, self._i = (slice(None), slice(None)) if k == 1 else _pairs(k)
         self._square = self._first[self._j] * self._first[self._i]
         self._m = jets.m
 

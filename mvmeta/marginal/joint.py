@@ -35,7 +35,7 @@ def shared_groups(terms: Sequence[RandomTerm], v: SamplingCovariance) -> bool:
 
 def row_terms(terms: Sequence[RandomTerm]) -> list[int]:
     """Positions of the random intercepts with one level for every row."""
-    return [t for t, x in enumerate(terms) if x.is_scalar and recode(x.level)[1] == len(x.level)]
+    return [t for t, x in enumerate(terms) if x.is_scalar and x.used[1] == len(x.level)]
 
 
 class JointTerm:

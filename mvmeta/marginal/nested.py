@@ -23,7 +23,7 @@ import numpy as np
 from scipy import sparse
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.design.layout import grouped_order, is_nested, recode
+from mvmeta.design.layout import grouped_order, lies_within
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import SpecificationError
 from mvmeta.marginal.base import (
@@ -88,10 +88,10 @@ def nested_order(problem: MetaProblem) -> list[int] | None:
     """
     if not all(t.is_scalar for t in problem.terms):
         return None
-    used = [recode(t.level)[1] for t in problem.terms]
-    order = sorted(range(len(used)), key=lambda t: -used[t])
+    used = [t.used for t in problem.terms]
+    order = sorted(range(len(used)), key=lambda t: -used[t][1])
     for fine, coarse in pairwise(order):
-        if not is_nested(problem.terms[fine].level, problem.terms[coarse].level):
+        if not lies_within(*used[fine], problem.terms[coarse].level):
             return None
     return order
 
@@ -122,7 +122,7 @@ class NestedMarginal(MarginalCovariance):
         self.row_terms: list[int] = []
         self.levels: list[_Level] = []
         for t in order:
-            code, count = recode(problem.terms[t].level)
+            code, count = problem.terms[t].used
             if count == problem.n:
                 self.row_terms.append(t)
             else:
@@ -138,6 +138,7 @@ class NestedMarginal(MarginalCovariance):
         lowest = self.levels[0] if self.levels else None
         layout = _Layout(self.problem.n, lowest)
         self._cells, self.chunks = layout.cells, layout.chunks
+        self.longest = max(c.cells.stop - c.cells.start for c in self.chunks)
         self._padding = np.flatnonzero(self._cells < 0)
         self.variances = self.problem.v.variances[self._cells]
         self.variances[self._padding] = np.inf
@@ -320,7 +321,7 @@ class NestedFactor(MarginalFactor):
     def _rows(self, a: Floats, total: NestedSums) -> Iterator[Jets]:
         """What rows pass on to the groups of the lowest level, chunk by chunk."""
         plan = self._plan
-        scratch = Scratch.of(len(a), max(c.cells.stop - c.cells.start for c in plan.chunks))
+        scratch = Scratch.of(len(a), plan.longest)
         own = bool(plan.row_terms)
         held: Jets | None = None
         for chunk in plan.chunks:
@@ -367,7 +368,7 @@ class NestedFactor(MarginalFactor):
         out = collect @ (1.0 / (self._plan.problem.v.variances + self._own))
         for lv, c, weight in self._sweep():
             part = collect @ c
-            if is_nested(t.level, lv.code):
+            if lies_within(*t.used, lv.code):
                 group = np.zeros(t.n_levels, dtype=np.intp)  # levels without rows: part is 0
                 group[t.level] = lv.code
                 out -= weight[group] * part**2

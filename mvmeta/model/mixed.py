@@ -470,7 +470,7 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
            row     reason
         0    1  missing d
         """
-        return self.prepared.dropped
+        return self.prepared.dropped.copy(deep=False)
 
     @property
     def backend_choice(self) -> Choice:

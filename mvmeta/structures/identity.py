@@ -29,12 +29,14 @@ class Identity(CovarianceStructure):
         self.labels = tuple(labels)
         self.q = len(self.labels)
         self.components = (Component(kind),)
+        self._unit = np.eye(self.q)
+        self._unit.flags.writeable = False
 
     def matrix(self, x: Floats) -> Floats:
-        return float(x[0]) * np.eye(self.q)
+        return float(x[0]) * self._unit
 
     def jacobian(self, x: Floats) -> Floats:
-        return np.eye(self.q)[None]
+        return self._unit[None]
 
     def starts(self, scale: float) -> list[Floats]:
         return [np.array([scale])]

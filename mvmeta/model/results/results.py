@@ -143,8 +143,8 @@ class MetaMixedLMResults(
     def __init__(
         self, model: MetaMixedLM, fit: Fit, optimum: Optimum, inference: Inference
     ) -> None:
-        names = model.exog_names
-        super().__init__(model, pd.Series(fit.beta, index=names, name="estimate"))
+        super().__init__(model, None)
+        del self.params  # the property below, made when it is asked for
         self._fit: Fit | None = fit
         self._gs = fit.gs
         self._optimum, self._inference = optimum, inference
@@ -155,6 +155,23 @@ class MetaMixedLMResults(
         self.df_model = self.k_fe - int(model.k_constant)
         self.reml, self.cov_type = fit.reml, inference.cov_type
         self.df_method, self.n_clusters = inference.df_method, inference.n_clusters
+
+    @cached_property
+    def params(self) -> pd.Series:
+        """Fixed effects (p,).
+
+        Examples
+        --------
+        >>> from mvmeta import MetaMixedLM, datasets
+        >>> data = datasets.load("bcg")
+        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
+        >>> model.fit().params.round(4)
+        Intercept    0.2515
+        ablat       -0.0291
+        Name: estimate, dtype: float64
+        """
+        names = self.model.exog_names
+        return pd.Series(self._inference.basis.beta, index=names, name="estimate", copy=True)
 
     @cached_property
     def _criteria(self) -> dict[bool, InfoCriteria]:

@@ -232,24 +232,23 @@ def prepare_arrays(
     """
     environment = formulas.capture_environment(0)
     masks.check_action(missing)
-    y = _as_series(endog)
+    y = endog if _is_plain_vector(endog) else _as_series(endog)
+    empty = None
     if data is None:
-        data = pd.DataFrame(index=_row_labels(len(y), endog, exog, variance, groups, weights))
+        labels = _row_labels(len(y), endog, exog, variance, groups, weights)
+        data = empty = pd.DataFrame(index=labels)
     source = Source(data)
-    values = y if isinstance(endog, pd.Series) else y.to_numpy()
-    y = masks.aligned(values, source.index, "endog", str(y.name))
+    if empty is None:
+        empty = pd.DataFrame(index=source.index)
+    endog_values, endog_name = _as_vector(y, endog, source.index)
     x, names = _as_matrix(exog, source.index)
-    endog_values = numeric(y, "endog")
-    if isinstance(endog, (pd.Series, pd.DataFrame)):
-        endog_values = endog_values.copy()  # frames can be changed in place
     specs = expand(groups, random, source.columns, equal)
     given = _collect(source, variance, specs, weights, environment)
-    absent = {str(y.name): np.isnan(endog_values)}
+    absent = {endog_name: np.isnan(endog_values)}
     absent |= masks.missing_columns(x, names) | given.missing()
     chosen = _choose(subset, absent, missing, source)
     _say_dropped(chosen)
-    fixed = _Fixed(_rows_of(endog_values, chosen), str(y.name), _rows_of(x, chosen), names)
-    empty = pd.DataFrame(index=source.index)
+    fixed = _Fixed(_rows_of(endog_values, chosen), endog_name, _rows_of(x, chosen), names)
     return _assemble(given, chosen, fixed, _used_frame(empty, given, source, chosen.rows), None)
 
 
@@ -441,6 +440,22 @@ def _as_series(endog: Any) -> pd.Series:
     return pd.Series(values, name=name, copy=False).infer_objects()
 
 
+def _is_plain_vector(values: Any) -> bool:
+    """Whether it is an array of floats, which is used as it is."""
+    return type(values) is np.ndarray and values.dtype == np.float64 and values.ndim == 1
+
+
+def _as_vector(y: Any, endog: Any, index: pd.Index) -> tuple[Floats, str]:
+    """Response (n,) in the order of `index`, and its name; `y` is a plain vector or a Series."""
+    if y is endog and len(y) == len(index) and not isinstance(y, pd.Series):
+        return _shared(y), "y"
+    name = str(getattr(y, "name", "y"))
+    values = y if isinstance(endog, pd.Series) else np.asarray(y)
+    found = numeric(masks.aligned(values, index, "endog", name), "endog")
+    # frames can be changed in place
+    return found.copy() if isinstance(endog, (pd.Series, pd.DataFrame)) else found, name
+
+
 def _as_matrix(exog: Any, index: pd.Index) -> tuple[Floats, list[str]]:
     """Design (n, p) in the order of `index`, and its names as statsmodels gives them."""
     if exog is None:
@@ -471,9 +486,14 @@ def _plain_matrix(x: np.ndarray) -> tuple[Floats, list[str]]:
     """An array of floats is used as it is: a copy would be most of what a large model needs."""
     if not x.shape[1]:
         raise DataError(NO_COLUMNS)
-    shared = np.ascontiguousarray(x).view()
+    return _shared(np.ascontiguousarray(x)), _array_names(x)
+
+
+def _shared(values: np.ndarray) -> np.ndarray:
+    """The same memory, in which nothing can be changed from here."""
+    shared = values.view()
     shared.flags.writeable = False
-    return shared, _array_names(x)
+    return shared
 
 
 def _array_names(x: np.ndarray) -> list[str]:

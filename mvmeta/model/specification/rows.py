@@ -109,7 +109,7 @@ def usable_rows(
     lost = {name: mask[candidates] for name, mask in missing.items() if mask.any()}
     lost = {name: mask for name, mask in lost.items() if mask.any()}
     if not lost:
-        return candidates, _nothing_dropped(index.dtype).copy(deep=False)
+        return candidates, _nothing_dropped(index.dtype)
     if action != "drop":
         where = ", ".join(
             f"{name} ({row_names(index, candidates[mask])})" for name, mask in lost.items()
@@ -127,7 +127,10 @@ def usable_rows(
 
 @lru_cache(maxsize=16)
 def _nothing_dropped(dtype: Any) -> pd.DataFrame:
-    """The empty record for an index of this type: to make a frame is a tenth of a small model."""
+    """The empty record for an index of this type, of all models that have one: not to be changed.
+
+    To make a frame is a tenth of a small model.
+    """
     return dropped_frame(pd.Index([], dtype=dtype), [])
 
 
