@@ -30,6 +30,7 @@ SIZES = {
     "rates": ("t1i", "t2i"),
     "proportion": ("ni",),
     "mean": ("ni",),
+    "change": ("ni",),
     "change score": ("ni",),
     "standardized change": ("ni",),
     "rate": ("ti",),

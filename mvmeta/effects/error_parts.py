@@ -87,6 +87,12 @@ def _single(location: FloatArray, spread: FloatArray | None = None) -> ErrorPart
     return ErrorParts((location, nothing), (nothing if spread is None else spread, nothing))
 
 
+def _scaled(parts: ErrorParts, factor: FloatArray) -> ErrorParts:
+    """The locations of two arms in other units."""
+    first, second = parts.location
+    return _difference(first * factor, -second * factor)
+
+
 def _estimate(code: str, x: Values) -> FloatArray:
     return MEASURES[code].function(x)[0]
 
@@ -236,6 +242,30 @@ def normal_difference(x: Values) -> ErrorParts:
     return _difference(first / NORMAL, -second / NORMAL)
 
 
+@error_parts("PETO")
+def peto(x: Values) -> ErrorParts:
+    """1 / sqrt(k n) of each risk, k = m1 m2 / (N (N - 1)), m events and non-events of N people.
+
+    One-step estimates suppose that there is no effect: ``y = (a / n1 - c / n2) / k``, k the
+    variance p (1 - p) of an event at the risk of both groups, and ``1/V = (1/n1 + 1/n2) / k``.
+    """
+    total, events = x.n1i + x.n2i, x.ai + x.ci
+    k = events * (total - events) / (total * (total - 1))
+    return _difference(1 / np.sqrt(k * x.n1i), 1 / np.sqrt(k * x.n2i))
+
+
+@error_parts("YUQ")
+def yule_q(x: Values) -> ErrorParts:
+    """Those of OR, times (1 - y^2) / 2."""
+    return _scaled(log_odds_ratio(x), (1 - _estimate("YUQ", x) ** 2) / 2)
+
+
+@error_parts("YUY")
+def yule_y(x: Values) -> ErrorParts:
+    """Those of OR, times (1 - y^2) / 4."""
+    return _scaled(log_odds_ratio(x), (1 - _estimate("YUY", x) ** 2) / 4)
+
+
 @error_parts("IRR")
 def log_rate_ratio(x: Values) -> ErrorParts:
     """1 / sqrt(events) of each log rate."""
@@ -265,6 +295,42 @@ def mean_change(x: Values) -> ErrorParts:
 def standardized_mean_change(x: Values) -> ErrorParts:
     """1 / sqrt(n), and g / sqrt(2 n) of the log SD of the changes."""
     return _single(1 / np.sqrt(x.ni), -_estimate("SMCC", x) / np.sqrt(2 * x.ni))
+
+
+@error_parts("SMCR")
+def change_by_raw_sd(x: Values) -> ErrorParts:
+    """sqrt(2 (1 - r) / n), and g / sqrt(2 n) of the log SD of the first measurement."""
+    g = _estimate("SMCR", x)
+    return _single(np.sqrt(2 * (1 - x.ri) / x.ni), -g / np.sqrt(2 * x.ni))
+
+
+@error_parts("SMCRP")
+def change_by_pooled_sd(x: Values) -> ErrorParts:
+    """sqrt(2 (1 - r) / n), and g sqrt((1 + r^2) / (4 n)) of the log of the average variance."""
+    g = _estimate("SMCRP", x)
+    spread = -g * np.sqrt((1 + x.ri**2) / (4 * x.ni))
+    return _single(np.sqrt(2 * (1 - x.ri) / x.ni), spread)
+
+
+@error_parts("ROMC")
+def log_ratio_of_paired_means(x: Values) -> ErrorParts:
+    """sqrt((cv1^2 + cv2^2 - 2 r cv1 cv2) / n), the error of m1 with the sign of the means."""
+    cv1, cv2 = x.sd1i / x.m1i, x.sd2i / x.m2i
+    return _single(np.sign(x.m1i) * np.sqrt((cv1**2 + cv2**2 - 2 * x.ri * cv1 * cv2) / x.ni))
+
+
+@error_parts("VRC")
+def log_ratio_of_paired_sds(x: Values) -> ErrorParts:
+    """sqrt((1 - r^2) / (n - 1)) of the log ratio of the SDs."""
+    spread = np.sqrt((1 - x.ri**2) / (x.ni - 1))
+    return _single(np.zeros_like(spread), spread)
+
+
+@error_parts("CVRC")
+def log_ratio_of_paired_cvs(x: Values) -> ErrorParts:
+    """Those of VRC, and those of ROMC with the other sign."""
+    means, spreads = log_ratio_of_paired_means(x).location, log_ratio_of_paired_sds(x).spread
+    return _single(-means[0], spreads[0])
 
 
 @error_parts("PR")

@@ -177,13 +177,14 @@ def _renamed(columns: dict[str, Any], names: Sequence[str] | None) -> dict[str, 
     return dict(zip(names, columns.values(), strict=True))
 
 
-def to_wide(
+def to_wide(  # noqa: PLR0913
     data: Any,
     study: str,
     grp: str,
     grpvars: Sequence[str],
     *,
     ref: str | None = None,
+    contrasts: str = "reference",
     postfix: tuple[str, str] = (".1", ".2"),
 ) -> pd.DataFrame:
     """Contrasts of groups, one per row, from one row per group.
@@ -200,6 +201,9 @@ def to_wide(
         The group that all others of a study are compared with where it has it; the most frequent
         group unless given.  In a study without it the last group in alphabetical order takes its
         place.
+    contrasts : {"reference", "all", "successive"}
+        Which groups of a study are compared: all with one of them; any two; or each with the one
+        before it, in the order of a categorical column, else of the sorted groups.
     postfix : pair of str
         Appended to `grp` and `grpvars` for the first and the second group.
 
@@ -208,8 +212,9 @@ def to_wide(
     DataFrame
         Columns study, other columns that are constant in a study (missing where they are not),
         grp.1, grpvars.1, grp.2, grpvars.2, and `id`, `comp` ("a-b"), `design` (all groups of the
-        study).  A study with m groups gives m - 1 rows, all against the same second group: their
-        errors are correlated (`vcalc` with grp1, grp2).  The numbers have the units of the data.
+        study).  A study with m groups gives m - 1 rows, and m (m - 1) / 2 of any two groups; their
+        errors are correlated (`varms`, or `vcalc` with grp1, grp2).  The numbers have the units of
+        the data.
 
     Raises
     ------
@@ -217,7 +222,8 @@ def to_wide(
         Without data, for unknown columns, a missing study or group, a study with one group, or a
         group that a study has twice.
     SpecificationError
-        If `ref` is no group of the data, or `id`, `comp` or `design` is a column of studies in it.
+        If `ref` is no group of the data or goes with successive groups, for other `contrasts`, or
+        if `id`, `comp` or `design` is a column of studies in the data.
 
     Examples
     --------
@@ -239,20 +245,12 @@ def to_wide(
     need_values(frame, [study, grp], "to_wide")
     if frame.empty:
         raise DataError("to_wide: the data have no rows")
-    counts = Counter(frame[grp])
-    base = ref if ref is not None else max(counts, key=lambda g: (counts[g], str(g)))
-    if base not in counts:
-        raise SpecificationError(
-            f"ref={ref!r} is no group; there are {', '.join(map(str, counts))}"
-        )
     codes, labels = pd.factorize(frame[study])
-    rank = {g: i for i, g in enumerate(sorted(counts, key=lambda g: (g == base, str(g))))}
-    ranks = frame[grp].map(rank).to_numpy()
-    order = np.lexsort((ranks, codes))
+    order = np.lexsort((_ranks(frame[grp], ref, contrasts), codes))
     _check_arms(codes[order], frame[grp].iloc[order].to_numpy(), labels.tolist())
-    ends = np.cumsum(np.bincount(codes)) - 1
-    first = np.delete(order, ends)
-    second = order[ends][codes[first]]
+    sizes = np.bincount(codes)
+    ends = np.cumsum(sizes) - 1
+    first, second = (order[rows] for rows in _compared(sizes, contrasts))
     rest = [c for c in frame if c not in {study, *own}]
     constant = _constant(frame[rest], codes)
     clash = [name for name in ("id", "comp", "design") if name in constant]
@@ -275,6 +273,50 @@ def to_wide(
         comp=[f"{a}-{b}" for a, b in zip(names[first], names[second], strict=True)],
         design=designs[codes[first]],
     )
+
+
+CONTRASTS = ("reference", "all", "successive")
+"""What `contrasts=` takes."""
+
+
+def _ranks(groups: pd.Series, ref: Any, contrasts: str) -> np.ndarray:
+    """Order (n,) of the groups within a study: the reference last, unless successive ones count."""
+    if contrasts not in CONTRASTS:
+        raise SpecificationError(
+            f"contrasts= takes one of {', '.join(CONTRASTS)}, got {contrasts!r}"
+        )
+    counts = Counter(groups)
+    if ref is not None and ref not in counts:
+        raise SpecificationError(
+            f"ref={ref!r} is no group; there are {', '.join(map(str, counts))}"
+        )
+    if contrasts == "successive":
+        if ref is not None:
+            raise SpecificationError(
+                "ref= is the group that others are compared with; successive groups have none: "
+                "leave it out, and make the groups a pandas Categorical to say their order"
+            )
+        return np.asarray(groups.astype("category").cat.codes)
+    base = ref if ref is not None else max(counts, key=lambda g: (counts[g], str(g)))
+    rank = {g: i for i, g in enumerate(sorted(counts, key=lambda g: (g == base, str(g))))}
+    return groups.map(rank).to_numpy()
+
+
+def _compared(sizes: np.ndarray, contrasts: str) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the first and the second groups; `sizes` studies of groups in their order."""
+    start = np.cumsum(sizes) - sizes
+    if contrasts == "all":
+        pairs = [np.triu_indices(size, 1) for size in sizes]
+        first, second = (
+            np.concatenate([p[k] + s for p, s in zip(pairs, start, strict=True)]) for k in (0, 1)
+        )
+        return first, second
+    every = np.arange(sizes.sum())
+    if contrasts == "successive":
+        later = np.delete(every, start)
+        return later, later - 1
+    ends = start + sizes - 1
+    return np.delete(every, ends), np.repeat(ends, sizes - 1)
 
 
 def _check_arms(codes: np.ndarray, arms: np.ndarray, labels: Sequence[Any]) -> None:

@@ -85,7 +85,7 @@ def test_standardized_mean_differences_printed_by_gleser_and_olkin():
     assert_allclose(reference("gleser")["by_study"]["yi"], d, rtol=ALGEBRA)
 
 
-@pytest.mark.parametrize("measure", ["RD", "OR", "RR", "AS"])
+@pytest.mark.parametrize("measure", ["RD", "OR", "RR", "AS", "PETO", "YUQ", "YUY"])
 def test_gleser_and_olkin_several_treatments_and_a_control(measure):
     data, want = frame("gleser", "proportions"), reference("gleser")["binary"][measure]
     data["control"] = "control"
@@ -226,7 +226,7 @@ def test_covariances_are_those_of_the_delta_method(measure):
     assert_allclose(v.toarray(), expected, rtol=DIFFERENCES)
 
 
-TABLE = ["OR", "RR", "RD", "AS", "PBIT", "OR2D", "OR2DN"]
+TABLE = ["OR", "RR", "RD", "AS", "PBIT", "YUQ", "YUY", "OR2D", "OR2DN"]
 
 
 @pytest.mark.parametrize("measure", TABLE)
@@ -262,6 +262,56 @@ def test_covariances_of_counts_are_those_of_multinomials(measure):
     assert_allclose(v.toarray(), slope.T @ cov @ slope, rtol=DIFFERENCES)
 
 
+@pytest.mark.parametrize("measure", ["MC", "SMCR", "SMCRP", "ROMC", "VRC", "CVRC"])
+def test_covariances_of_changes_are_those_of_the_delta_method(measure):
+    """Two outcomes before and after: over time they correlate r each, rho with one another.
+
+    That of two measurements of different outcomes and times is r rho; log SDs correlate the square
+    of what measurements do.
+    """
+    n, r, rho = 4e9, 0.6, 0.35
+    # What both outcomes have by time is proportional: then their changes correlate rho, too.
+    means, sds = np.array([[9.0, 7.0], [5.4, 4.2]]), np.array([[2.0, 2.5], [1.5, 1.875]])
+    if measure in ("SMCR", "SMCRP"):  # their variances suppose that it does not change over time
+        sds[:, 1] = sds[:, 0]
+
+    def effects(point):
+        m, s = point[:4].reshape(2, 2), np.exp(point[4:].reshape(2, 2))
+        (m1, m2), (s1, s2) = m.T, s.T
+        out = escalc(measure, m1i=m1, m2i=m2, sd1i=s1, sd2i=s2, ri=r, ni=n, correct=False)
+        return out["yi"].to_numpy()
+
+    correlation = np.kron([[1, rho], [rho, 1]], [[1, r], [r, 1]])
+    scale = sds.ravel()
+    cov = np.zeros((8, 8))
+    cov[:4, :4] = correlation * np.outer(scale, scale) / n
+    cov[4:, 4:] = correlation**2 / (2 * n)
+    slope = gradient(effects, np.concatenate([means.ravel(), np.log(scale)]))
+    data = pd.DataFrame({"s": 1, "o": ["x", "y"]})
+    data[["m1i", "m2i"]], data[["sd1i", "sd2i"]] = means, sds
+    v = varms(
+        measure, cluster="s", grp1="s", type="o", rho=rho, data=data, correct=False,
+        m1i="m1i", m2i="m2i", sd1i="sd1i", sd2i="sd2i", ri=r, ni=n,
+    ).toarray()  # fmt: skip
+    assert_allclose(v, slope.T @ cov @ slope, rtol=DIFFERENCES)
+
+
+def test_one_step_log_odds_ratios_of_one_control_covary_as_simulated():
+    """Three groups with one risk: y and 1/V of Peto's method of two contrasts, 400,000 times."""
+    rng = np.random.default_rng(1985)
+    n, draws = np.array([90, 140, 110]), 400_000
+    x = rng.binomial(n, 0.3, (draws, 3))
+    events, total = x[:, :2] + x[:, 2:], n[:2] + n[2]
+    k = events * (total - events) / (total * (total - 1.0))
+    y = (x[:, :2] / n[:2] - x[:, 2:] / n[2]) / k
+    data = pd.DataFrame({"s": 1, "a": [1, 2], "b": 0, "x": 0.3 * n[:2], "n": n[:2]})
+    numbers = {"ai": "x", "n1i": "n", "ci": 0.3 * n[2], "n2i": n[2]}
+    v = varms("PETO", cluster="s", grp1="a", grp2="b", data=data, **numbers).toarray()
+    # 1 % is five standard errors of the simulation, and 1 / n of the approximation
+    assert_allclose(v, np.cov(y.T), rtol=0.03)
+    assert_allclose(v[0, 1], 1 / (n[2] * 0.3 * 0.7), rtol=0.01)
+
+
 INPUTS = {
     "groups": {
         "m1i": [5.0, 7], "sd1i": [2.0, 1.5], "n1i": [20, 31],
@@ -273,10 +323,10 @@ INPUTS = {
     "proportion": {"xi": [4, 12], "ni": [20, 31]},
     "rate": {"xi": [4, 12], "ti": [20.5, 31]},
 }  # fmt: skip
-INPUTS["change score"] = INPUTS["standardized change"] = {
+INPUTS["change"] = INPUTS["change score"] = INPUTS["standardized change"] = {
     "m1i": [5.0, 7], "sd1i": [2.0, 1.5], "m2i": [4.0, 6.5], "sd2i": [2.5, 1.2], "ri": 0.4, "ni": 30
 }  # fmt: skip
-SINGLE = {"mean", "proportion", "rate", "change score", "standardized change"}
+SINGLE = {"mean", "proportion", "rate", "change", "change score", "standardized change"}
 INPUTS["d"] = INPUTS["groups"]
 
 
@@ -388,6 +438,60 @@ def test_network_of_antidiabetic_drugs_as_metafor():
     assert_allclose(res.params, want["fit"]["est"], rtol=1e-5)
     assert_allclose(res.bse, want["fit"]["se"], rtol=1e-5)
     assert_allclose(res.vcomp["estimate"].iloc[0], want["fit"]["tau2"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("contrasts", ["successive", "all"])
+def test_other_contrasts_of_the_network_of_antidiabetic_drugs(contrasts):
+    want = reference("senn")[contrasts]
+    ref = "placebo" if contrasts == "all" else None
+    dat, v = pairwise(
+        "MD", datasets.load("senn2013"), study="study", arm="treatment", mi="mi", sdi="sdi",
+        ni="ni", contrasts=contrasts, ref=ref,
+    )  # fmt: skip
+    keys = pd.MultiIndex.from_frame(dat[["study", "treatment.1", "treatment.2"]])
+    wanted = pd.MultiIndex.from_arrays([want["study"], want["first"], want["second"]])
+    order = keys.get_indexer(wanted)
+    assert sorted(order) == list(range(len(dat)))
+    assert_allclose(dat["yi"].iloc[order], want["yi"], rtol=1e-11, atol=1e-15)
+    assert_allclose(v.toarray()[np.ix_(order, order)], want["V"], rtol=1e-11, atol=1e-15)
+
+
+def test_successive_contrasts_hold_what_contrasts_with_one_arm_do():
+    arms = datasets.load("senn2013")
+    fits = []
+    for contrasts in ("reference", "successive"):
+        dat, v = pairwise(
+            "MD", arms, study="study", arm="treatment", mi="mi", sdi="sdi", ni="ni",
+            contrasts=contrasts,
+        )  # fmt: skip
+        dat = contrmat(dat, "treatment.1", "treatment.2", last="placebo")
+        names = sorted(set(arms["treatment"]) - {"placebo"})
+        fits.append(fixed(dat, v, f"yi ~ {' + '.join(names)} - 1"))
+    assert_allclose(fits[1].params, fits[0].params, rtol=1e-9)
+    assert_allclose(fits[1].bse, fits[0].bse, rtol=1e-9)
+    first, second = (res.heterogeneity_test().statistic for res in fits)
+    assert_allclose(second, first, rtol=1e-9)
+
+
+def test_successive_arms_are_those_of_a_categorical_or_sorted():
+    arms = pd.DataFrame({"s": 1, "dose": [20, 5, 100], "x": [4, 5, 9], "n": 30})
+    names = {"study": "s", "arm": "dose", "xi": "x", "ni": "n", "contrasts": "successive"}
+    assert pairwise("OR", arms, **names).dat["comp"].tolist() == ["20-5", "100-20"]
+    order = pd.Categorical(["b", "c", "a"], categories=["c", "a", "b"])
+    named = pairwise("OR", arms.assign(dose=order), **names).dat
+    assert named["comp"].tolist() == ["a-c", "b-a"]
+    with pytest.raises(SpecificationError, match="successive groups have none: leave it out"):
+        pairwise("OR", arms, ref=5, **names)
+    with pytest.raises(SpecificationError, match="contrasts= takes one of reference, all, succ"):
+        pairwise("OR", arms, **{**names, "contrasts": "every"})
+
+
+def test_contrasts_without_an_effect_are_named_by_study_and_arms():
+    arms = pd.DataFrame({"s": ["Lee"] * 3, "t": list("abc"), "x": [3, -5, 8], "n": 20})
+    told = "pairwise: 1 of 2 rows have no effect size .* row Lee, b-c: x.1 is negative$"
+    with pytest.warns(MvmetaWarning, match=told) as said:
+        pairwise("OR", arms, study="s", arm="t", xi="x", ni="n")
+    assert len(said) == 1
 
 
 def test_smoking_cessation_with_empty_cells():

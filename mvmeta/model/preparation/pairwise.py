@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.effects.arms import ArmOptions
 from mvmeta.effects.escalc import escalc
 from mvmeta.effects.inputs import as_frame
 from mvmeta.effects.registry import find_measure
 from mvmeta.effects.reshape import need_columns, need_values, to_wide
 from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
-from mvmeta.model.preparation.varms import varms
+from mvmeta.model.preparation.varms import Caller, covariance_of_arms
 
 INPUTS = {
     "table": {"xi": ("ai", "ci"), "mi": ("bi", "di"), "ni": ("n1i", "n2i")},
@@ -68,6 +69,7 @@ def pairwise(
     rho: Any = None,
     overlap: Any = None,
     ref: str | None = None,
+    contrasts: str = "reference",
     correct: bool = True,
     add: float | None = None,
     to: str = "only0",
@@ -95,14 +97,19 @@ def pairwise(
         common, as for `varms`.
     ref : str, optional
         Arm that the others are compared with where a study has it, as for `to_wide`.
+    contrasts : {"reference", "all", "successive"}
+        All arms of a study with one of them; any two; or each with the one before it (doses in
+        order, see `to_wide`).
     correct, add, to, drop00
         As for `escalc`.
 
     Returns
     -------
     ArmContrasts
-        A pair `(dat, V)`.  A study with m arms has m - 1 contrasts with its reference arm; they
-        hold all that the m (m - 1) / 2 differences of two arms do.
+        A pair `(dat, V)`.  A study with m arms has m - 1 contrasts with its reference arm, or of
+        successive ones; either hold all that the m (m - 1) / 2 differences of two arms do.  V of
+        these is singular where m is 3 or more: the differences follow from one another.  They are
+        for tables, plots and analyses of one comparison at a time.
 
     Raises
     ------
@@ -116,6 +123,12 @@ def pairwise(
     -----
     MvmetaWarning
         Contrasts without an effect size (NaN), which a model drops.
+
+    Notes
+    -----
+    Heterogeneity that is the same for any two arms (``Random("comp | study", "CS",
+    fixed={"rho": 0.5})``) is that of contrasts with one arm, which they have in common with one
+    sign; successive contrasts have an arm in common with two signs.
 
     See Also
     --------
@@ -152,17 +165,17 @@ def pairwise(
         raise DataError("pairwise needs data=, one row per arm")
     numbers = {"xi": xi, "mi": mi, "sdi": sdi, "ni": ni, "ti": ti}
     columns = _columns(measure, {name: c for name, c in numbers.items() if c is not None})
-    wide = _contrasts(frame, study, arm, list(columns), type, ref)
+    wide = _contrasts(frame, study, arm, list(columns), type, ref, contrasts)
     inputs: dict[str, Any] = {
         name: f"{column}{postfix}"
         for column, names in columns.items()
         for name, postfix in zip(names, POSTFIX, strict=True)
     }
     with warnings.catch_warnings():
-        # varms says the same of the same rows.
+        # what is said of V is said of the same rows
         warnings.simplefilter("ignore", MvmetaWarning)
         wide = escalc(measure, data=wide, correct=correct, add=add, to=to, drop00=drop00, **inputs)
-    v = varms(
+    v = covariance_of_arms(
         measure,
         cluster=study,
         grp1=f"{arm}{POSTFIX[0]}",
@@ -171,13 +184,18 @@ def pairwise(
         data=wide,
         rho=rho,
         overlap=overlap,
-        correct=correct,
-        add=add,
-        to=to,
-        drop00=drop00,
-        **inputs,
+        options=ArmOptions(correct, add, to, drop00),
+        checkpd=contrasts != "all",
+        inputs=inputs,
+        caller=Caller("pairwise", _names(wide, study, type), inputs, "have no effect size (NaN)"),
     )
     return ArmContrasts(wide, v)
+
+
+def _names(wide: pd.DataFrame, study: str, outcome: str | None) -> list[str]:
+    """Names of contrasts in messages: "3, a-b", and the outcome where there are several."""
+    parts = [wide[study], *([] if outcome is None else [wide[outcome]]), wide["comp"]]
+    return [", ".join(map(str, row)) for row in zip(*parts, strict=True)]
 
 
 def _columns(measure: str, given: dict[str, str]) -> dict[str, tuple[str, str]]:
@@ -205,15 +223,16 @@ def _contrasts(
     numbers: list[str],
     outcome: str | None,
     ref: str | None,
+    contrasts: str,
 ) -> pd.DataFrame:
     """Contrasts within studies and outcomes, studies in the order of their first rows."""
     names = [study, arm] if outcome is None else [study, arm, outcome]
     need_columns(frame, names, "pairwise")
     need_values(frame, names, "pairwise")
     if outcome is None:
-        return to_wide(frame, study, arm, numbers, ref=ref)
+        return to_wide(frame, study, arm, numbers, ref=ref, contrasts=contrasts)
     parts = [
-        to_wide(rows, study, arm, numbers, ref=ref)
+        to_wide(rows, study, arm, numbers, ref=ref, contrasts=contrasts)
         for _, rows in frame.groupby(outcome, sort=False)
     ]
     wide = pd.concat(parts, ignore_index=True)

@@ -1,6 +1,8 @@
 """V of effects that share arms, by the formula of their measure."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from mvmeta.design.arms import Events, Pair, People, Relation, SharedArms
 from mvmeta.design.impute import Part, impute
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.effects.arms import ArmData, ArmOptions, arm_data
+from mvmeta.effects.checks import Problems
 from mvmeta.effects.inputs import as_frame
 from mvmeta.effects.registry import MEASURES
 from mvmeta.errors import DataError, SpecificationError, warn
@@ -57,8 +60,9 @@ def varms(
     ----------
     measure : str or column of str
         Code of the measure as for `escalc`: MD, SMD, SMD1, SMD1H, SMDH, ROM, VR, CVR, D2OR, D2ORL,
-        D2ORN; OR, RR, RD, AS, PBIT, OR2D, OR2DL, OR2DN; IRR, IRD, IRSD; of single groups MC, SMCC,
-        MN, SMN, MNLN, SDLN, CVLN, PR, PLN, PLO, PAS, IR, IRLN, IRS.  Or a column of codes: effects
+        D2ORN; OR, RR, RD, AS, PBIT, PETO, YUQ, YUY, OR2D, OR2DL, OR2DN; IRR, IRD, IRSD; of single
+        groups MC, SMCC, SMCR, SMCRP, ROMC, VRC, CVRC, MN, SMN, MNLN, SDLN, CVLN, PR, PLN, PLO, PAS,
+        IR, IRLN, IRS.  Or a column of codes: effects
         of several measures (a log odds ratio of one outcome, a mean difference of another).
     cluster : column of labels
         Study: rows of different studies are independent.
@@ -75,7 +79,8 @@ def varms(
         Correlation of different outcomes in people: a number; per study, as a column or a mapping;
         a DataFrame labelled by the levels of `type`.  Of events "exclusive", of which no two happen
         to one person, or "nested", of which one is part of the other (death within one and within
-        two years), the correlation follows from their risks.
+        two years), the correlation follows from their risks.  For measures of change it is the
+        correlation of the changes.
     overlap : float, str, mapping, Series or DataFrame, optional
         Share of the smaller group that is in the larger one, too, where the numbers of people
         differ between outcomes; 1 unless given.  Given as `rho` is.
@@ -156,6 +161,74 @@ def varms(
     array([[0.1786, 0.0744],
            [0.0744, 0.2059]])
     """
+    return covariance_of_arms(
+        measure,
+        cluster=cluster,
+        grp1=grp1,
+        grp2=grp2,
+        type=type,
+        subgroup=subgroup,
+        data=data,
+        rho=rho,
+        overlap=overlap,
+        pool=pool,
+        options=ArmOptions(correct, add, to, drop00),
+        checkpd=checkpd,
+        nearpd=nearpd,
+        inputs=inputs,
+        caller=Caller("varms"),
+    )
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, in whose words rows and numbers are told.
+
+    Attributes
+    ----------
+    name : str
+    rows : sequence of str or None
+        Names of the rows; their labels unless given.
+    columns : mapping of str to str
+        What the caller's user knows the numbers as, by their names here.
+    what : str
+        What becomes of rows with something wrong.
+    """
+
+    name: str
+    rows: Sequence[str] | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    what: str = "have no variance (NaN)"
+
+    def warn(self, problems: Problems, labels: Sequence[Any]) -> None:
+        """One warning of all rows with something wrong."""
+        for row, reason in enumerate(problems.reasons):
+            if reason is not None:
+                problems.reasons[row] = re.sub(
+                    r"\b\w+\b", lambda found: self.columns.get(found[0], found[0]), reason
+                )
+        problems.warn(self.name, labels if self.rows is None else self.rows, self.what)
+
+
+def covariance_of_arms(
+    measure: str | Column,
+    *,
+    cluster: Column,
+    grp1: Column,
+    grp2: Column | None = None,
+    type: Column | None = None,
+    subgroup: Column | None = None,
+    data: Any = None,
+    rho: Any = None,
+    overlap: Any = None,
+    pool: str = "pair",
+    options: ArmOptions,
+    checkpd: bool = True,
+    nearpd: bool = False,
+    inputs: Mapping[str, Any],
+    caller: Caller,
+) -> SamplingCovariance:
+    """`varms` for those who call it under another name."""
     given = {
         "measure": measure, "cluster": cluster, "grp1": grp1, "grp2": grp2, "type": type,
         "subgroup": subgroup, "rho": rho, "overlap": overlap,
@@ -163,14 +236,12 @@ def varms(
     }  # fmt: skip
     rows = ClusteredRows.of(data, 0.0, cluster, subgroup)
     if not rows.source.n:
-        raise DataError("varms: the data have no rows")
-    numbers = arm_data(
-        _codes(rows, measure), inputs, as_frame(data), ArmOptions(correct, add, to, drop00)
-    )
-    numbers.problems.warn("varms", list(rows.source.index), "have no variance (NaN)")
+        raise DataError(f"{caller.name}: the data have no rows")
+    numbers = arm_data(_codes(rows, measure), inputs, as_frame(data), options)
+    caller.warn(numbers.problems, list(rows.source.index))
     arms = _arms(rows, grp1, grp2, numbers)
     outcome, within = _outcomes(rows, type, rho, numbers)
-    _warn_of_differences(rows, arms, outcome, numbers)
+    _warn_of_differences(rows, arms, outcome, numbers, caller.name)
     spread, pooled = _pooled(rows, arms, outcome, numbers, pool)
     shared = SharedArms(
         arms=arms,
@@ -284,7 +355,7 @@ def _by_arm(
 
 
 def _warn_of_differences(
-    rows: ClusteredRows, arms: tuple[Ints, Ints], outcome: Factor, numbers: ArmData
+    rows: ClusteredRows, arms: tuple[Ints, Ints], outcome: Factor, numbers: ArmData, name: str
 ) -> None:
     """Warn where a group of a study has other numbers in another row of the same outcome."""
     first, second = numbers.numbers
@@ -296,7 +367,7 @@ def _warn_of_differences(
         return
     where = np.unique(long["position"].to_numpy()[differ])
     warn(
-        f"varms: a group has other numbers in one row than in another of its study, in "
+        f"{name}: a group has other numbers in one row than in another of its study, in "
         f"{rows.where(where)}: are these different people? Their errors are taken to be shared as "
         "far as the smaller of the two goes"
     )

@@ -32,7 +32,14 @@ shared <- list(
   RD = function(a, b) (a$ai / a$n1i) * (1 - a$ai / a$n1i) / a$n1i,
   OR = function(a, b) 1 / a$ai + 1 / (a$n1i - a$ai),
   RR = function(a, b) 1 / a$ai - 1 / a$n1i,
-  AS = function(a, b) 1 / (4 * a$n1i))
+  AS = function(a, b) 1 / (4 * a$n1i),
+  # Without an effect the risk of the control is that of both groups, and y is its difference over k = p (1 - p).
+  PETO = function(a, b) {
+    k <- function(x) { N <- x$n1i + x$n2i; m <- x$ai + x$ci; m * (N - m) / (N * (N - 1)) }
+    1 / (sqrt(k(a) * k(b)) * a$n1i)
+  },
+  YUQ = function(a, b) (1 - a$yi^2) * (1 - b$yi^2) / 4 * (1 / a$ai + 1 / (a$n1i - a$ai)),
+  YUY = function(a, b) (1 - a$yi^2) * (1 - b$yi^2) / 16 * (1 / a$ai + 1 / (a$n1i - a$ai)))
 proportions <- lapply(setNames(nm = names(shared)), function(measure) {
   d <- escalc(measure, ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = p)
   case(d, build(d, shared[[measure]]), ~ factor(trt) - 1)
@@ -127,6 +134,33 @@ network <- rma.mv(yi, S, mods = ~ acarbose + benfluorex + metformin + miglitol +
                     rosiglitazone + sitagliptin + sulfonylurea + vildagliptin - 1,
                   random = ~ comp | study, rho = 1/2, data = wide)
 
+# The same network by other contrasts of each study, K its arms: y = K m, V = K diag(sd^2 / n) K'.
+other_contrasts <- function(of_study) {
+  rows <- lapply(split(senn, factor(senn$study, unique(senn$study))), function(d) {
+    d <- of_study(d)
+    list(y = c(d$K %*% d$arms$mi), V = d$K %*% diag(d$arms$sdi^2 / d$arms$ni) %*% t(d$K),
+         first = d$arms$treatment[apply(d$K == 1, 1, which)], second = d$arms$treatment[apply(d$K == -1, 1, which)],
+         study = d$arms$study[1])
+  })
+  rows <- rows[order(sapply(rows, function(r) r$study))]
+  list(study = rep(sapply(rows, function(r) r$study), lengths(lapply(rows, `[[`, "y"))),
+       first = unlist(lapply(rows, `[[`, "first"), use.names = FALSE),
+       second = unlist(lapply(rows, `[[`, "second"), use.names = FALSE),
+       yi = unlist(lapply(rows, `[[`, "y"), use.names = FALSE),
+       V = unname(as.matrix(bldiag(unname(lapply(rows, `[[`, "V"))))))
+}
+successive <- other_contrasts(function(d) {
+  d <- d[order(d$treatment, method = "radix"), ]
+  m <- nrow(d); K <- cbind(-diag(m - 1), 0); K[cbind(1:(m - 1), 2:m)] <- 1
+  list(arms = d, K = K)
+})
+every <- other_contrasts(function(d) {
+  d <- d[order(d$treatment == "placebo", d$treatment, method = "radix"), ]
+  pairs <- combn(nrow(d), 2); K <- matrix(0, ncol(pairs), nrow(d))
+  K[cbind(seq_len(ncol(pairs)), pairs[1, ])] <- 1; K[cbind(seq_len(ncol(pairs)), pairs[2, ])] <- -1
+  list(arms = d, K = K)
+})
+
 # Smoking cessation, three-arm trials, odds ratios (?dat.hasselblad1998).
 h <- to.wide(dat.hasselblad1998[c("study", "trt", "xi", "ni")], study = "study", grp = "trt",
              ref = "no_contact", grpvars = c("xi", "ni"))
@@ -148,7 +182,7 @@ write_json(list(
                   mixed = mixed),
   senn = list(yi = c(wide$yi), V = unname(S), study = wide$study, first = wide$treatment.1,
               fit = list(names = rownames(network$beta), est = c(network$beta), se = network$se,
-                         tau2 = network$tau2)),
+                         tau2 = network$tau2), successive = successive, all = every),
   hasselblad = list(arms = plain(dat.hasselblad1998[c("study", "trt", "xi", "ni")]), yi = c(h$yi),
                     V = unname(smoking))),
   file.path(here, "metafor", "shared_arms.json"))
