@@ -190,6 +190,12 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         DataError, CovarianceError, SpecificationError
             For data, V or a specification that cannot be used; the message says what and where.
 
+        Warns
+        -----
+        MvmetaWarning
+            If columns of the design are linearly dependent and left out, or a moderator is text
+            that reads as numbers.
+
         Examples
         --------
         >>> from mvmeta import MetaMixedLM, datasets

@@ -7,7 +7,7 @@ import pandas as pd
 import patsy
 import pytest
 
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
 from mvmeta.model.specification.build import prepare_formula
 
 
@@ -174,3 +174,13 @@ def test_term_columns_after_a_dropped_column(data):
     with pytest.warns(UserWarning, match="2 columns"):
         p = prepare("yi ~ drug + group + x", data)
     assert p.term_columns == {"Intercept": [0], "drug": [1, 2], "group": [], "x": [3]}
+
+
+def test_numbers_stored_as_text_become_categories_and_that_is_said(data):
+    data["year"] = data["year"].astype(str)
+    with pytest.warns(MvmetaWarning, match=r"'year' is text that reads as numbers .*3 values"):
+        p = prepare("yi ~ year", data)
+    assert p.exog_names == ["Intercept", "year[T.2002]", "year[T.2003]"]
+    prepare("yi ~ C(year)", data)
+    data.loc[0, "year"] = "not reported"
+    prepare("yi ~ year", data)

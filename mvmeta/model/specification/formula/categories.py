@@ -1,5 +1,6 @@
 """Columns that are factors, as categories with the levels that occur."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Ints
+from mvmeta.errors import MvmetaWarning
+from mvmeta.model.specification.frames import shorten
 
 
 def with_levels(column: pd.Series, levels: pd.Index) -> pd.Series:
@@ -30,6 +33,12 @@ def as_categories(frame: pd.DataFrame, names: Iterable[str], coded: Iterable[str
 
     Text becomes categories, and so do numbers among `coded`; other numbers are no factors.
     patsy is several times faster on categories than on strings.
+
+    Warns
+    -----
+    MvmetaWarning
+        If text that is not among `coded` reads as numbers: one stray word in a file makes text
+        of a whole column, and a slope becomes a coefficient for each value.
     """
     changed = {}
     for name in names:
@@ -38,7 +47,22 @@ def as_categories(frame: pd.DataFrame, names: Iterable[str], coded: Iterable[str
             changed[name] = column.cat.remove_unused_categories()
         elif is_text(column) or (name in coded and column.dtype.kind in "iuf"):
             changed[name] = column.astype("category")
+            if name not in coded:
+                _warn_of_numbers(name, changed[name].cat.categories)
     return frame.assign(**changed) if changed else frame
+
+
+def _warn_of_numbers(name: str, levels: pd.Index) -> None:
+    """Say so if levels, which are text, all read as numbers."""
+    if len(levels) and pd.to_numeric(levels.to_series(), errors="coerce").notna().all():
+        warnings.warn(
+            f"column {name!r} is text that reads as numbers ({shorten(levels)}) and enters as "
+            f"categories, one for each of its {len(levels)} values; for a slope make it numeric, "
+            f"data[{name!r}] = pd.to_numeric(data[{name!r}]); if categories are meant, write "
+            f"C({name})",
+            MvmetaWarning,
+            stacklevel=2,
+        )
 
 
 def is_text(column: pd.Series) -> bool:
