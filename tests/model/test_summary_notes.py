@@ -140,10 +140,33 @@ def test_a_level_mean_counts_studies_though_the_level_varies_within_them():
     assert "level[T.b]" not in "".join(hint(difference.fit()))
 
 
+def test_batches_say_the_same_as_rows_that_are_held():
+    data = studies(8, per_study=4).assign(level=["a", "b"] * 16)
+    for formula in ("yi ~ level - 1", "yi ~ level", "yi ~ z", "yi ~ level:z"):
+        held = MetaMixedLM.from_formula(formula, data, variance="vi", groups="study").fit()
+        parts = [data[data["study"] % 2 == k] for k in (0, 1)]
+        batched = MetaMixedLM.from_batches(
+            formula, lambda parts=parts: iter(parts), variance="vi", groups="study"
+        ).fit()
+        assert hint(batched) == hint(held)
+        assert len(hint(held)) == 1
+
+
 def test_one_group_that_holds_all_sites_is_not_counted():
     fish, km = datasets.load("maire2019"), datasets.distance("maire2019")
     rivers = Random("site_station | const", "SPGAU", distance=km)
-    assert not hint(MetaMixedLM.from_formula("yi ~ 1", fish, variance="vi", random=rivers).fit())
+    model = MetaMixedLM.from_formula("yi ~ 1", fish, variance="vi", random=rivers)
+    assert not hint(model.fit())
+    # metafor's dfs="contain" gives 1 as well (tests/inference/containment.R, second line)
+    contained = model.fit(df="contain")
+    assert contained.df_inference == 1
+    (note,) = contained.notes
+    assert note.startswith("One level of site_station | const holds all rows")
+    assert "Intercept has 1 df" in note
+    few = fish.iloc[:15]
+    short = MetaMixedLM.from_formula("yi ~ 1", few, variance="vi", random=rivers).fit()
+    evidence = short.diagnose()["few-studies"].evidence
+    assert evidence["degrees of freedom that count them"] == 14  # stations, not the one "const"
 
 
 @pytest.mark.parametrize("df", ["contain", "satterthwaite", "kenward-roger", 6.0])

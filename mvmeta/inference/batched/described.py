@@ -7,7 +7,8 @@ import numpy as np
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.design.problem import MetaProblem
-from mvmeta.inference.fitted.constancy import constancy
+from mvmeta.inference.fitted.constancy import constancy, grouping_factors
+from mvmeta.inference.fitted.within import within_triangle
 from mvmeta.inference.heterogeneity.q_and_i2 import trace_inverse
 
 
@@ -86,6 +87,8 @@ class Described:
     triangle : ndarray, shape (p + 1, p + 1)
         R of [1 X]: means of the columns of X, and what is left without them.
     constancy : Constancy
+    within : ndarray, shape (m, p)
+        R of the columns of X about their means in the groups of the first term.
     v : VAlone or None
         None where V is singular.
     """
@@ -93,6 +96,7 @@ class Described:
     loadings: tuple[Floats, ...]
     triangle: Floats
     constancy: "Constancy"
+    within: Floats
     v: VAlone | None
 
     def __add__(self, other: "Described") -> "Described":
@@ -102,6 +106,7 @@ class Described:
             tuple(a + b for a, b in pairs),
             _triangle(np.vstack([self.triangle, other.triangle])),
             self.constancy + other.constancy,
+            _triangle(np.vstack([self.within, other.within])),
             self.v + other.v if both else None,  # type: ignore[operator]
         )
 
@@ -116,7 +121,10 @@ class Describe:
         problem = piece.plan.problem
         v = None if self.singular else v_alone(problem, piece.orthonormal)
         triangle = _triangle(np.column_stack([np.ones(problem.n), problem.x]))
-        return Described(loadings(problem), triangle, Constancy.of(problem), v)
+        within = triangle[:0, 1:]
+        if problem.terms:
+            within = within_triangle(problem.x, next(grouping_factors(problem.terms[0])))
+        return Described(loadings(problem), triangle, Constancy.of(problem), within, v)
 
 
 def _triangle(a: Floats) -> Floats:

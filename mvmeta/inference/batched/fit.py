@@ -13,6 +13,7 @@ from mvmeta.design.batched import NOT_HELD, BatchedProblem
 from mvmeta.inference.batched.described import Describe, Described, VAlone, residual_quadratic
 from mvmeta.inference.fitted.fit import Fit
 from mvmeta.inference.fitted.projection import Projection
+from mvmeta.inference.fitted.within import told_within
 from mvmeta.inference.heterogeneity.q_and_i2 import Heterogeneity, HeterogeneityTest
 from mvmeta.inference.robust.clusters import Bread
 from mvmeta.inference.robust.sandwich import Robust, check_robust
@@ -130,6 +131,11 @@ class BatchedFit(Fit):
     def constancy(self) -> list[tuple[int, Bools]]:
         found = self.described.constancy
         return list(zip(found.levels, found.constant, strict=True))
+
+    @property
+    def told_within(self) -> Bools:
+        found = self.described
+        return told_within(found.within, np.linalg.norm(found.triangle[:, 1:], axis=0))
 
     def heterogeneity_test(self) -> HeterogeneityTest:
         """As `heterogeneity.heterogeneity_test`."""

@@ -9,7 +9,8 @@ from scipy import sparse
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.design.problem import MetaProblem
-from mvmeta.inference.fitted.constancy import constancy
+from mvmeta.inference.fitted.constancy import constancy, grouping_factors
+from mvmeta.inference.fitted.within import told_within, within_triangle
 from mvmeta.likelihood.orthonormal import orthonormal_basis
 from mvmeta.marginal.base import Direction, MarginalFactor, Sums, diagonal, multiply
 
@@ -77,6 +78,12 @@ class Fit:
     def constancy(self) -> list[tuple[int, Bools]]:
         """For each grouping factor its levels, and which columns of X are constant within them."""
         return list(constancy(self.problem))
+
+    @property
+    def told_within(self) -> Bools:
+        """Coefficients (p,) that comparisons within the groups of the first term tell about."""
+        x, codes = self.problem.x, next(grouping_factors(self.problem.terms[0]))
+        return told_within(within_triangle(x, codes), np.linalg.norm(x, axis=0))
 
     @property
     def fitted_moments(self) -> tuple[float, float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from mvmeta.inference.borrowing.evidence import within_share
-from mvmeta.inference.coefficients.containment import containment_df
+from mvmeta.inference.coefficients.containment import studies_df
 from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.inference.comparison.added_intercept import separates_rows
 from mvmeta.inference.influence.deletion import Deletion, deletion
@@ -77,8 +77,7 @@ def _few(s: Subject, count: int, df: np.ndarray) -> Finding:
     if np.isfinite(least):
         numbers["smallest df"] = round(least, 2)
     else:
-        # containment counts rows for a coefficient that varies within studies
-        counted = min(float(containment_df(s.fit).coefficients().min()), max(count - 1.0, 1.0))
+        counted = min(float(studies_df(s.fit).min()), max(count - 1.0, 1.0))
         wider = critical_value(counted, 0.05) / critical_value(np.inf, 0.05)
         numbers["degrees of freedom that count them"] = counted
         numbers["95 % intervals with these"] = f"{float(wider):.2g} times as wide"

@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from mvmeta._typing import Floats, Ints
-from mvmeta.design.layout import recode
+from mvmeta._typing import Ints
 from mvmeta.errors import SpecificationError
-from mvmeta.inference.borrowing.evidence import within_share
-from mvmeta.inference.coefficients.containment import contained, containment_df
+from mvmeta.inference.coefficients.containment import (
+    containment_df,
+    in_one_group,
+    several_groups_df,
+    studies_df,
+)
 from mvmeta.inference.coefficients.degrees import given_df, normal_df, residual_df
 from mvmeta.inference.coefficients.kenward_roger import kenward_roger
 from mvmeta.inference.coefficients.satterthwaite import satterthwaite_df
 from mvmeta.inference.coefficients.scaling import SCALINGS, scaled_cov
 from mvmeta.inference.coefficients.wald import Basis, critical_value
-from mvmeta.inference.fitted.constancy import grouping_factors
 from mvmeta.inference.fitted.fit import Fit
 from mvmeta.inference.robust.sandwich import KINDS, robust
 from mvmeta.model.specification.build import Prepared
@@ -107,15 +107,14 @@ def few_studies(fit: Fit, inference: Inference, prepared: Prepared) -> tuple[str
     and those of a level mean J - 1; the sentence is there where these would widen one by more
     than TOO_NARROW.
     """
+    if inference.cov_type not in ROBUST and inference.df_method == "contain":
+        return _one_group(fit, prepared)
     if inference.cov_type in ROBUST or inference.df_method not in ("z", "residual"):
         return ()
     if not fit.estimated.any() or not fit.problem.p or _has_many_groups(fit):
         return ()
     rule = inference.basis.df
-    # one level that holds all rows, "const" of sites, is no group to count
-    groups = ((levels, constant) for levels, constant in fit.constancy if levels > 1)
-    by_groups = contained(fit.problem.n, fit.problem.p, groups).coefficients()
-    counted = _counting_studies(fit, by_groups)
+    by_groups, counted = several_groups_df(fit), studies_df(fit)
     wider = critical_value(counted, 0.05) / critical_value(rule.coefficients(), 0.05) - 1.0
     named = [n for n, w in zip(prepared.exog_names, wider, strict=True) if w > TOO_NARROW]
     if not named:
@@ -129,6 +128,20 @@ def few_studies(fit: Fit, inference: Inference, prepared: Prepared) -> tuple[str
     )
 
 
+def _one_group(fit: Fit, prepared: Prepared) -> tuple[str, ...]:
+    """A sentence where containment finds one group only, or none."""
+    alone = in_one_group(fit)
+    if not alone.any():
+        return ()
+    named = [n for n, one in zip(prepared.exog_names, alone, strict=True) if one]
+    terms = [t.name for t in fit.problem.terms if len(t.groups.labels) == 1]
+    return (
+        f"One level of {shorten(terms)} holds all rows, which containment counts as one group (as "
+        f"dfs='contain' of metafor does): {shorten(named)} {'has' if len(named) == 1 else 'have'} "
+        "1 df. fit(df='satterthwaite') goes by how well the components are known.",
+    )
+
+
 def _has_many_groups(fit: Fit) -> bool:
     """Whether every term has so many groups that none of them makes few df: seen at a glance."""
     problem = fit.problem
@@ -136,25 +149,6 @@ def _has_many_groups(fit: Fit) -> bool:
         return False
     counts = [len(t.groups.labels) for t in problem.terms]
     return min((c for c in counts if c > 1), default=problem.n) > MANY_GROUPS + problem.p
-
-
-def _counting_studies(fit: Fit, by_groups: Floats) -> Floats:
-    """The df of containment, J - 1 where they count rows for a coefficient that compares J studies.
-
-    Containment takes the mean of a level that varies within studies for one that rows inform
-    about; nothing of it is known from comparisons within studies.  Batches are not read for that.
-    """
-    if not fit.problem.holds_rows:
-        return by_groups
-    code, count = recode(next(grouping_factors(fit.problem.terms[0])))
-    large = np.flatnonzero(by_groups > count - 1)
-    notable = (1.0 + TOO_NARROW) * critical_value(np.inf, 0.05)
-    if count < 2 or not large.size or critical_value(count - 1.0, 0.05) < notable:
-        return by_groups
-    within = within_share(fit, np.eye(fit.problem.p)[large], code)
-    counted = by_groups.copy()
-    counted[large[within == 0.0]] = count - 1.0
-    return counted
 
 
 def check_options(cov_type: str, cov_kwds: dict[str, Any] | None) -> None:
