@@ -64,6 +64,53 @@ def test_club_sandwich(name, kind):
         close(float(got), np.array(want[key], dtype=float))
 
 
+@pytest.mark.parametrize("kind", ["CR0", "CR1", "CR2"])
+def test_a_level_that_one_cluster_has_alone(kind):
+    data = KONST.assign(kind=np.where(KONST["district"] == 11, "only", "rest"))
+    random = [
+        Random("1 | district", fixed={"sigma2": 0.05}),
+        Random("1 | district:school", fixed={"sigma2": 0.03}),
+    ]
+    model = MetaMixedLM.from_formula("yi ~ kind - 1", data, variance="vi", random=random)
+    res, want = model.fit(cov_type=kind, cov_kwds={"groups": "district"}), DATA["alone"][kind]
+    for name, got in (("se", res.bse), ("df", res.df_inference), ("p", res.pvalues)):
+        close(got.iloc[1] if name != "df" else got[1], np.array(want[name][1]))
+    if kind == "CR2":
+        close(res.bse.to_numpy(), np.array(want["se"]))
+        close(np.asarray(res.df_inference), np.array(want["df"]))
+        assert want["se"][0] < 0.05 * model.fit().bse.iloc[0]  # no measure of anything
+    else:  # clubSandwich has a rounding error, and P < 1e-15
+        assert want["se"][0] < 1e-15
+        assert res.bse.iloc[0] == 0.0
+        assert np.isnan([res.tvalues.iloc[0], res.pvalues.iloc[0], *res.conf_int().iloc[0]]).all()
+    note = f"Not estimable without district 11: kind[only]. {kind} learns from how clusters differ"
+    assert any(n.startswith(note) for n in res.notes)
+    assert note in " ".join(str(res.summary()).split())
+    finding = res.diagnose()["robust-from-one-study"]
+    assert "district 11: kind[only]" in finding.what
+    assert "robust-from-one-study" not in model.fit().diagnose()
+
+
+def test_contrasts_with_a_level_of_one_cluster_are_named_too():
+    data = KONST.assign(kind=np.where(KONST["district"] == 11, "a", "b"), x=KONST["year"] % 3)
+    model = MetaMixedLM.from_formula("yi ~ kind + x", data, variance="vi", groups="district/school")
+    notes = model.fit(cov_type="CR1", cov_kwds={"groups": "district"}).notes
+    assert any("Not estimable without district 11: Intercept, kind[T.b]. " in n for n in notes)
+    given = model.fit(cov_type="CR1", cov_kwds={"groups": np.asarray(data["district"])}).notes
+    assert any("Not estimable without the cluster of row 0: " in n for n in given)
+    every = MetaMixedLM.from_formula("yi ~ x", data, variance="vi", groups="district/school")
+    res = every.fit(cov_type="CR2")
+    assert not any("Not estimable" in n for n in res.notes)
+    assert "robust-from-one-study" not in res.diagnose()
+    assert res.diagnose().passed["robust standard errors"].startswith("no coefficient is known")
+
+
+def test_studies_of_their_own_coefficients_are_one_note():
+    model = MetaMixedLM.from_formula("yi ~ C(district) - 1", KONST, variance="vi")
+    notes = model.fit(cov_type="CR1", cov_kwds={"groups": "district"}).notes
+    assert sum("Not estimable without" in n for n in notes) == 1
+
+
 def crossed():
     random = [
         Random("1 | district", fixed={"sigma2": 0.05}),

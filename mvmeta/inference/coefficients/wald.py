@@ -133,7 +133,9 @@ def contrasts(basis: Basis, rows: Floats, rhs: Floats | float = 0.0) -> Contrast
     se = np.sqrt(np.einsum("mp,pq,mq->m", rows, basis.cov, rows))
     df = np.full(len(rows), np.inf) if basis.df.normal else basis.df.contrasts(rows)
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = (estimate - rhs) / se
+        # A robust variance of 0 is none: the statistic, the df and with them the interval are NaN.
+        statistic = np.where(se > 0, (estimate - rhs) / se, np.nan)
+    df = np.where(se > 0, df, np.nan)
     pvalue = np.asarray(2.0 * stats.t.sf(np.abs(statistic), df))
     return Contrasts(estimate, se, np.asarray(statistic), pvalue, df)
 

@@ -33,6 +33,9 @@ MOST_WAYS = 4
 INDEFINITE_TOLERANCE = 1e-10
 """Negative eigenvalue, relative to the largest, that is more than rounding."""
 
+ROUNDING = 1e-20
+"""Robust variance, relative to the model-based one, that is rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class Robust:
@@ -135,7 +138,7 @@ def _independent(fit: Fit, groups: Ints, kind: str, df: str) -> Robust:
     if df != "satterthwaite" and kind not in ("CR2", "CR3"):
         sandwich = Sandwich(fit)
         scores = sandwich.contributions(part)
-        cov = in_columns(sandwich.r, factor * scores.T @ scores)
+        cov = _without_rounding(in_columns(sandwich.r, factor * scores.T @ scores), fit)
         unknown = np.full(fit.problem.p, np.nan)
         return Robust(cov, simple_df(fit, part.count, df), (part.count,), True, unknown)
     at = cluster_scores(fit, groups, adjustment_of(kind))
@@ -143,8 +146,19 @@ def _independent(fit: Fit, groups: Ints, kind: str, df: str) -> Robust:
     rule = RobustSatterthwaite(ClusterMoments(at))
     expected = factor * _ratio(fit, rule)
     chosen = rule if df == "satterthwaite" else simple_df(fit, part.count, df)
-    cov = in_columns(at.r, factor * half.T @ half)
+    cov = _without_rounding(in_columns(at.r, factor * half.T @ half), fit)
     return Robust(cov, chosen, (part.count,), True, expected)
+
+
+def _without_rounding(cov: Floats, fit: Fit) -> Floats:
+    """The covariance with variances of 0, but for rounding, as 0.
+
+    Those of coefficients from the rows of one cluster alone are, without an adjustment.
+    """
+    nothing = np.diag(cov) < ROUNDING * np.diag(fit.cov_beta)
+    if nothing.any():
+        cov[nothing] = cov[:, nothing] = 0.0
+    return cov
 
 
 def _linked(fit: Fit, groupings: list[Ints], kind: str, df: str, repair: bool) -> Robust:

@@ -32,6 +32,7 @@ CHECKS: dict[str, Callable[[Subject], Outcome]] = {
     "sizes in V": sampling.sizes,
     "independent errors": sampling.independent,
     "number of studies": of_studies.enough,
+    "robust standard errors": of_studies.known_from_one,
     "influence": of_studies.influential,
 }
 """In the order in which they are run and reported."""

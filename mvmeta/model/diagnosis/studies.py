@@ -10,10 +10,12 @@ from mvmeta.inference.coefficients.containment import studies_df
 from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.inference.comparison.added_intercept import separates_rows
 from mvmeta.inference.influence.deletion import Deletion, deletion
+from mvmeta.inference.robust.alone import determined_alone
 from mvmeta.inference.robust.sandwich import KINDS
 from mvmeta.model.diagnosis.findings import Finding, Outcome
 from mvmeta.model.diagnosis.subject import Subject
 from mvmeta.model.specification.frames import shorten
+from mvmeta.model.testing.clustering import columns_of
 
 FEW = 20
 """Studies below which normal quantiles and degrees of freedom that count rows mislead."""
@@ -30,6 +32,9 @@ LEAST_FOR_INFLUENCE = 5
 LARGE_CHANGE = 1.0 + 1e-6
 """Change of a coefficient, in standard errors, by leaving out one study that is remarked on:
 more than one, where the mean of two rows changes by exactly one without either."""
+
+MOST_RATIOS = 3
+"""Coefficients whose standard errors are compared in a finding."""
 
 UNLIKELY = 0.05
 """P-value, times the number of studies, below which a study is called far from the others."""
@@ -91,6 +96,45 @@ def _few(s: Subject, count: int, df: np.ndarray) -> Finding:
         "small.",
         "fit(df='satterthwaite') or fit(df='kenward-roger'); cov_type='CR2' where V is uncertain. "
         "With fewer than 4 degrees of freedom no method helps: say that the data are few.",
+    )
+
+
+def known_from_one(s: Subject) -> Outcome:
+    """Whether robust standard errors are of coefficients that one cluster determines."""
+    codes = s.res.clusters
+    if s.res.cov_type not in KINDS or codes is None:
+        return Outcome()
+    found: dict[str, dict[str, float]] = {}
+    for column in columns_of(codes):
+        for cluster, which in determined_alone(s.fit.problem.x, column).items():
+            rows = s.studies.code[column == cluster]
+            one = s.study(int(rows[0])) if (rows == rows[0]).all() else "one cluster"
+            robust, model = s.res.bse.to_numpy(), np.sqrt(np.diag(s.fit.cov_beta))
+            found.setdefault(one, {}).update(
+                {s.prepared.exog_names[j]: robust[j] / model[j] for j in np.flatnonzero(which)}
+            )
+    if not found:
+        return Outcome(passed="no coefficient is known from one cluster alone")
+    return Outcome((_from_one(found),))
+
+
+def _from_one(found: dict[str, dict[str, float]]) -> Finding:
+    named = shorten(dict.fromkeys(name for ratios in found.values() for name in ratios))
+    ratios = {
+        f"robust over model-based standard error of {name}": ratio
+        for of_one in found.values()
+        for name, ratio in list(of_one.items())[:MOST_RATIOS]
+    }
+    return Finding(
+        "robust-from-one-study",
+        "problem",
+        f"Robust standard errors of what cannot be estimated without {shorten(found)}: {named}.",
+        ratios,
+        "A robust covariance learns from how clusters differ, and nothing of what comes from one "
+        "alone: CR0 and CR1 leave it out, and may be 0; CR2 is what algebra leaves, too small "
+        "or too large.",
+        "model-based standard errors (cov_type='nonrobust') for these coefficients, or merge the "
+        "level with another one.",
     )
 
 

@@ -11,9 +11,11 @@ from mvmeta._typing import Ints
 from mvmeta.design.layout import is_nested, recode
 from mvmeta.errors import DataError, SpecificationError
 from mvmeta.inference.fitted.fit import Fit
+from mvmeta.inference.robust.alone import determined_alone
 from mvmeta.inference.robust.clusters import are_independent
 from mvmeta.inference.robust.sandwich import MOST_WAYS, Robust
 from mvmeta.model.specification.build import Prepared
+from mvmeta.model.specification.frames import shorten
 
 AUTO = "robust"
 """The `cov_type` that chooses clusters and estimator by the layout of the model."""
@@ -200,6 +202,38 @@ def about_clusters(found: Robust, clusters: Clusters, prepared: Prepared) -> lis
             f"variance relative to the model-based one: {', '.join(low)}."
         )
     return notes
+
+
+def known_from_one(fit: Fit, clusters: Clusters, prepared: Prepared, kind: str) -> list[str]:
+    """Coefficients of which a robust covariance learns nothing, in sentences."""
+    notes = []
+    for name, codes in zip(clusters.names, columns_of(clusters.codes), strict=True):
+        found = determined_alone(fit.problem.x, codes)
+        if not found:
+            continue
+        some = np.any(list(found.values()), axis=0)
+        named = [n for n, w in zip(prepared.exog_names, some, strict=True) if w]
+        where = shorten(cluster_name(prepared, name, codes, cluster) for cluster in found)
+        plural = "these robust standard errors" if len(named) > 1 else "its robust standard error"
+        notes.append(
+            f"Not estimable without {where}: {shorten(named)}. {kind} learns from how clusters "
+            f"differ, which says nothing of what comes from one alone: do not use {plural} "
+            "(cov_type='nonrobust' has model-based ones)."
+        )
+    return notes
+
+
+def columns_of(codes: Ints) -> list[Ints]:
+    """Codes (n,) of every grouping."""
+    return [codes] if codes.ndim == 1 else list(codes.T)
+
+
+def cluster_name(prepared: Prepared, name: str, codes: Ints, cluster: int) -> str:
+    """A cluster in sentences: "study 16", or one of its rows where its column is not known."""
+    row = int(np.argmax(codes == cluster))
+    if name in prepared.frame:
+        return f"{name} {prepared.frame[name].iloc[row]}"
+    return f"the cluster of row {prepared.index[row]}"
 
 
 def _underestimated(found: Robust, names: Sequence[str]) -> list[str]:

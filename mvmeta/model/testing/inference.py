@@ -25,6 +25,7 @@ from mvmeta.model.testing.clustering import (
     about_clusters,
     check_several,
     choose_clusters,
+    known_from_one,
     read_clusters,
 )
 
@@ -186,7 +187,11 @@ def robust_inference(
     elif groups is None:
         check_several(prepared, kind)
     found = robust(fit, clusters.codes, kind, df, repair)
-    notes = [*(chosen.notes if chosen else []), *about_clusters(found, clusters, prepared)]
+    notes = [
+        *(chosen.notes if chosen else []),
+        *about_clusters(found, clusters, prepared),
+        *known_from_one(fit, clusters, prepared, kind),
+    ]
     basis = Basis(fit.beta, found.cov, found.df)
     return Inference(basis, kind, df, found.n_clusters, clusters.codes, tuple(notes))
 

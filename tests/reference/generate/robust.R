@@ -41,6 +41,14 @@ three <- function(...) rma.mv(yi, vi, mods = ~ decade, random = ~ 1 | district/s
 berkey_un <- rma.mv(yi, V, mods = ~ outcome - 1, random = ~ outcome | trial, struct = "UN",
                     tau2 = c(0.033, 0.012), rho = 0.6, data = berkey)
 
+# a level that one cluster has alone: clubSandwich gives it a CR1 of 0 but for rounding, and a CR2 with one df
+konst$kind <- ifelse(konst$district == 11, "only", "rest")
+level <- rma.mv(yi, vi, mods = ~ kind - 1, random = ~ 1 | district/school, sigma2 = c(0.05, 0.03), data = konst)
+alone <- lapply(setNames(nm = c("CR0", "CR1", "CR2")), function(kind) {
+  t <- coef_test(level, vcov = kind, cluster = konst$district)
+  list(se = I(t$SE), df = I(t$df), p = I(t$p_Satt))
+})
+
 # one-way sandwiches of crossed effects, which metafor computes whatever the clusters are
 crossed <- rma.mv(yi, vi, mods = ~ decade, random = list(~ 1 | district, ~ 1 | year),
                   sigma2 = c(0.05, 0.02), data = konst)
@@ -70,6 +78,7 @@ write_json(list(
   coarser = clubs(three(), konst$region, 2),
   weighted = clubs(three(W = konst$w), konst$district, 1:2),
   weighted_coarser = clubs(three(W = konst$w), konst$region, 2),
+  alone = alone,
   multivariate = clubs(berkey_un, berkey$trial, 1:2),
   crossed = lapply(list(konst$district, konst$year, paste(konst$district, konst$year)), plain),
   multiway = lapply(list(c("district", "year"), c("third", "fifth"), c("district", "year", "third")), multiway)
