@@ -6,7 +6,11 @@ import pytest
 from dense_double import case_fit, load
 
 from mvmeta import MetaMixedLM, MvmetaWarning, Random, SpecificationError, datasets
-from mvmeta.inference.components.wald import components_covariance, wald_limits
+from mvmeta.inference.components.wald import (
+    components_covariance,
+    inverse_where_known,
+    wald_limits,
+)
 from mvmeta.marginal.select import build_backend
 
 LIMITS = ["lower", "upper"]
@@ -83,9 +87,9 @@ def test_what_is_not_identified_is_named():
     model = MetaMixedLM.from_formula("y ~ 1", frame, variance=0.1, random=["1 | a", "1 | b"])
     with pytest.warns(MvmetaWarning, match="not identified"):
         res = model.fit()
-    for ask in (res.vcomp_cov, lambda: res.vcomp_conf_int(method="wald")):
-        with pytest.raises(SpecificationError, match=r"a: sigma2, b: sigma2\. .*fixed="):
-            ask()
+    for ask in (res.vcomp_cov, lambda: res.vcomp_conf_int(method="wald")[LIMITS]):
+        with pytest.warns(MvmetaWarning, match=r"a: sigma2, b: sigma2\. .*fixed="):
+            assert ask().isna().all(axis=None)
     one = MetaMixedLM.from_formula("y ~ 1", frame, variance=0.1, random="1 | a").fit()
     table, alone = res.vcomp_conf_int(), one.vcomp_conf_int()
     assert table["shape"].tolist() == ["one-sided"] * 2
@@ -93,3 +97,48 @@ def test_what_is_not_identified_is_named():
     np.testing.assert_allclose(table["upper"], alone["upper"].iloc[0], rtol=1e-5)
     total = res.heterogeneity().loc["total", ["variance_lower", "variance_upper"]]
     np.testing.assert_allclose(total.astype(float), alone.loc[0, LIMITS].astype(float), rtol=1e-5)
+
+
+def test_what_is_identified_has_its_interval():
+    """The sum of two variances cannot be told apart; that of the studies can.
+
+    The same model with one term for the two has the same likelihood, and all it knows.
+    """
+    rng = np.random.default_rng(4)
+    study = np.repeat(np.arange(12), 4)
+    y = rng.normal(0, 0.5, 12)[study] + rng.normal(0, 0.5, 48)
+    frame = pd.DataFrame({"y": y, "study": study, "a": range(48), "b": range(100, 148)})
+    options = {"data": frame, "variance": 0.1}
+    model = MetaMixedLM.from_formula("y ~ 1", random=["1 | a", "1 | study", "1 | b"], **options)
+    with pytest.warns(MvmetaWarning, match="not identified"):
+        res = model.fit()
+    one = MetaMixedLM.from_formula("y ~ 1", random=["1 | a", "1 | study"], **options).fit()
+    with pytest.warns(MvmetaWarning, match=r"not identified: a: sigma2, b: sigma2\. .*combination"):
+        table = res.vcomp_conf_int(method="wald")
+    want = one.vcomp_conf_int(method="wald")
+    got, wanted = (t.loc[1, LIMITS].astype(float) for t in (table, want))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    assert table.loc[[0, 2], LIMITS].isna().all(axis=None)
+    with pytest.warns(MvmetaWarning, match="not identified"):
+        cov = res.vcomp_cov()
+    assert cov.iloc[1, 1] == pytest.approx(one.vcomp_cov().iloc[1, 1], rel=1e-5)
+    assert cov.iloc[0].isna().all()
+
+
+def test_covariance_where_some_directions_are_open():
+    """What is known does not depend on what is chosen for the open direction."""
+    rng = np.random.default_rng(5)
+    move = np.array([3.0, 0.0, -0.04, 0.0])  # parameters 0 and 2, in units of their own
+    factor = rng.normal(size=(3, 4)) * [1.0, 1e3, 1e2, 5.0]
+    factor[:, 2] = -factor[:, 0] * move[0] / move[2]
+    information = factor.T @ factor
+    np.testing.assert_allclose(information @ move, 0.0, atol=1e-9 * information.max())
+    found = inverse_where_known(information)
+    held = np.ix_([0, 1, 3], [0, 1, 3])  # parameter 2 at any value
+    want = np.linalg.inv(information[held])
+    np.testing.assert_allclose(found[np.ix_([1, 3], [1, 3])], want[1:, 1:], rtol=1e-7)
+    assert np.isnan(found[[0, 2]]).all()
+    assert np.isnan(found[:, [0, 2]]).all()
+    regular = np.eye(3) + 0.2
+    np.testing.assert_allclose(inverse_where_known(regular), np.linalg.inv(regular), rtol=1e-12)
+    assert np.isnan(inverse_where_known(np.diag([2.0, -1.0]))[1]).all()

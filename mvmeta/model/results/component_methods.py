@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
-from mvmeta.errors import SpecificationError
+from mvmeta.errors import SpecificationError, warn
 from mvmeta.inference.components.limits import ComponentLimits
 from mvmeta.inference.components.wald import components_covariance, wald_limits
 from mvmeta.likelihood.objective import Objective
@@ -100,25 +100,24 @@ class ComponentMethods(FitHolder):
         -------
         DataFrame
             Rows as `vcomp`, with its term, component, level and estimate; then lower, upper (in
-            the unit of the estimate),
-            lower_at_edge, upper_at_edge (the edge of the parameter space lies inside the
-            interval) and shape: "" as a rule, "one-sided" or "flat" where the data rule out no
-            value in one direction or in both, "several maxima" where a lower maximum outside the
-            limits is as compatible with the data.  NaN for fixed components, and under "wald"
-            for those on the boundary.
+            the unit of the estimate), lower_at_edge, upper_at_edge (the edge of the parameter
+            space lies inside the interval) and shape: "" as a rule, "one-sided" or "flat" where
+            the data rule out no value in one direction or in both, "several maxima" where a lower
+            maximum outside the limits is as compatible with the data.  NaN for fixed components,
+            and under "wald" for those on the boundary or not identified.
 
         Raises
         ------
         SpecificationError
-            For another method; under "wald" if a component is not identified, or the
-            information is not positive definite.
+            For another method.
         ConvergenceError
             If a profile cannot be followed to a limit.
 
         Warns
         -----
         MvmetaWarning
-            If the likelihood is higher elsewhere than at the fit, or has several maxima.
+            If the likelihood is higher elsewhere than at the fit, or has several maxima.  Under
+            "wald" if components are not identified: they are NaN, and named.
 
         Notes
         -----
@@ -166,14 +165,21 @@ class ComponentMethods(FitHolder):
         return out
 
     def _covariance(self) -> Floats:
-        names = self.not_identified.index[self.not_identified & ~self.fit_.boundary]
+        """NaN for constants, and with a warning for what is not identified."""
+        fit = self.fit_
+        cov = components_covariance(fit, self.model.backend)
+        flat = self.not_identified.to_numpy()
+        cov[flat] = cov[:, flat] = np.nan
+        unknown = np.isnan(np.diag(cov)) & ~fit.problem.fixed & ~fit.boundary
+        names = self.not_identified.index[unknown]
         if len(names):
-            raise SpecificationError(
-                f"not identified: {', '.join(names)}. The likelihood does not depend on it there: "
-                "it has no standard error. Leave a term out, or hold a component by fixed=; "
-                "vcomp_conf_int() shows what the data rule out"
+            warn(
+                f"not identified: {', '.join(names)}. The likelihood does not fall along "
+                f"{'it' if len(names) == 1 else 'a combination of them'}: no standard error and no "
+                "Wald interval, which the other components have. Leave a term out, or hold "
+                "a component by fixed=; vcomp_conf_int() shows what the data rule out"
             )
-        return components_covariance(self.fit_, self.model.backend)
+        return cov
 
     def vcomp_cov(self) -> pd.DataFrame:
         """Large-sample covariance of the variance components.
@@ -183,12 +189,12 @@ class ComponentMethods(FitHolder):
         DataFrame, shape (n_components, n_components)
             Inverse of the observed information, labelled by `component_labels`, in the unit of one
             component times the unit of another; NaN for components that are fixed or on the
-            boundary, which count as known.
+            boundary, which count as known, and for those that are not identified.
 
-        Raises
-        ------
-        SpecificationError
-            If a component is not identified, or the information is not positive definite.
+        Warns
+        -----
+        MvmetaWarning
+            If components are not identified; names them.
 
         References
         ----------
