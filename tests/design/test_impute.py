@@ -1,5 +1,8 @@
 """Parts of a correlation, blocks of V from their product, and repairs, against plain loops."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -18,6 +21,9 @@ from mvmeta.design.impute import (
 from tests.tolerances import ALGEBRA
 
 N = 40
+
+REFERENCE = Path(__file__).parents[1] / "reference" / "nearpd.json"
+NEAREST = json.loads(REFERENCE.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -145,6 +151,20 @@ def test_the_nearest_matrix_of_higham():
     a = np.array([[1.0, 1, 0], [1, 1, 1], [0, 1, 1]])
     expected = [[1, 0.7607, 0.1573], [0.7607, 1, 0.7607], [0.1573, 0.7607, 1]]
     assert_allclose(nearest_correlation(a[None])[0], expected, atol=5e-5)
+
+
+@pytest.mark.parametrize("case", NEAREST["cases"], ids=lambda c: f"order {len(c['given'])}")
+def test_nearest_matrices_are_those_of_the_package_matrix(case):
+    given, want = np.array(case["given"]), np.array(case["nearest"])
+    # Both stop short of the limit, by a change of 1e-10 and 1e-13.
+    assert_allclose(nearest_correlation(given[None])[0], want, atol=1e-9)
+
+
+def test_a_repaired_v_is_that_of_metafor():
+    want = NEAREST["metafor"]
+    variances, study = np.array(want["vi"]), np.zeros(3, dtype=int)
+    v, _ = impute(variances, study, [Constant(np.full(3, -0.6))], repair=True)
+    assert_allclose(v.toarray(), want["V"], rtol=1e-6)  # which stops at a change of 1e-7
 
 
 def test_repair_leaves_good_blocks_and_variances_alone():
