@@ -94,7 +94,7 @@ class MetaforNames:
 
         References
         ----------
-        :doc:`/explanation/model`, "Fixed effects".
+        See :attr:`params`.
 
         Examples
         --------

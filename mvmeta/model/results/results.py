@@ -158,7 +158,11 @@ class MetaMixedLMResults(
 
     @cached_property
     def params(self) -> pd.Series:
-        """Fixed effects (p,).
+        """Fixed effects (p,), in units of the response; slopes per unit of their moderator.
+
+        References
+        ----------
+        :doc:`/explanation/model`, "Fixed effects".
 
         Examples
         --------
