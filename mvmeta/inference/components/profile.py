@@ -8,6 +8,7 @@ parameter space, or a likelihood that is no smooth hill, the profile is followed
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -217,11 +218,18 @@ class Profile:
         self._compare(value, point.loglik)
         return point
 
-    def _within_bounds(self, value: float, start: Floats | None) -> ProfilePoint | None:
+    def _follow(self, value: float, near: ProfilePoint) -> ProfilePoint:
+        """`at` by one ascent from the maximum at a value close by; as `at` where that fails."""
+        point = None if self._cramped else self._within_bounds(value, near.theta, follow=True)
+        return self.at(value, near.theta) if point is None else point
+
+    def _within_bounds(
+        self, value: float, start: Floats | None, *, follow: bool = False
+    ) -> ProfilePoint | None:
         """None where the likelihood does not exist, or its maximum is no covariance matrix."""
         problem = pin(self._fit.problem, self._component, value)
         objective = self._limits.objective.under(problem)
-        several = int(self._pliable.sum()) > 1  # then there may be several maxima on the edge
+        several = self._several and not follow
         starts = [self._fit.theta if start is None else start]
         if several and start is not None:
             starts.append(self._fit.theta)
@@ -277,6 +285,15 @@ class Profile:
         return None
 
     @property
+    def _several(self) -> bool:
+        """Whether there may be several maxima, on the edge of the possible correlations."""
+        return int(self._pliable.sum()) > 1
+
+    @cached_property
+    def _at_estimate(self) -> ProfilePoint:
+        return self.at(self.estimate)
+
+    @cached_property
     def _pliable(self) -> Bools:
         """Other correlations, which may have to give way to a large one: G is possible at 0."""
         components = self._fit.problem.components
@@ -376,7 +393,7 @@ class Profile:
         value = self._limits.limit(self._component, np.sign(target), target**2 / 2)
         if value is not None:
             return value, False
-        inner = self.at(self.estimate)
+        inner = self._at_estimate
         bracket = self._finite if np.isfinite(edge) else self._infinite
         found = bracket(inner, target, edge)
         return (edge, True) if found is None else (self._solve(target, *found), False)
@@ -461,18 +478,29 @@ class Profile:
         return self._fit.problem.mean_variance if self._is_variance else 1.0
 
     def _solve(self, target: float, inner: ProfilePoint, outer: ProfilePoint) -> float:
-        """Root of ``drop = target`` by Newton steps on the signed root, kept in the bracket."""
-        point = outer
+        """Root of ``drop = target`` by Newton steps on the signed root, kept in the bracket.
+
+        Points close to each other have maxima close to each other, so one ascent does where a
+        search has several; what it leads to is looked at by all of them once more.
+        """
+        point, searched = outer, not self._several
         for _ in range(MOST_STEPS):
             gap = self.drop(point) - target
             low, high = sorted((inner.value, outer.value))
             if abs(gap) < ROOT_TOLERANCE or high - low <= 1e-12 * max(abs(low), abs(high)):
-                return point.value
-            slope = -point.slope / self.drop(point) if self.drop(point) else 0.0
-            value = point.value - gap / slope if slope else np.nan
-            if not low < value < high:
-                value = (low + high) / 2
-            point = self.at(float(value), inner.theta)
+                if searched:
+                    return point.value
+                searched, point = True, self.at(point.value, point.theta)
+            else:
+                slope = -point.slope / self.drop(point) if self.drop(point) else 0.0
+                value = point.value - gap / slope if slope else np.nan
+                if not low < value < high:
+                    value = (low + high) / 2
+                point = (
+                    self.at(float(value), inner.theta)
+                    if searched
+                    else self._follow(float(value), point)
+                )
             if (self.drop(point) > target) == (target > 0):
                 outer = point
             else:
