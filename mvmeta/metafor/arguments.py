@@ -37,6 +37,7 @@ REFUSED = {
     "lambda2": "penalties have no counterpart here",
     "vccon": "write equal= of Random() or of the model for components that are equal",
     "correct": "compute effect sizes with escalc() first",
+    "subset": "leave rows out before, or by subset= of the model",
     "att": "tests of scale coefficients are not translated",
     "tau2.init": "start values are given to fit(start=...)",
 }

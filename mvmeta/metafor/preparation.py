@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mvmeta.errors import SpecificationError
 from mvmeta.metafor.arguments import CELLS, match_arguments
 from mvmeta.metafor.arithmetic import arithmetic
 from mvmeta.metafor.nodes import Call, Node, Symbol, bare, is_call, refusal
@@ -14,7 +15,10 @@ COLUMNS = (
 )  # fmt: skip
 VCALC = (*COLUMNS, "data", "rho", "phi", "rvars", "checkpd", "nearpd", "sparse")
 OPTIONS = ("add", "to", "drop00", "vtype", "append")
-ESCALC = (*CELLS, *OPTIONS, "measure", "var.names", "yi", "vi", "sei", "data", "digits", "slab")
+ROWS = ("flip", "include", "replace", "correct", "cutoff", "add.measure")
+ESCALC = (
+    *CELLS, *OPTIONS, *ROWS, "measure", "var.names", "yi", "vi", "sei", "data", "digits", "slab",
+)  # fmt: skip
 
 
 def data_name(node: Node | None, others: list[Node], session: Session, where: Node) -> str:
@@ -129,8 +133,61 @@ def effect_sizes(given: dict[str, Node], scope: Scope) -> Apply:
             keywords.append(("var_names", Literal(names)))
         elif name in OPTIONS:
             keywords.append((name, Literal(_setting(node, name))))
+        elif name in ROWS:
+            keywords += _of_rows(name, node, scope)
     keywords.append(("data", Name(scope.frame)))
     return Apply("escalc", (Literal(measure),), tuple(keywords))
+
+
+def _of_rows(name: str, node: Node, scope: Scope) -> list[tuple[str, Expression]]:
+    """What to do with the estimates of which rows, in our words."""
+    match name:
+        case "flip":
+            return [(name, _constant(node) or column_or_name(node, scope))]
+        case "include":
+            return [(name, _rows(node, scope))]
+        case "replace":
+            return [(name, Literal(_replace(node, scope)))]
+        case "correct":
+            return [(name, Literal(truth(node, name)))]
+        case "cutoff":
+            return [(name, Literal(None if is_null(node) else number(node, name)))]
+    if truth(node, name):
+        raise refusal(node, f"{name}: add the column after escalc(), dat$measure <- ...")
+    return []
+
+
+def _constant(node: Node) -> Literal | None:
+    """TRUE, FALSE or a number; None for anything that names columns."""
+    try:
+        return Literal(_setting(node, "flip"))
+    except SpecificationError:
+        return None
+
+
+def _rows(node: Node, scope: Scope) -> Expression:
+    """Rows by a condition or a column of truth values, or by their numbers, which count from 1."""
+    try:
+        numbers = scalars(node, "include")
+    except SpecificationError:
+        return column_or_name(node, scope)
+    if all(isinstance(n, float | int) and not isinstance(n, bool) and n >= 1 for n in numbers):
+        return Literal([Literal(int(n) - 1) for n in numbers if n is not None])
+    raise refusal(node, "include is translated as a condition or as numbers of rows")
+
+
+def _replace(node: Node, scope: Scope) -> str:
+    """TRUE or "all", FALSE or "ifna"."""
+    given = _setting(node, "replace")
+    if given in (True, "all"):
+        return "all"
+    if given not in (False, "ifna"):
+        raise refusal(node, 'replace must be TRUE, FALSE, "all" or "ifna"')
+    scope.note(
+        "A row that has an effect size or a variance, and not both, gets two new numbers; metafor "
+        "fills in the one that is missing, beside the old one."
+    )
+    return "ifna"
 
 
 def column_or_name(node: Node, scope: Scope) -> Expression:

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 from scipy.linalg import block_diag
 
-from mvmeta import DataError, MetaforTranslation, SpecificationError, datasets, from_metafor
+from mvmeta import (
+    DataError,
+    MetaforTranslation,
+    SpecificationError,
+    datasets,
+    escalc,
+    from_metafor,
+)
+
+FLIPPED = (datasets.load("bcg")["alloc"] == "random").to_numpy()
 
 
 def code(call, **objects):
@@ -304,6 +313,50 @@ def test_data_may_be_made_within_the_call():
         f"dat <- escalc('OR', {cells}, data = bcg); rma.mv(yi, vi, random = ~ 1 | trial, dat = dat)"
     )
     np.testing.assert_array_equal(found.fit().params, from_metafor(apart, bcg).fit().params)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "ours"),
+    [
+        ("flip = TRUE", "flip=True", {"flip": True}),
+        ("flip = alloc == 'random'", 'flip=bcg["alloc"] == "random"', {"flip": FLIPPED}),
+        ("flip = turned", 'flip="turned"', {"flip": "turned"}),
+        ("correct = FALSE, cutoff = NULL", "correct=False,", {"correct": False, "cutoff": None}),
+        ("cutoff = 3", "cutoff=3,", {"cutoff": 3}),
+        ("replace = TRUE", 'replace="all"', {"replace": "all"}),
+        ('replace = "ifna"', 'replace="ifna"', {"replace": "ifna"}),
+        ("include = ablat > 10", 'include=bcg["ablat"] > 10', {}),
+        ("add.measure = FALSE", "cneg", {}),
+    ],
+)
+def test_what_escalc_does_with_rows_is_translated(options, code, ours):
+    bcg = datasets.load("bcg").assign(turned=datasets.load("bcg")["alloc"] == "random")
+    bcg.loc[3, ["yi", "vi"]] = np.nan
+    names = {"ai": "tpos", "bi": "tneg", "ci": "cpos", "di": "cneg"}
+    cells = ", ".join(f"{cell} = {column}" for cell, column in names.items())
+    call = f"dat <- escalc('RR', {cells}, data = bcg, {options}); rma.mv(yi, vi, data = dat)"
+    found = from_metafor(call, bcg=bcg)
+    assert code in found.code
+    expected = escalc("RR", data=bcg, **names, **ours)
+    np.testing.assert_array_equal(found.model.endog, expected["yi"])
+    noted = any("gets two new numbers" in note for note in found.notes)
+    assert noted == ("ifna" in options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("subset = year > 1950", "subset= is not translated: leave rows out before, or by subset="),
+        ("add.measure = TRUE", "add.measure: add the column after escalc"),
+        ("include = -1", "include is translated as a condition or as numbers of rows"),
+        ('replace = "some"', 'replace must be TRUE, FALSE, "all" or "ifna"'),
+        ("correct = 'yes'", "correct must be TRUE or FALSE"),
+        ("cutoff = 'big'", "cutoff must be one number"),
+    ],
+)
+def test_what_escalc_does_with_rows_is_refused_by_name(options, message):
+    with pytest.raises(SpecificationError, match=message):
+        from_metafor(f"dat <- escalc('PLO', xi = x, ni = n, data = d, {options}); rma(yi, vi)")
 
 
 def test_two_data_sets_need_their_names():
