@@ -187,9 +187,9 @@ class Evidence:
         >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
         >>> res = model.fit()
         >>> evidence = res.get_evidence()
-        >>> evidence.contributions().round(2)
+        >>> evidence.contributions().round(2) + 0.0
                         0     1    2     3     4
-        Category[A]  0.50 -0.00  0.0  0.50 -0.00
+        Category[A]  0.50  0.00  0.0  0.50  0.00
         Category[B]  0.00  0.50  0.0  0.00  0.50
         Category[C] -0.25 -0.25  1.0  0.25  0.25
         """
