@@ -172,6 +172,16 @@ def test_one_finding_prints_as_in_the_diagnosis():
     assert f"\n{found.codes.index('few-studies') + 1}. {text}" in str(found)
 
 
+def test_tests_for_few_studies_are_not_advised_where_they_are_used():
+    data = simulated(n_studies=12).assign(kind=lambda d: np.where(d["study"] < 2, "rare", "usual"))
+    res = fit("y ~ C(kind)", data, df="satterthwaite", cov_type="CR2")
+    assert (res.df_inference < 4).all()
+    finding = res.diagnose()["few-studies"]
+    assert "kind[T.usual]" in finding.what
+    assert "fewer than 4 degrees of freedom" in finding.what
+    assert "satterthwaite" not in finding.advice
+
+
 def test_the_advice_on_a_contextual_effect_fits_a_factor():
     rng = np.random.default_rng(8)
     data = simulated().assign(a=lambda d: np.where(rng.random(len(d)) < 0.5, "u", "v"))

@@ -26,6 +26,9 @@ FEW_ROBUST = 40
 LEAST_DF = 4
 """Degrees of freedom below which t tests themselves are not to be trusted (Tipton 2015)."""
 
+SUITED = ("satterthwaite", "kenward-roger")
+"""Degrees of freedom that allow for few studies already."""
+
 LEAST_FOR_INFLUENCE = 5
 """Studies from which on leaving one out says something about that one."""
 
@@ -59,7 +62,8 @@ def enough(s: Subject) -> Outcome:
         few = bool((df < LEAST_DF).any()) or (count < FEW and _counts_rows(s, df))
     if not few:
         return Outcome(passed=f"{count} {s.studies.noun(count)}, tested by {_tests(s)}")
-    return Outcome((_few(s, count, df),))
+    suited = method in SUITED
+    return Outcome((_too_few(s, count, df) if suited else _few(s, count, df),))
 
 
 def _counts_rows(s: Subject, df: np.ndarray) -> bool:
@@ -96,6 +100,22 @@ def _few(s: Subject, count: int, df: np.ndarray) -> Finding:
         "small.",
         "fit(df='satterthwaite') or fit(df='kenward-roger'); cov_type='CR2' where V is uncertain. "
         "With fewer than 4 degrees of freedom no method helps: say that the data are few.",
+    )
+
+
+def _too_few(s: Subject, count: int, df: np.ndarray) -> Finding:
+    """What is left to say where the tests are those for few studies."""
+    names = [name for name, of in zip(s.prepared.exog_names, df, strict=True) if of < LEAST_DF]
+    return Finding(
+        "few-studies",
+        "caution",
+        f"There are {count} {s.studies.noun(count)}: tests of {shorten(names)} have fewer than "
+        f"{LEAST_DF} degrees of freedom.",
+        {"tests": _tests(s), "smallest df": round(float(np.nanmin(df)), 2)},
+        "The tests that were chosen allow for few studies, but below that no method keeps its "
+        "error rate: the variance that a standard error rests on is all but unknown.",
+        "say that the data are few, and do not decide by these P-values; a simpler model leaves "
+        "more degrees of freedom (merged categories, fewer moderators).",
     )
 
 
