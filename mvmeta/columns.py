@@ -1,6 +1,9 @@
 """What every reader of columns needs: numbers out of them, rows matched and named by label."""
 
+import re
+from collections.abc import Iterable
 from decimal import Decimal
+from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
@@ -9,6 +12,8 @@ import pandas as pd
 
 from mvmeta._typing import Floats, Ints
 from mvmeta.errors import DataError
+
+DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+\s*")
 
 MOST_NAMED = 5
 """How many rows or levels an error message names before it says "and k more"."""
@@ -20,6 +25,13 @@ def row_names(index: pd.Index, where: np.ndarray) -> str:
     labels = [str(index[int(i)]) for i in positions[:MOST_NAMED]]
     more = f" and {len(positions) - MOST_NAMED} more" if len(positions) > MOST_NAMED else ""
     return ("row " if len(positions) == 1 else "rows ") + ", ".join(labels) + more
+
+
+def did_you_mean(name: str, known: Iterable[object], most: int = 2) -> str:
+    """Return "; did you mean 'vi'?" where something known is spelt much the same, else "" ."""
+    folded = {str(k).lower(): str(k) for k in known}
+    near = get_close_matches(name.lower(), list(folded), n=most)
+    return f"; did you mean {' or '.join(repr(folded[k]) for k in near)}?" if near else ""
 
 
 def numeric(series: pd.Series, what: str) -> Floats:
@@ -45,11 +57,18 @@ def numeric(series: pd.Series, what: str) -> Floats:
         culprit = next((k for k in wrong if not _reads_as_number(series.iloc[k])), wrong[0])
         raise DataError(
             f"{what} must be numeric, but {row_names(series.index, np.array([culprit]))} holds "
-            f"{series.iloc[culprit]!r}; convert it with pandas.to_numeric(..., errors='coerce')"
+            f"{series.iloc[culprit]!r}; {_advice(series.iloc[culprit])}"
         )
     out = np.full(len(series), np.nan)
     out[~missing] = series[~missing].astype(float)
     return out
+
+
+def _advice(value: object) -> str:
+    """How what is no number becomes one."""
+    if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value):
+        return "is that a decimal comma? read the file with decimal=','"
+    return "convert it with pandas.to_numeric(..., errors='coerce')"
 
 
 def positions(labels: pd.Index, index: pd.Index, what: str) -> Ints | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvmeta.cli.exits import DONE
@@ -104,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
         args.usage("the code of a measure and a file are needed; --list lists the measures")
     if len(args.var_names) != 2:
         args.usage("--var-names takes two names, such as yi,vi")
+    if Path(args.measure).suffix and not Path(args.data).suffix:
+        args.usage(f"the measure comes first: mvmeta escalc {args.data} {args.measure} ...")
     data = read_data(args.data, args.sep, args.decimal)
     out = escalc(
         args.measure,

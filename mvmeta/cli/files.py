@@ -115,4 +115,7 @@ def _reading(path: str, read: Callable[[Any], pd.DataFrame]) -> pd.DataFrame:
         missing = f"cannot read {path}: Parquet needs pyarrow; pip install pyarrow, or use CSV"
         raise DataError(missing) from error
     except ValueError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        empty = type(error).__name__ == "EmptyDataError"  # of pandas, which is not imported here
+        raise DataError(
+            f"cannot read {path}: {'there is nothing in it' if empty else error}"
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -73,10 +74,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{_as_options(rest)}")
     with one_line_warnings():
         code: int = args.run(args)
     return code
+
+
+def _as_options(rest: Sequence[str]) -> str:
+    """How arguments are written that were given as in Python or R, name=value."""
+    pairs = [text.split("=", 1) for text in rest if re.fullmatch(r"[A-Za-z]\w*=.+", text)]
+    if not pairs:
+        return ""
+    return f"; an option and its value are written {' '.join(f'--{n} {v}' for n, v in pairs)}"
 
 
 def _abandon_stdout() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mvmeta.columns import did_you_mean
 from mvmeta.errors import DataError
 
 if TYPE_CHECKING:
@@ -68,11 +68,10 @@ class Picture:
         formats = sorted(FigureCanvasBase.get_supported_filetypes())
         given = Path(self.path).suffix[1:].lower()
         if given not in formats:
-            near = get_close_matches(given, formats, n=1)
-            hint = f"; did you mean .{near[0]}?" if near else ";"
+            hint = did_you_mean(given, formats, 1) or ";"
             raise DataError(
-                f"cannot write {self.path}: plots are not written as .{given}{hint} There are "
-                f"{', '.join(f'.{name}' for name in formats)}"
+                f"cannot write {self.path}: plots are not written as {given!r}{hint} the formats "
+                f"are {', '.join(formats)}"
             )
 
     def draw(self, res: MetaMixedLMResults, alpha: float, transform: Any) -> None:

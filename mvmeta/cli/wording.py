@@ -32,6 +32,7 @@ REWORDED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\bfixed=", "fixed values"),
     (r"\bplots= takes", "--report-plots takes"),
     (r"\buse None for those", "leave empty those"),
+    (r"read the file with decimal=','", "--decimal ,"),
     (r"convert it with pandas\S+ errors='coerce'\)", "correct it, or leave the cell empty"),
     (r"\bRandom\(('[^']*')(?:[^()]|\([^()]*\))*\)", r"the random term \1"),
 )

@@ -34,6 +34,9 @@ for _family in (
 ):
     import_module(f"mvmeta.effects.{_family}")
 
+NEAR_HALVES = 0.01
+"""Twice a count that is this near to a whole number is one, or comes of an empty cell and 1/2."""
+
 READY = {"yi", "vi", "sei"}
 
 
@@ -124,8 +127,8 @@ def escalc(  # noqa: PLR0913
     -----
     MvmetaWarning
         Once, with their number and names, for rows that give NaN: missing or impossible numbers.
-        Once more for estimates beyond `cutoff`, and for rows whose number gives way to another
-        under ``replace="ifna"``.
+        Once more for counts between 0 and 1, for estimates beyond `cutoff`, and for rows whose
+        number gives way to another under ``replace="ifna"``.
 
     References
     ----------
@@ -158,8 +161,8 @@ def escalc(  # noqa: PLR0913
     problems.forget(~use)
     yi, vi = _compute(found, layout, (arrays, problems, use), zero_rule, options)
     problems.warn(chosen.code, labels)
-    if chosen.standardized and cutoff is not None:
-        _warn_large(chosen.code, yi, cutoff, labels)
+    _warn_fractions(chosen.code, layout, given, use, labels)
+    _warn_large(chosen, yi, cutoff, labels)
     factor = _factors(flip, frame, rows)
     columns = (chosen.centre + factor * (yi - chosen.centre), factor**2 * vi)
     result = appended(
@@ -261,12 +264,29 @@ def _factors(flip: Any, frame: pd.DataFrame | None, rows: int) -> FloatArray:
     return np.broadcast_to(given.astype(np.float64), (rows,))
 
 
-def _warn_large(code: str, yi: FloatArray, cutoff: float, labels: Sequence[Any]) -> None:
+def _warn_fractions(
+    code: str, layout: Layout, given: Arrays, use: BoolArray, labels: Sequence[Any]
+) -> None:
+    """Warn of counts between 0 and 1, as proportions are; 1/2 is added to zero cells."""
+    found = Problems(len(use))
+    for name in (n for n in layout.cells if n in given):
+        x = given[name]
+        fraction = (x > 0) & (x < 1) & (np.abs(2 * x - np.round(2 * x)) > NEAR_HALVES)
+        for row in np.flatnonzero(use & fraction):
+            found.note(int(row), f"{name} = {x[row]:.4g}")
+    found.warn(code, labels, "have counts between 0 and 1 (are these proportions? give events)")
+
+
+def _warn_large(
+    measure: Measure, yi: FloatArray, cutoff: float | None, labels: Sequence[Any]
+) -> None:
+    if not measure.standardized or cutoff is None:
+        return
     found = Problems(len(yi))
     for row in np.flatnonzero(np.abs(yi) > cutoff):
         found.note(int(row), f"{yi[row]:.4g}")
     found.warn(
-        code,
+        measure.code,
         labels,
         f"are beyond {cutoff:g} standard deviations (were standard errors given as standard "
         "deviations? cutoff=None leaves out this check)",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.columns import numeric, positions
+from mvmeta.columns import did_you_mean, numeric, positions
 from mvmeta.eager import in_memory
 from mvmeta.effects.values import Arrays, FloatArray
 from mvmeta.errors import DataError, SpecificationError
@@ -55,7 +55,8 @@ def column(name: str, value: Any, frame: pd.DataFrame | None) -> Any:
         raise SpecificationError(f"{name}={value!r} names a column, but no data was given")
     if value not in frame.columns:
         listed = ", ".join(map(str, frame.columns))
-        raise DataError(f"{name}={value!r} is not a column of data; its columns are {listed}")
+        hint = did_you_mean(value, frame.columns) or ";"
+        raise DataError(f"{name}={value!r} is not a column of data{hint} its columns are {listed}")
     found = frame[value]
     if isinstance(found, pd.DataFrame):
         raise DataError(f"{name}={value!r} names {found.shape[1]} columns of data; rename them")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mvmeta.columns import did_you_mean
 from mvmeta.effects.values import Values, YiVi
 from mvmeta.errors import SpecificationError
 
@@ -119,6 +120,32 @@ def measure(  # noqa: PLR0913
     return register
 
 
+OTHER_NAMES = {
+    "SMD": "D G HEDGES COHEN STD SDM",
+    "ROM": "LRR LNRR LNR RATIO",
+    "OR": "LOR LNOR ODDS ODDSRATIO",
+    "RR": "LNRISK RISKRATIO",
+    "COR": "R CORRELATION",
+    "ZCOR": "Z FISHERZ",
+    "VR": "LNVR",
+    "CVR": "LNCVR",
+    "PR": "PROP PROPORTION",
+    "PLO": "LOGIT",
+    "MD": "WMD MEANDIFF",
+}
+"""What measures are called elsewhere, by their codes."""
+
+
+def _shown(code: object) -> str:
+    """The code that is none, and the measure that may be meant."""
+    if not isinstance(code, str):
+        return f"of type {type(code).__name__};"
+    plain = "".join(filter(str.isalnum, code.upper()))
+    meant = [own for own, others in OTHER_NAMES.items() if plain in others.split()]
+    hint = f"; did you mean {meant[0]!r}?" if meant else did_you_mean(code, MEASURES) or ";"
+    return f"{code!r}{hint}"
+
+
 def find_measure(code: object) -> Measure:
     """Look a measure up by its code, in upper or lower case.
 
@@ -129,8 +156,7 @@ def find_measure(code: object) -> Measure:
     """
     found = MEASURES.get(code.upper()) if isinstance(code, str) else None
     if found is None:
-        shown = repr(code) if isinstance(code, str) else f"of type {type(code).__name__}"
         raise SpecificationError(
-            f"there is no measure {shown}; the measures are {', '.join(sorted(MEASURES))}"
+            f"there is no measure {_shown(code)} the measures are {', '.join(sorted(MEASURES))}"
         )
     return found

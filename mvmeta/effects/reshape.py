@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mvmeta.columns import row_names
+from mvmeta.columns import did_you_mean, row_names
 from mvmeta.effects.inputs import as_frame, read_inputs
 from mvmeta.effects.layouts import LAYOUTS
 from mvmeta.effects.registry import find_measure
@@ -324,7 +324,10 @@ def _check_arms(codes: np.ndarray, arms: np.ndarray, labels: Sequence[Any]) -> N
     twice = np.flatnonzero((codes[1:] == codes[:-1]) & (arms[1:] == arms[:-1]))
     if len(twice):
         label, arm = labels[codes[twice[0]]], arms[twice[0]]
-        raise DataError(f"to_wide: study {label!r} has the group {arm!r} twice")
+        raise DataError(
+            f"study {label!r} has the group {arm!r} twice, where contrasts need one row for each "
+            "group: take one outcome at a time, or pairwise(type=) for several"
+        )
     single = np.flatnonzero(np.bincount(codes) < 2)
     if len(single):
         raise DataError(
@@ -347,12 +350,24 @@ def _constant(frame: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
 
 
 def need_columns(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:
-    """Refuse names that are no columns."""
+    """Refuse what are no names, and names that are no columns."""
+    need_names(names, what)
     for name in names:
         if name not in frame:
             raise DataError(
-                f"{what}: {name!r} is no column of the data; its columns are "
+                f"{what}: {name!r} is no column of the data"
+                f"{did_you_mean(str(name), frame.columns) or ';'} its columns are "
                 f"{', '.join(map(str, frame.columns))}"
+            )
+
+
+def need_names(names: Sequence[Any], what: str) -> None:
+    """Refuse values in place of the names of columns."""
+    for name in names:
+        if isinstance(name, pd.Series | pd.Index | np.ndarray | list):
+            raise DataError(
+                f"{what} takes names of columns of its data, such as 'study', and got a "
+                f"{type(name).__name__}; put it into the data first"
             )
 
 

@@ -379,18 +379,21 @@ def legend(figure: Figure, ax: Axes, owned: bool, columns: int = 2) -> None:
             handle.set(sizes=[LEGEND_POINT], alpha=1.0)
 
 
-def crowding(lines: float, max_rows: int | None) -> float:
+def crowding(lines: float, max_rows: Any) -> float:
     """How many lines share the height of one: 1 up to `max_rows`, more beyond, 1 without it.
 
     Raises
     ------
     SpecificationError
-        If `max_rows` is less than 1.
+        If `max_rows` is no whole number of at least 1, and not None.
     """
     if max_rows is None:
         return 1.0
-    if max_rows < 1:
-        raise SpecificationError(f"max_rows={max_rows!r}: a plot has room for at least 1 row")
+    if not isinstance(max_rows, int | np.integer) or max_rows < 1:
+        raise SpecificationError(
+            f"max_rows={max_rows!r}: a plot has room for a whole number of rows, at least 1; None "
+            "for all of them"
+        )
     return max(1.0, lines / max_rows)
 
 

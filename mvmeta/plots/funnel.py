@@ -124,7 +124,12 @@ def funnel(
 
 def _ordered(levels: float | Sequence[float]) -> list[float]:
     """The levels, the widest contour first."""
-    found = sorted(np.atleast_1d(np.asarray(levels, dtype=float)).tolist(), reverse=True)
+    try:
+        found = sorted(np.atleast_1d(np.asarray(levels, dtype=float)).tolist(), reverse=True)
+    except (TypeError, ValueError):
+        raise SpecificationError(
+            f"levels={levels!r}: levels are coverages between 0 and 1, such as (0.9, 0.95, 0.99)"
+        ) from None
     beyond = [level for level in found if not 0 < level < 1]
     if beyond:
         raise SpecificationError(

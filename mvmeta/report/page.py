@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from errno import EISDIR, ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,26 @@ def write_report(
     alpha: float = 0.05,
 ) -> str | Path:
     """See `MetaMixedLMResults.report`."""
+    target = None if path is None else _target(path)
     change = None if transform is None else res.transformation(transform)
     text = (
         _environment()
         .get_template("page.html")
         .render(_content(res, title, question, plots, change, alpha))
     )
-    if path is None:
+    if target is None:
         return text
-    target = Path(path)
     target.write_text(text, encoding="utf-8")
+    return target
+
+
+def _target(path: str | Path) -> Path:
+    """The file to write, which is refused before the page is made where it cannot be."""
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(EISDIR, "this is a folder; add the name of a file", str(target))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(ENOENT, "its folder does not exist; make it first", str(target))
     return target
 
 

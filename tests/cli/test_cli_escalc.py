@@ -128,6 +128,8 @@ def test_what_cannot_be_computed(capsys, counts_csv, arguments, message):
         ([], "--list lists the measures"),
         (["RR"], "--list lists the measures"),
         (["RR", "x.csv", "--var-names", "a"], "--var-names takes two names"),
+        (["x.csv", "RR"], "the measure comes first: mvmeta escalc RR x.csv"),
+        (["RR", "x.csv", "ai=tpos", "n1i=n"], "ai=tpos n1i=n; an option and its value are written"),
     ],
 )
 def test_wrong_usage(capsys, arguments, message):

@@ -393,8 +393,11 @@ def test_plots(capsys, toy_csv, tmp_path):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        (("--plot", "forest.pgn"), "plots are not written as .pgn; did you mean .png? There are "),
-        (("--plot", "forest=a.xyzzy"), "plots are not written as .xyzzy; There are "),
+        (
+            ("--plot", "forest.pgn"),
+            "plots are not written as 'pgn'; did you mean 'png'? the formats are ",
+        ),
+        (("--plot", "forest=a.xyzzy"), "plots are not written as 'xyzzy'; the formats are "),
         (("--plot", "nowhere/forest.svg"), "there is no folder 'nowhere'; make it first"),
         (("--json", "nowhere/a.json"), "cannot write nowhere/a.json: there is no folder"),
         (("--markdown", "here"), "cannot write here: it is a folder; add the name of a file"),
@@ -471,6 +474,17 @@ def test_the_report(capsys, toy, toy_csv, tmp_path):
     assert capsys.readouterr().out.startswith("<!DOCTYPE html>")
     err = failure(capsys, "fit", toy_csv, *ARGUMENTS, "--report", "-", "--report-plots", "pie")
     assert "--report-plots takes forest" in err
+
+
+def test_a_decimal_comma_and_an_empty_file_are_told(capsys, tmp_path):
+    comma, empty = tmp_path / "comma.csv", tmp_path / "empty.csv"
+    comma.write_text('yi,vi\n"0,1","0,2"\n"0,3","0,1"\n', encoding="utf-8")
+    empty.write_text("", encoding="utf-8")
+    arguments = ["-f", "yi ~ 1", "--variance", "vi"]
+    err = failure(capsys, "fit", str(comma), *arguments)
+    assert "holds '0,2'; is that a decimal comma? --decimal ," in err
+    assert main(["fit", str(comma), *arguments, "--decimal", ",", "--quiet"]) == 0
+    assert "there is nothing in it" in failure(capsys, "fit", str(empty), *arguments)
 
 
 def test_the_plots_are_those_of_the_package():

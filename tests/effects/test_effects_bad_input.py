@@ -1,5 +1,6 @@
 """Impossible numbers give NaN with one warning that names rows; impossible calls an error."""
 
+import re
 import warnings
 
 import numpy as np
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from mvmeta import conv_2x2, escalc
-from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
+from mvmeta.errors import DataError, MvmetaError, MvmetaWarning, SpecificationError
 
 GOOD = {"m1i": 5, "m2i": 4, "sd1i": 1, "sd2i": 2, "n1i": 10, "n2i": 12}
 
@@ -271,3 +272,38 @@ def test_flip_by_numbers_changes_the_unit():
     plain = escalc("MD", **GOOD)
     inches = escalc("MD", **GOOD, flip=[-2.54])
     np.testing.assert_allclose(inches, plain * [-2.54, 2.54**2])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: escalc("lnRR", mi=1), "no measure 'lnRR'; did you mean 'ROM'? the measures are"),
+        (lambda: escalc("Hedges", di=1), "did you mean 'SMD'?"),
+        (lambda: escalc("ZCORR", ri=0.1), "no measure 'ZCORR'; did you mean 'ZCOR' or 'Z"),
+        (lambda: escalc("QQQQ", ri=0.1), "no measure 'QQQQ'; the measures are ABT"),
+        (
+            lambda: escalc("PR", xi="event", ni="n", data={"events": [1], "n": [9]}),
+            "xi='event' is not a column of data; did you mean 'events'? its columns are events, n",
+        ),
+        (
+            lambda: escalc("MN", mi=["1,5", "2"], sdi=1, ni=9),
+            "mi must be numeric, but row 0 holds '1,5'; is that a decimal comma? read ",
+        ),
+    ],
+)
+def test_messages_say_what_may_be_meant(call, message):
+    with pytest.raises(MvmetaError, match=re.escape(message)):
+        call()
+
+
+def test_proportions_in_place_of_counts_are_doubted():
+    told = r"PR: 1 of 3 rows have counts between 0 and 1 \(are these .* row b: xi = 0.3$"
+    frame = pd.DataFrame({"x": [3, 0.3, 0.5], "n": 50}, index=list("abc"))
+    with pytest.warns(MvmetaWarning, match=told) as warned:
+        found = escalc("PR", xi="x", ni="n", data=frame)
+    assert len(warned) == 1
+    np.testing.assert_allclose(found["yi"], [0.06, 0.006, 0.01])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a probability of superiority is no count
+        escalc("CLES", ai=0.7, n1i=20, n2i=20)
+        escalc("PR", xi="x", ni="n", data=frame, include=[0, 2])

@@ -624,3 +624,17 @@ def test_pairwise_names_missing_arms_and_warns_once():
     assert len(caught) == 1
     assert np.isnan(dat["yi"]).all()
     assert np.isnan(v.variances).all()
+
+
+def test_calls_that_are_nearly_right_are_told_what_to_write():
+    arms = pd.DataFrame({"s": [1, 1], "t": ["a", "b"], "o": ["x", "y"], "x": [3, 5], "n": 20})
+    with pytest.raises(
+        SpecificationError, match=r"rho='exclusiv' is no column .* mean 'exclusive'"
+    ):
+        varms("PLO", cluster="s", grp1="t", type="o", rho="exclusiv", data=arms, xi="x", ni="n")
+    with pytest.raises(DataError, match=r"pairwise takes names of columns .* got a Series"):
+        pairwise("OR", arms, study=arms["s"], arm="t", xi="x", ni="n")
+    with pytest.raises(DataError, match="'studie' is no column of the data; did you mean 'study'"):
+        pairwise("OR", arms.rename(columns={"s": "study"}), study="studie", arm="t", xi="x", ni="n")
+    with pytest.raises(DataError, match=r"study 1 has the group 'a' twice, .* pairwise\(type=\)"):
+        pairwise("OR", pd.concat([arms, arms]), study="s", arm="t", xi="x", ni="n")

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from mvmeta import MetaMixedLM, datasets, plots
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
 from mvmeta.plots import _axes
 from tests.plots.fits import fit
 
@@ -215,7 +215,10 @@ class TestHistory:
 
 @pytest.mark.parametrize("name", ["forest", "caterpillar", "influence"])
 def test_a_plot_has_room_for_a_row(name, schools, plt):
-    with pytest.raises(SpecificationError, match="max_rows=0: a plot has room for at least 1 row"):
+    with pytest.raises(
+        SpecificationError,
+        match="max_rows=0: a plot has room for a whole number of rows, at least 1",
+    ):
         getattr(schools, f"plot_{name}")(max_rows=0)
     assert plt.get_fignums() == []
 
@@ -259,3 +262,12 @@ def test_rows_that_came_in_batches_are_told(name):
     model = MetaMixedLM.from_batches("yi ~ alloc", lambda: iter(parts), variance="vi")
     with pytest.raises(DataError, match="holds none of them"):
         getattr(plots, name)(model.fit())
+
+
+def test_numbers_that_are_none_are_told(schools):
+    with pytest.raises(SpecificationError, match=r"max_rows='all': .* None for all of them"):
+        plots.forest(schools, max_rows="all")
+    with pytest.raises(SpecificationError, match="levels='95%': levels are coverages between 0"):
+        plots.funnel(schools, levels="95%")
+    with pytest.warns(MvmetaWarning, match="alpha=0.95 asks for intervals that cover 5%"):
+        plots.forest(schools, alpha=0.95)

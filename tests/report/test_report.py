@@ -451,6 +451,14 @@ def test_results_without_rows():
         res.report()
 
 
+def test_a_file_that_cannot_be_written_is_said_before_the_page_is_made(fits, tmp_path):
+    res = fits("three_level")
+    with pytest.raises(IsADirectoryError, match="add the name of a file"):
+        res.report(tmp_path, plots="no such plot")
+    with pytest.raises(FileNotFoundError, match="its folder does not exist; make it first"):
+        res.report(tmp_path / "none" / "page.html", plots="no such plot")
+
+
 # -- rows that came in batches -----------------------------------------------------------------
 
 

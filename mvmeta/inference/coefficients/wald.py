@@ -7,8 +7,11 @@ import numpy as np
 from scipy import special, stats
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.errors import SpecificationError
+from mvmeta.errors import SpecificationError, warn
 from mvmeta.inference.coefficients.degrees import DegreesOfFreedom
+
+LARGE_ALPHA = 0.8
+"""From here on `alpha` is taken for the coverage that it is 1 minus."""
 
 SINGULAR_TOLERANCE = 1e-13
 """Eigenvalue of a correlation matrix of estimates that is rounding error."""
@@ -107,10 +110,18 @@ def critical_value(df: Floats | float, alpha: float) -> Floats:
 
 
 def check_alpha(alpha: object) -> None:
-    """Raise a SpecificationError unless `alpha`, 1 - coverage, is between 0 and 1."""
+    """Raise a SpecificationError unless `alpha`, 1 - coverage, is between 0 and 1.
+
+    Warns where it looks like the coverage itself.
+    """
     if not (isinstance(alpha, Real) and 0.0 < float(alpha) < 1.0):
         raise SpecificationError(
             f"alpha={alpha!r}: it is 1 - coverage and lies between 0 and 1, 0.05 for 95% intervals"
+        )
+    if float(alpha) >= LARGE_ALPHA:
+        warn(
+            f"alpha={alpha!r} asks for intervals that cover {100 * (1 - float(alpha)):g}%: it is "
+            "1 - coverage, 0.05 for 95% intervals"
         )
 
 

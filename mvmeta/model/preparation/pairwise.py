@@ -11,7 +11,7 @@ from mvmeta.effects.arms import ArmOptions
 from mvmeta.effects.escalc import escalc
 from mvmeta.effects.inputs import as_frame
 from mvmeta.effects.registry import find_measure
-from mvmeta.effects.reshape import need_columns, need_values, to_wide
+from mvmeta.effects.reshape import need_columns, need_names, need_values, to_wide
 from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
 from mvmeta.model.preparation.varms import Caller, covariance_of_arms
 
@@ -163,6 +163,7 @@ def pairwise(
     frame = as_frame(data)
     if frame is None:
         raise DataError("pairwise needs data=, one row per arm")
+    need_names([study, arm, xi, mi, sdi, ni, ti, type], "pairwise")
     numbers = {"xi": xi, "mi": mi, "sdi": sdi, "ni": ni, "ti": ti}
     columns = _columns(measure, {name: c for name, c in numbers.items() if c is not None})
     wide = _contrasts(frame, study, arm, list(columns), type, ref, contrasts)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats, Ints
+from mvmeta.columns import did_you_mean
 from mvmeta.design.arms import Events, Pair, People, Relation, SharedArms
 from mvmeta.design.impute import Part, impute
 from mvmeta.design.sampling import SamplingCovariance
@@ -297,6 +298,11 @@ def _outcomes(
     if rho is None:
         raise SpecificationError("type= needs rho=, the correlation of outcomes in people")
     relation = RELATIONS.get(rho) if isinstance(rho, str) else None
+    if relation is None and isinstance(rho, str) and rho not in rows.source:
+        raise SpecificationError(
+            f"rho={rho!r} is no column of the data and none of {', '.join(map(repr, RELATIONS))}, "
+            f"which are for events{did_you_mean(rho, [*RELATIONS, *rows.source.columns])}"
+        )
     if relation is None:
         return levels, People(read_correlation(rows, rho, levels, "rho", "type"))
     usable = ~np.isnan(numbers.location[0])

@@ -1,13 +1,12 @@
 """Columns of whatever frame the user has, as plain pandas Series; nothing is changed in place."""
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mvmeta.columns import MOST_NAMED
+from mvmeta.columns import MOST_NAMED, did_you_mean
 from mvmeta.eager import in_memory
 from mvmeta.errors import DataError
 
@@ -103,10 +102,8 @@ class Source:
 def suggest(name: str, columns: Iterable[object]) -> str:
     """Return "; did you mean ...? It has the columns ..." for a name that does not exist."""
     known = [str(c) for c in columns]
-    folded = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name.lower(), list(folded), n=2)
-    hint = f"; did you mean {' or '.join(repr(folded[k]) for k in near)}?" if near else "; "
-    return f"{hint.rstrip()} it has the columns {shorten(known, most=20)}"
+    hint = did_you_mean(name, known) or ";"
+    return f"{hint} it has the columns {shorten(known, most=20)}"
 
 
 def shorten(items: Iterable[object], most: int = MOST_NAMED) -> str:
