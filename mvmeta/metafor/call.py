@@ -227,7 +227,7 @@ class _Reader:
         df = self._df()
         if df is not None:
             options.append(("df", df))
-        elif test != "z":
+        elif test == "t":
             options.append(("use_t", Literal(True)))
         return tuple(options)
 

@@ -92,6 +92,7 @@ class RandomReader:
         """
         given = self.settings.get("random")
         if given is None or is_null(given):
+            self._unused(0, 0)
             return RandomPart()
         nodes = operands(given) if is_call(given, "list") else (given,)
         terms = [self._term(bare(node)) for node in nodes]
@@ -117,11 +118,26 @@ class RandomReader:
 
     def _left(self, node: Node, slopes: bool) -> str:
         if not slopes:
-            node = _without_factor(_without_constant(node))
-        if isinstance(node, Symbol) and not slopes:
-            return self._name(node)
+            return self._inner(_without_constant(node))
         left = FormulaReader(self.scope).terms(node)
-        return left if not slopes or _has_constant(left) else f"1 + {left}"
+        return left if _has_constant(left) else f"1 + {left}"
+
+    def _inner(self, node: Node) -> str:
+        """The column of inner levels, or the columns ``x + y`` of coordinates."""
+        node = _without_factor(bare(node))
+        if is_call(node, "+") and len(operands(node)) == 2:
+            return " + ".join(self._inner(side) for side in operands(node))
+        if is_call(node, "as.numeric", "as.integer", "as.double"):
+            column = bare(operands(node)[0])
+            # of a factor it is the place of the level, which may not be its number
+            if isinstance(column, Symbol) and self.scope.is_numeric(column) is not False:
+                return self._name(column)
+        if isinstance(node, Symbol):
+            return self._name(node)
+        raise refusal(
+            node,
+            "inner levels are a column of the data; compute it there first, and name it in the call",
+        )
 
     def _steps(self, node: Node) -> list[tuple[str, ...]]:
         """``a/b:c`` as [("a",), ("b", "c")]."""
@@ -149,6 +165,7 @@ class RandomReader:
         known = self._matrices(terms)
         distances = self._distances(structs)
         sigma2 = self._fixed_sigma2(terms)
+        self._unused(len(sigma2), len(structs))
         place = 0
         structured = 0
         for term in terms:
@@ -162,6 +179,15 @@ class RandomReader:
             options += distances.get(structured, ())
             structured += 1
             yield Apply("Random", (Literal(self._formula(term, code)),), options)
+
+    def _unused(self, intercepts: int, structured: int) -> None:
+        """Say which values belong to no term; metafor leaves them aside without a word."""
+        needed = {"sigma2": intercepts, "tau2": structured, "rho": structured}
+        needed |= {"gamma2": structured - 1, "phi": structured - 1}
+        for name, terms in needed.items():
+            node = self.settings.get(name)
+            if terms <= 0 and node is not None and not is_null(node):
+                self.scope.note(f"`{name}` was left out: the call has no term that it belongs to.")
 
     def _formula(self, term: Term, code: str) -> str:
         if len(term.groups) > 1:

@@ -177,6 +177,12 @@ class Scope:
             return Column(self.frame, symbol.name)
         return Name(python_name(symbol.name))
 
+    def is_numeric(self, symbol: Symbol) -> bool | None:
+        """Whether a column holds numbers; None where the data were not given."""
+        if self.columns is None or symbol.name not in self.columns:
+            return None
+        return bool(pd.api.types.is_numeric_dtype(self.session.names[self.frame][symbol.name]))
+
     def levels(self, name: str) -> list[str]:
         """Values of a column of text; nothing for another one, or where data were not given."""
         if self.columns is None:

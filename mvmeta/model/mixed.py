@@ -539,8 +539,9 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
             their covariance and scaled F; or given.  All but "residual" imply `use_t`.
         cov_type : str
             Covariance of the fixed effects: "nonrobust", model-based; "knha", with Knapp-Hartung
-            scaling; "adhoc", with that scaling never below 1; "CR0", "CR1", "CR1p", "CR1S",
-            "CR2", "CR3" or "robust", cluster-robust (see `get_robustcov_results`).
+            scaling; "adhoc", with that scaling never below 1 (both imply `use_t`); "CR0", "CR1",
+            "CR1p", "CR1S", "CR2", "CR3" or "robust", cluster-robust (see
+            `get_robustcov_results`).
         cov_kwds : dict, optional
             For cluster-robust covariances: `groups`, `df` and `repair`.  Their tests are t and F
             with this `df` ("satterthwaite" unless said), whatever `use_t` and `df` above say.

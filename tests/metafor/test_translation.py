@@ -76,6 +76,7 @@ def test_formulas(mods, expected):
         ("~ 0 + factor(outcome) | study", "random", '"outcome | study"'),
         ("~ x - 1 | study, struct = 'GEN'", "random", 'Random("x - 1 | study", struct="GEN")'),
         ("~ factor(outcome) | factor(study)", "random", '"outcome | study"'),
+        ("~ as.numeric(t) | s, struct = 'CAR'", "random", 'Random("t | s", struct="CAR")'),
         ("~ outcome | study, struct = 'un'", "random", 'Random("outcome | study", struct="UN")'),
         (
             "list(~ a | g, ~ b | h), struct = c('AR', 'CS')",
@@ -125,7 +126,7 @@ def test_random_effects(random, name, expected):
         ("test = 'z', dfs = 'contain'", 'df="contain"'),
         ("dfs = 4", "df=4"),
         ("dfs = c(3, 4)", "df=[3, 4]"),
-        ("test = 'knha'", 'cov_type="knha", use_t=True'),
+        ("test = 'knha'", 'cov_type="knha"'),
         ("tdist = TRUE, method = 'ML'", "reml=False, use_t=True"),
     ],
 )
@@ -232,6 +233,7 @@ def test_without_data_there_is_code_and_no_model():
         ("rma.mv(yi, vi, random = ~ x | s, struct = 'PHYPL')", "struct 'PHYPL' is not translated"),
         ("rma.mv(yi, vi, random = list(~ a|s, ~ b|s, ~ c|s))", "at most two terms"),
         ("rma.mv(yi, vi, random = ~ a | s/t)", "no nested groups"),
+        ("rma.mv(yi, vi, random = ~ log(t) | s, struct = 'CAR')", "inner levels are a column"),
         ("rma.mv(yi, vi, random = ~ 1 | s, sigma2 = c(1, 2))", "2 entries for 1 variances"),
         ("rma.mv(yi, vi, random = ~ 1 | s, R = list(t = A))", "R names 't'"),
         (
@@ -268,6 +270,26 @@ def test_refusals_say_what_and_where(call, message):
         quoted, carets = text.splitlines()[-2:]
         assert quoted.strip() in call
         assert set(carets.strip()) == {"^"}
+
+
+def test_numbers_of_a_text_are_no_inner_levels():
+    call = "rma.mv(yi, vi, random = ~ as.numeric(t) | s, struct = 'CAR', data = dat)"
+    rows = pd.DataFrame({"yi": [0.1, 0.4, 0.2, 0.9], "vi": 0.1, "s": list("aabb")})
+    numbers = from_metafor(call, rows.assign(t=[1, 3, 1, 2])).fit()
+    assert numbers.vcomp["term"].tolist() == ["t | s", "t | s"]
+    with pytest.raises(SpecificationError, match=r"(?s)inner levels are a column.*column 27"):
+        from_metafor(call, rows.assign(t=["1", "3", "1", "2"]))
+
+
+def test_components_of_no_term_are_named():
+    found = from_metafor("rma.mv(yi, vi, random = ~ a | s, sigma2 = 0.1, rho = 0, phi = 0)")
+    assert found.notes == [
+        "`sigma2` was left out: the call has no term that it belongs to.",
+        "`phi` was left out: the call has no term that it belongs to.",
+    ]
+    assert 'fixed={"rho": 0}' in found.code
+    alone = from_metafor("rma.mv(yi, vi, tau2 = 0.1, sigma2 = NULL)")
+    assert alone.notes == ["`tau2` was left out: the call has no term that it belongs to."]
 
 
 def test_names_that_do_not_exist_are_refused_with_a_hint():

@@ -313,6 +313,10 @@ def test_knapp_hartung_scales_the_covariance():
     np.testing.assert_allclose(scaled.cov_params(), factor * result.cov_params(), rtol=1e-9)
     adhoc = _fit(cov_type="adhoc", use_t=True)
     np.testing.assert_allclose(adhoc.cov_params(), max(1, factor) * result.cov_params(), rtol=1e-9)
+    for cov_type, asked in (("knha", scaled), ("adhoc", adhoc)):
+        unasked = _fit(cov_type=cov_type)
+        assert unasked.df_method == "residual"
+        pd.testing.assert_frame_equal(unasked.summary_frame(), asked.summary_frame())
 
 
 def test_robust_results_flow_into_everything():

@@ -65,7 +65,7 @@ class ManyOutcomes:
             t tests with nobs - p degrees of freedom of each outcome, else z.
         cov_type : {"nonrobust", "knha", "adhoc"}
             Covariance of the fixed effects: model-based; with Knapp-Hartung scaling; with that
-            scaling never below 1.
+            scaling never below 1.  The last two imply `use_t`.
         missing : {"drop", "skip", "raise"}
             An outcome with missing values is fitted to its other rows (`nobs` says how many);
             or is not fitted, and its status says so; or is an error.
@@ -135,6 +135,7 @@ class ManyOutcomes:
             fits = fit_many(spec, y[:, keep], part, n_jobs=n_jobs, report=report)
         if skipped.any():
             fits = _spread(fits, keep, y)
+        use_t = use_t or cov_type != "nonrobust"
         return ManyOutcomesResults(self, fits, names, y, v, use_t, cov_type, spec)  # type: ignore[arg-type]
 
 

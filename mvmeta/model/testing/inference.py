@@ -96,7 +96,9 @@ def choose_inference(
     if df not in DF_RULES:
         known = ", ".join([*DF_RULES, "kenward-roger"])
         raise SpecificationError(f"unknown df {df!r}; takes a number, an array or one of {known}")
-    method = "z" if df == "residual" and not use_t else df
+    # a covariance that is scaled by the residuals has their degrees of freedom
+    scaled = cov_type != "nonrobust"
+    method = "z" if df == "residual" and not (use_t or scaled) else df
     rule = normal_df(fit) if method == "z" else DF_RULES[df](fit)
     return Inference(Basis(fit.beta, cov, rule), cov_type, method)
 
