@@ -136,7 +136,7 @@ class RandomReader:
             return self._name(node)
         raise refusal(
             node,
-            "inner levels are a column of the data; compute it there first, and name it in the call",
+            "inner levels are a column; compute it in the data first, and name it in the call",
         )
 
     def _steps(self, node: Node) -> list[tuple[str, ...]]:

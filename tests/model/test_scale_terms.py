@@ -11,7 +11,16 @@ import pytest
 from scipy import optimize
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from mvmeta import DataError, MetaMixedLM, Random, SpecificationError, datasets
+from mvmeta import (
+    ConvergenceError,
+    DataError,
+    MetaMixedLM,
+    MvmetaWarning,
+    Random,
+    SpecificationError,
+    datasets,
+)
+from mvmeta.model.results.component_profile import ComponentProfile
 from mvmeta.optimize.status import Status
 from mvmeta.structures import log_linear
 from tests.tolerances import OBJECTIVE
@@ -346,3 +355,37 @@ def test_as_many_values_of_a_covariate_as_rows():
     with pytest.raises(SpecificationError, match=r"2,500 levels .* too large.*blup\(\)"):
         res.ranef()
     assert len(res.blup()) == 2500
+
+
+def writing_to_learn():
+    rows = datasets.load("bangertdrowns2004").dropna(subset=["wic", "length"])
+    rows["row"] = range(len(rows))
+    term = Random("1 | row", scale="wic + length")
+    return MetaMixedLM.from_formula("yi ~ length", rows, variance="vi", random=term).fit()
+
+
+def test_a_variance_that_a_slope_makes_up_for_has_the_limit_0():
+    profile = writing_to_learn().profile("row (scale): sigma2")
+    top = profile.at(profile.estimate).loglik
+    lost = [2 * (top - profile.at(np.exp(a)).loglik) for a in reference()["log_sigma2"]]
+    np.testing.assert_allclose(lost, reference()["lost"], rtol=1e-5)
+    interval = profile.interval()
+    assert (interval.lower, interval.lower_at_edge) == (0.0, True)
+
+
+def test_a_profile_that_cannot_be_followed_leaves_the_others_their_limits(monkeypatch):
+    res = MetaMixedLM.from_formula(
+        "yi ~ 1", data(), variance="vi", random=Random("1 | id", scale="grade > 2")
+    ).fit()
+    want, follow = res.vcomp_conf_int(), ComponentProfile.interval
+
+    def interval(profile, alpha=0.05):
+        if profile.name.endswith("sigma2"):
+            raise ConvergenceError("the profile cannot be followed")
+        return follow(profile, alpha)
+
+    monkeypatch.setattr(ComponentProfile, "interval", interval)
+    with pytest.warns(MvmetaWarning, match=r"cannot be followed. The limits of this component"):
+        found = res.vcomp_conf_int()
+    assert found.loc[0, ["lower", "upper"]].isna().all()
+    pd.testing.assert_frame_equal(found.iloc[1:], want.iloc[1:])

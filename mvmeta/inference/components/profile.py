@@ -434,7 +434,7 @@ class Profile:
             if abs(self.drop(point)) >= abs(target):
                 return inner, point
             inner = point
-        return inner, outer
+        return None  # only 0 itself is ruled out: slopes of a scale model make up for the rest
 
     def _infinite(
         self,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
-from mvmeta.errors import SpecificationError, warn
+from mvmeta.errors import ConvergenceError, SpecificationError, warn
 from mvmeta.inference.components.limits import ComponentLimits
 from mvmeta.inference.components.wald import components_covariance, wald_limits
 from mvmeta.likelihood.objective import Objective
@@ -110,14 +110,13 @@ class ComponentMethods(FitHolder):
         ------
         SpecificationError
             For another method.
-        ConvergenceError
-            If a profile cannot be followed to a limit.
 
         Warns
         -----
         MvmetaWarning
-            If the likelihood is higher elsewhere than at the fit, or has several maxima.  Under
-            "wald" if components are not identified: they are NaN, and named.
+            If the likelihood is higher elsewhere than at the fit, or has several maxima.  If a
+            profile cannot be followed to a limit: its limits are NaN, and the others are there.
+            Under "wald" if components are not identified: they are NaN, and named.
 
         Notes
         -----
@@ -159,7 +158,12 @@ class ComponentMethods(FitHolder):
         limits = ComponentLimits(fit, Objective(self.model.backend, fit.reml))
         group = fit.problem.shared.group
         for i in track(np.flatnonzero(fit.problem.estimated).tolist(), "profiles"):
-            found = self._profile(i, limits).interval(alpha)
+            profile = self._profile(i, limits)
+            try:
+                found = profile.interval(alpha)
+            except ConvergenceError as error:
+                warn(f"{error}. The limits of this component are NaN")
+                continue
             row: Any = [getattr(found, column) for column in LIMITS]
             out.loc[out.index[group == group[i]], LIMITS] = row
         return out

@@ -24,8 +24,18 @@ beside <- function(reml) {
        sigma2 = unname(c(VarCorr(m)$cond$district)), sd = predict(m, type = "disp"))
 }
 
+# twice what the log-likelihood loses with log(sigma2) held: the slope of wic makes up for it
+wic <- subset(dat.bangertdrowns2004, !is.na(wic) & !is.na(length))
+writing <- function(alpha, start) {
+  rma(yi, vi, mods = ~ length, scale = ~ wic + length, data = wic, alpha = alpha,
+      control = list(alpha.init = start, optimizer = "nlminb", rel.tol = 1e-9))
+}
+best <- writing(c(NA, NA, NA), c(-4.5, 1, 0))
+held <- c(-10, -20, -25)
+lost <- sapply(held, function(a) 2 * (logLik(best) - logLik(writing(c(a, NA, NA), c(a, -a - 2, 0)))))
+
 write_json(list(metafor_version = as.character(packageVersion("metafor")),
                 glmmtmb_version = as.character(packageVersion("glmmTMB")), data = d[!is.na(d$imag), ],
                 REML = answer(~ 1, "REML"), ML = answer(~ 1, "ML"),
                 REML_mods = answer(~ grade, "REML"), beside_ml = beside(FALSE),
-                beside_reml = beside(TRUE)), file.path(here, "metafor", "scale.json"))
+                beside_reml = beside(TRUE), log_sigma2 = held, lost = lost), file.path(here, "metafor", "scale.json"))
