@@ -6,6 +6,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from mvmeta.columns import did_you_mean
 from mvmeta.datasets.digits import exact_floats
 from mvmeta.datasets.tree import shared_branches
 from mvmeta.errors import DataError
@@ -282,7 +283,10 @@ def _labelled(matrix: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
 def _entry(name: str) -> dict[str, Any]:
     known = _all_names()
     if name not in known:
-        raise DataError(f"there is no data set named {name!r}; choose one of {', '.join(known)}")
+        hint = did_you_mean(str(name), known) or ";"
+        raise DataError(
+            f"there is no data set named {name!r}{hint} choose one of {', '.join(known)}"
+        )
     entry: dict[str, Any] = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
     return entry
 

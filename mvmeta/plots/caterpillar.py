@@ -99,12 +99,19 @@ def caterpillar(
     size = _axes.text_size(axes, ax is None, dense)
     shown = np.flatnonzero(_axes.readable(axes, at, ax is None, size))
     longest = _axes.letters(axes, ax is None, size)
-    names = _axes.short([_axes.joined(v) for v in frame.index], longest)
+    names = _axes.short([_axes.joined(v) for v in _told_apart(frame.index)], longest)
     _axes.label_rows(axes, at[shown], [names[i] for i in shown], size)
     axes.autoscale_view(scaley=False)
     axes.set_xlabel(f"predicted effect of {_axes.elide(name)}")
     _axes.legend(figure, axes, ax is None)
     return figure
+
+
+def _told_apart(index: pd.Index) -> pd.Index:
+    """Labels without outer levels that are the same for all, as of a group that holds all rows."""
+    while isinstance(index, pd.MultiIndex) and len(index.unique(level=0)) == 1:
+        index = index.droplevel(0)
+    return index
 
 
 def _effects(res: Any, term: str | None, alpha: float) -> tuple[str, pd.DataFrame]:

@@ -93,14 +93,14 @@ def influence(
 
     Notes
     -----
-    The band is the interval of the fit to all rows; intervals are those of the model
-    (`SubsetFits`), whatever `cov_type` the fit has.  Orange and hollow are studies without
-    which the interval says something else about 0, whose Cook's distance is beyond the median
-    of a chi-square with p degrees of freedom, or whose leverage (the sum of their hat values)
-    is more than three times the mean; these are the cuts of Viechtbauer & Cheung (2010, Res
-    Synth Methods 1:112).  A covariance ratio below 1 says that the estimates are more precise
-    without the study.  Where the other studies do not determine the coefficients the first panel
-    says so, and there is a gap in the next two.
+    The band is the interval of the fit to all rows; intervals are those of the model, by z or by t
+    with rows - p degrees of freedom (`SubsetFits`), whatever `cov_type` and `df` the fit has.
+    Orange and hollow are studies without which the interval says something else about 0, whose
+    Cook's distance is beyond the median of a chi-square with p degrees of freedom, or whose
+    leverage (the sum of their hat values) is more than three times the mean; these are the cuts of
+    Viechtbauer & Cheung (2010, Res Synth Methods 1:112).  A covariance ratio below 1 says that the
+    estimates are more precise without the study.  Where the other studies do not determine the
+    coefficients the first panel says so, and there is a gap in the next two.
 
     Examples
     --------

@@ -128,7 +128,7 @@ def test_loads_are_independent():
 
 
 def test_unknown_name_lists_what_exists():
-    with pytest.raises(DataError, match=r"'bcgg'.*assink2016, bakdash2021, bangertdrowns2004, bcg"):
+    with pytest.raises(DataError, match=r"'bcgg'; did you mean 'bcg'\?.*assink2016, bakdash2021,"):
         datasets.load("bcgg")
     with pytest.raises(DataError, match="no data set"):
         datasets.load("../errors")

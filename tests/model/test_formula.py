@@ -1,6 +1,7 @@
 """Formulas: the caller's scope, new data, pickling, and patsy's own design as the reference."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -184,3 +185,11 @@ def test_numbers_stored_as_text_become_categories_and_that_is_said(data):
     prepare("yi ~ C(year)", data)
     data.loc[0, "year"] = "not reported"
     prepare("yi ~ year", data)
+
+
+def test_a_response_stored_as_text_is_refused_without_advice_for_slopes(data):
+    data["yi"] = data["yi"].astype(str)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataError, match=r"must be one numeric column.*stored as text"):
+            prepare("yi ~ drug", data)

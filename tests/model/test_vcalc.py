@@ -142,6 +142,16 @@ def test_covariance_matrices_in_rvars_as_metafor():
     assert_array_equal(again.toarray(), v.toarray())
 
 
+def test_covariances_in_rvars_beside_variances_are_doubted():
+    data = pd.DataFrame(reference()["berkey_data"])
+    variances = np.diagonal(np.asarray(reference()["berkey"]))
+    with pytest.warns(MvmetaWarning, match="no correlations in rows 0, 1, 2.*give 1 for vi"):
+        vcalc(variances, "author", rvars=["v1i", "v2i"], data=data)
+    correlations = pd.DataFrame({"r1": [1, 0.4] * 5, "r2": [0.4, 1.0] * 5})
+    v = vcalc(variances, data["author"], rvars=correlations)
+    assert_allclose(np.diagonal(v.toarray()), variances, rtol=EXACT)
+
+
 RHO = {"a": 0.2, "b": 0.4, "c": 0.5, "d": 0.6, "e": 0.9}
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mvmeta import MetaMixedLM, datasets, plots
+from mvmeta import MetaMixedLM, Random, datasets, plots
 from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
 from mvmeta.plots import _axes
 from tests.plots.fits import fit
@@ -56,6 +56,12 @@ class TestCaterpillar:
 
     def test_effects_of_inner_levels_name_both(self, outcomes):
         assert "3 · AL" in labels(plots.caterpillar(outcomes).axes[0])
+
+    def test_a_group_that_holds_all_rows_is_not_named_in_every_label(self):
+        fish = datasets.load("maire2019")
+        near = Random("site_station | const", "SPGAU", distance=datasets.distance("maire2019"))
+        res = MetaMixedLM.from_formula("yi ~ 1", fish, variance="vi", random=near).fit()
+        assert set(labels(plots.caterpillar(res).axes[0])) == set(fish["site_station"])
 
     def test_hundreds_of_effects_get_labels_where_there_is_room(self, many):
         ax = plots.caterpillar(many, max_rows=50).axes[0]

@@ -1,5 +1,6 @@
 """V from columns of a frame: what makes the effects of one study depend on one another."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from mvmeta.design.impute import (
     impute,
 )
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.errors import DataError, SpecificationError
+from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
 from mvmeta.model.preparation.clustered import ClusteredRows, Column, common_codes, read_column
 from mvmeta.model.preparation.correlations import (
     brief,
@@ -48,6 +49,9 @@ _NEEDS = (
     ("ni", "sample", "the samples whose sizes these are"),
 )
 """Arguments that say nothing without another one, and what that is."""
+
+ROUNDED = 0.01
+"""How far from 1 the diagonal of a correlation matrix may be typed."""
 
 
 def vcalc(
@@ -150,6 +154,12 @@ def vcalc(
     CovarianceError
         For a negative or infinite variance, or a cluster that is not positive definite
         (`checkpd`); names studies and rows.
+
+    Warns
+    -----
+    MvmetaWarning
+        If `nearpd` changes correlations, or `rvars` has a diagonal other than 1 while `vi` is not
+        1, as covariances have that are scaled a second time.
 
     Notes
     -----
@@ -316,8 +326,22 @@ def _tabulated(
     if (diagonal <= 0).any():
         where = rows.where(np.flatnonzero(diagonal <= 0))
         raise DataError(f"rvars must have a diagonal > 0, but has not in {where}")
+    _warn_of_covariances(rows, variances, diagonal)
     sd = np.sqrt(diagonal)
     return variances * diagonal, Tabulated(_scaled(table, sd, rows.block, position), position)
+
+
+def _warn_of_covariances(rows: ClusteredRows, variances: Floats, diagonal: Floats) -> None:
+    """Say so where `rvars` holds covariances and sampling variances are given beside them."""
+    twice = (np.abs(diagonal - 1.0) > ROUNDED) & (np.abs(variances - 1.0) > ROUNDED)
+    if twice.any():
+        warnings.warn(
+            f"rvars= holds no correlations in {rows.where(np.flatnonzero(twice))}: the diagonal is "
+            "not 1, and the variances of V are vi times the diagonal; where rvars= holds "
+            "covariances, give 1 for vi",
+            MvmetaWarning,
+            stacklevel=4,
+        )
 
 
 def _scaled(table: Floats, sd: Floats, block: Ints, position: Ints) -> Floats:

@@ -69,8 +69,9 @@ class DeletionMethods(FitHolder):
         Returns
         -------
         SubsetFits
-            ``summary_frame()`` is the table; a fit that does not exist is NaN and listed in
-            ``not_estimated``.
+            ``summary_frame()`` is the table; its intervals are by z, or by t with rows - p degrees
+            of freedom if the fit has t tests of any kind (`sensitivity` has those of the fit's own
+            tests).  A fit that does not exist is NaN and listed in ``not_estimated``.
 
         Raises
         ------

@@ -63,7 +63,7 @@ def build(parsed: ParsedFormula, frame: pd.DataFrame) -> Design:
     DataError
         If the response is not a single numeric column.
     """
-    ready = as_categories(frame, parsed.factors, parsed.coded)
+    ready = _with_categories(frame, parsed)
     environment = parsed.environment.with_outer_namespace({"C": _fast_c, "poly": poly})
     missing = Missing()
     has_response = bool(parsed.description.lhs_termlist)
@@ -81,6 +81,11 @@ def build(parsed: ParsedFormula, frame: pd.DataFrame) -> Design:
         # Nothing in the formula has rows: "~ 1" without a response.
         exog = np.ones((len(frame), exog.shape[1]))
     return Design(endog, name, exog, missing.found, spec)
+
+
+def _with_categories(frame: pd.DataFrame, parsed: ParsedFormula) -> pd.DataFrame:
+    """The factors among the predictors as categories; text as a response is refused later."""
+    return as_categories(frame, parsed.factors.intersection(parsed.predictors), parsed.coded)
 
 
 def _for_patsy(frame: pd.DataFrame, bare: frozenset[str]) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def learn(
     SpecificationError, DataError
         As `build`.
     """
-    ready = as_categories(witness, parsed.factors, parsed.coded)
+    ready = _with_categories(witness, parsed)
     levels = {c: ready[c].cat.categories for c in parsed.variables if is_categorical(ready[c])}
     environment = parsed.environment.with_outer_namespace({"C": _fast_c, "poly": poly})
     sides = [s for s in (parsed.description.lhs_termlist, parsed.description.rhs_termlist) if s]
