@@ -15,7 +15,8 @@ from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.design.layout import size_classes
-from mvmeta.design.sampling import DEFINITE_TOLERANCE, SamplingCovariance
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.valid_v import DEFINITE_TOLERANCE
 
 Part: TypeAlias = Callable[[Ints, Ints], Floats]
 

@@ -10,21 +10,21 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from mvmeta._typing import Bools, Floats, Ints
+from mvmeta._typing import Floats, Ints
 from mvmeta.design.description import correlation_range, describe
 from mvmeta.design.layout import size_classes
 from mvmeta.design.provenance import Provenance, Repair
+from mvmeta.design.sparse_blocks import fill_blocks, from_square_blocks, kept_entries
+from mvmeta.design.valid_v import (
+    DEFINITE_TOLERANCE,
+    check_definite,
+    check_variances,
+    clearly_definite,
+    name_entry,
+    squared_pivots,
+    symmetrised,
+)
 from mvmeta.errors import CovarianceError, DataError, SpecificationError
-
-SYMMETRY_TOLERANCE = 1e-8
-"""Largest |V_ij - V_ji| / sqrt(V_ii V_jj) taken for rounding: metafor, too, asks for 1e-8."""
-
-CLEARLY_DEFINITE = 1e-6
-"""Determinant of the correlations in a block, relative to its order and to the ratio of its
-largest variance to its least one, above which its eigenvalues need not be computed."""
-
-DEFINITE_TOLERANCE = 1e-10
-"""An eigenvalue above -this times the largest one of its block counts as zero, not negative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class SamplingCovariance:
                [0. , 0.3]])
         """
         v = np.array(variances, dtype=float, copy=copy or None)
-        _check_variances(v, rows)
+        check_variances(v, rows)
         return cls(v)
 
     @classmethod
@@ -139,7 +139,7 @@ class SamplingCovariance:
         bad = ~np.isfinite(v.data)
         if bad.any():
             first = np.flatnonzero(bad)[0]
-            where = _name_entry(int(row[first]), int(v.indices[first]), rows)
+            where = name_entry(int(row[first]), int(v.indices[first]), rows)
             raise CovarianceError(
                 f"V has {bad.sum()} missing or infinite entries, the first in {where}: give it a "
                 "number (0 where the errors are independent), or leave these rows out"
@@ -147,12 +147,12 @@ class SamplingCovariance:
         variances = np.zeros(v.shape[0])
         diagonal = row == v.indices
         variances[row[diagonal]] = v.data[diagonal]
-        _check_variances(variances, rows)
-        off = _entries(v, row, ~diagonal & (v.data != 0))
+        check_variances(variances, rows)
+        off = kept_entries(v, row, ~diagonal & (v.data != 0))
         if off.nnz == 0:
             return cls(variances)
-        out = cls(variances, _symmetrised(off, variances, rows))
-        out._check_definite(rows)
+        out = cls(variances, symmetrised(off, variances, rows))
+        check_definite(out._pivots[1], rows)
         return out
 
     @classmethod
@@ -190,7 +190,7 @@ class SamplingCovariance:
         for i, b in enumerate(square):
             if b.ndim != 2 or b.shape[0] != b.shape[1]:
                 raise CovarianceError(f"block {i} of V must be square, got shape {b.shape}")
-        return cls.from_matrix(_block_diagonal(square), rows)
+        return cls.from_matrix(from_square_blocks(square), rows)
 
     def __repr__(self) -> str:
         if self.covariances is None:
@@ -525,7 +525,7 @@ class SamplingCovariance:
                 group[rows] = count + np.arange(b)[:, None]
                 position[rows] = index
                 count += b
-                _fill(block, rows, self.covariances, group, position)
+                fill_blocks(block, rows, self.covariances, group, position)
         return out
 
     def tosparse(self) -> sparse.csr_array:
@@ -610,9 +610,9 @@ class SamplingCovariance:
         logs = np.log(self.variances, out=np.full(self.n, -np.inf), where=self.variances > 0)
         doubtful: list[tuple[Ints, Floats]] = []
         for rows, stack in self._blocks():
-            pivots = _squared_pivots(stack)
+            pivots = squared_pivots(stack)
             logs[rows] = np.log(pivots)
-            unclear = ~_clearly_definite(stack, pivots)
+            unclear = ~clearly_definite(stack, pivots)
             if unclear.any():
                 values: Floats = np.linalg.eigvalsh(stack[unclear]).astype(float, copy=False)
                 doubtful.append((rows[unclear], values))
@@ -673,143 +673,3 @@ class SamplingCovariance:
         variances = self.variances.copy()
         variances[rows] += size
         return SamplingCovariance(variances, self.covariances, self.provenance)
-
-    def _check_definite(self, names: Sequence[object] | None) -> None:
-        for rows, values in self._pivots[1]:
-            bad = np.flatnonzero(values[:, 0] < -DEFINITE_TOLERANCE * np.abs(values[:, -1]))
-            if len(bad):
-                first = bad[np.argmin(values[bad, 0])]
-                raise CovarianceError(
-                    "V is not positive semi-definite: the block of "
-                    f"{_name_rows(rows[first], names)} has the smallest eigenvalue "
-                    f"{values[first, 0]:.3g}"
-                    + (
-                        f" ({len(bad) - 1} more blocks of this size are bad)"
-                        if len(bad) > 1
-                        else ""
-                    )
-                    + "; check the correlations between these rows"
-                )
-
-
-def _name_rows(index: Ints, names: Sequence[object] | None, most: int = 6) -> str:
-    labels = [str(i if names is None else names[int(i)]) for i in index[:most]]
-    more = f" and {len(index) - most} more" if len(index) > most else ""
-    return ("row " if len(index) == 1 else "rows ") + ", ".join(labels) + more
-
-
-def _name_entry(i: int, j: int, names: Sequence[object] | None) -> str:
-    row, column = (k if names is None else names[k] for k in (i, j))
-    return f"row {row}, column {column}"
-
-
-def _check_variances(v: Floats, names: Sequence[object] | None) -> None:
-    for bad, what in ((~np.isfinite(v), "missing or infinite"), (v < 0, "negative")):
-        if bad.any():
-            where = _name_rows(np.flatnonzero(bad), names)
-            raise CovarianceError(f"sampling variances must be finite and >= 0; {what} in {where}")
-
-
-def _entries(v: sparse.csr_array, row: Ints, keep: Bools) -> sparse.csr_array:
-    """The entries of v that are kept; `row` (nnz,) is the row of each."""
-    count = np.bincount(row[keep], minlength=v.shape[0])
-    start = np.concatenate([[0], np.cumsum(count)]).astype(v.indptr.dtype)
-    out: sparse.csr_array = sparse.csr_array((v.data[keep], v.indices[keep], start), shape=v.shape)
-    return out
-
-
-def _symmetrised(
-    off: sparse.csr_array, variances: Floats, names: Sequence[object] | None
-) -> sparse.csr_array:
-    """``(off + off') / 2``, after a check that the two differ by rounding only."""
-    other = off.T.tocsr()
-    if np.array_equal(off.indptr, other.indptr) and np.array_equal(off.indices, other.indices):
-        if np.array_equal(off.data, other.data):
-            return off
-        mean = 0.5 * (off.data + other.data)
-        symmetric: sparse.csr_array = sparse.csr_array((mean, off.indices, off.indptr), off.shape)
-    else:
-        symmetric = ((off + other) * 0.5).tocsr()
-    gap = abs(off - other).tocoo()
-    scale = np.sqrt(variances[gap.row] * variances[gap.col])
-    bad = gap.data > SYMMETRY_TOLERANCE * scale
-    if bad.any():
-        k = int(np.argmax(np.where(bad, gap.data, 0.0)))
-        pair = np.array([gap.row[k], gap.col[k]])
-        raise CovarianceError(
-            f"V is not symmetric: entries ({pair[0]}, {pair[1]}) and ({pair[1]}, {pair[0]}), "
-            f"{_name_rows(np.sort(pair), names)}, differ by {gap.data[k]:.3g}; make them equal"
-        )
-    return symmetric
-
-
-def _fill(block: Floats, rows: Ints, off: sparse.csr_array, group: Ints, position: Ints) -> None:
-    """Put the covariances within groups into their blocks (b, m, m).
-
-    Parameters
-    ----------
-    rows : ndarray of int, shape (b, m)
-    off : scipy.sparse.csr_array, shape (n, n)
-    group, position : ndarray of int, shape (n,)
-        Which group a row belongs to, and where in it; right for all of `rows`.
-    """
-    start, count = off.indptr[rows], np.diff(off.indptr)[rows]
-    if (count == rows.shape[1] - 1).all():  # as in whole blocks without zeros
-        entry = start[:, :, None] + np.arange(rows.shape[1] - 1)
-        column = off.indices[entry]
-        if (group[column] == group[rows[:, :1, None]]).all():
-            np.put_along_axis(block, position[column], off.data[entry], axis=2)
-            return
-    flat, first = count.ravel(), np.cumsum(count.ravel()) - count.ravel()
-    entry = np.arange(flat.sum()) + np.repeat(start.ravel() - first, flat)
-    row, column = np.repeat(rows.ravel(), flat), off.indices[entry]
-    inside = group[row] == group[column]
-    row, column, value = row[inside], column[inside], off.data[entry[inside]]
-    block[group[row] - group[rows[0, 0]], position[row], position[column]] = value
-
-
-def _squared_pivots(stack: Floats) -> Floats:
-    """Squared diagonals (b, m) of Cholesky factors; NaN where one of the blocks has none."""
-    try:
-        lower = np.linalg.cholesky(stack)
-    except np.linalg.LinAlgError:
-        return np.full(stack.shape[:2], np.nan)
-    return np.asarray(np.diagonal(lower, axis1=1, axis2=2) ** 2)
-
-
-def _clearly_definite(stack: Floats, pivots: Floats) -> Bools:
-    """Blocks (b,) whose smallest eigenvalue is far from 0, by the cheapest of all bounds.
-
-    The determinant of a correlation matrix is at most e times its smallest eigenvalue.
-    """
-    variances = np.diagonal(stack, axis1=1, axis2=2)
-    largest = variances.max(axis=1)
-    determinant = np.divide(pivots, variances, out=np.zeros_like(pivots), where=variances > 0)
-    least = CLEARLY_DEFINITE * stack.shape[1] * largest
-    return np.asarray(determinant.prod(axis=1) * variances.min(axis=1) > least)
-
-
-def _block_diagonal(blocks: Sequence[Floats]) -> sparse.csr_array:
-    sizes = np.array([len(b) for b in blocks], dtype=np.intp)
-    if not sizes.sum():
-        raise CovarianceError("V is an empty list of blocks")
-    return block_diagonal(np.concatenate([b.ravel() for b in blocks]), sizes)
-
-
-def block_diagonal(data: Floats, sizes: Ints) -> sparse.csr_array:
-    """Block-diagonal matrix from the entries of its square blocks, row by row.
-
-    Parameters
-    ----------
-    data : ndarray, shape (sum of squared sizes,)
-    sizes : ndarray of int
-        Rows of each block.
-    """
-    start = np.cumsum(sizes) - sizes
-    count = np.repeat(sizes, sizes)  # entries of each row
-    first = np.repeat(start, sizes)
-    indptr = np.concatenate([[0], np.cumsum(count)])
-    column = np.arange(len(data)) + np.repeat(first - indptr[:-1], count)
-    shape = len(count), len(count)
-    out: sparse.csr_array = sparse.csr_array((data, column, indptr), shape=shape)
-    return out

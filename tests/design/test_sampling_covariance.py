@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from mvmeta.design.layout import size_classes
-from mvmeta.design.sampling import SYMMETRY_TOLERANCE, SamplingCovariance
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.valid_v import SYMMETRY_TOLERANCE
 from mvmeta.errors import CovarianceError
 from tests.tolerances import ALGEBRA
 

@@ -9,7 +9,8 @@ from mvmeta._typing import Ints
 from mvmeta.columns import MOST_NAMED, row_names
 from mvmeta.design.impute import Fault
 from mvmeta.design.provenance import Provenance, Repair
-from mvmeta.design.sampling import DEFINITE_TOLERANCE, SamplingCovariance
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.valid_v import DEFINITE_TOLERANCE
 from mvmeta.errors import CovarianceError, warn
 from mvmeta.model.preparation.clustered import ClusteredRows
 from mvmeta.model.specification.frames import shorten

@@ -9,7 +9,8 @@ from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
 from mvmeta.columns import numeric, positions
-from mvmeta.design.sampling import SamplingCovariance, block_diagonal
+from mvmeta.design.sampling import SamplingCovariance
+from mvmeta.design.sparse_blocks import block_diagonal
 from mvmeta.errors import CovarianceError, DataError
 from mvmeta.model.specification.frames import Source
 from mvmeta.model.specification.rows import aligned

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from mvmeta._typing import Bools, Ints
 from mvmeta.columns import numeric, positions, row_names
-from mvmeta.design.sampling import SYMMETRY_TOLERANCE
+from mvmeta.design.valid_v import SYMMETRY_TOLERANCE
 from mvmeta.errors import DataError
 from mvmeta.model.specification.frames import Source
 from mvmeta.model.specification.rows import aligned
