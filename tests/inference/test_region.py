@@ -6,9 +6,11 @@ import pytest
 from dense_double import case_fit
 from scipy import optimize, stats
 
+from benchmarks.simulations import relative_coverage
+from benchmarks.simulations.few_studies import normal, sampling_variances
 from mvmeta import MetaMixedLM, Random, datasets
 from mvmeta.inference.components.region import LikelihoodRegion
-from mvmeta.inference.heterogeneity.q_and_i2 import heterogeneity
+from mvmeta.inference.heterogeneity.q_and_i2 import heterogeneity, typical_sampling_variance
 from mvmeta.inference.heterogeneity.variances import AddedVariances
 from mvmeta.likelihood.objective import Objective
 from mvmeta.marginal.select import build_backend
@@ -120,6 +122,31 @@ def test_correlated_errors_and_several_outcomes():
         found = optimize.minimize(aim, start, method="Nelder-Mead", options=options)
         assert total(found.x)[0] == pytest.approx(limit, rel=2e-2)
         assert sign * limit <= sign * total(found.x)[0] + 2e-4
+
+
+def test_a_limit_at_zero_is_zero():
+    """Not a negative variance, which the search for it ends at by rounding."""
+    rng = np.random.default_rng(6)
+    lower = []
+    for _ in range(12):
+        y = 0.2 + rng.normal(0, 0.25, 8)
+        res = MetaMixedLM(y, np.ones((8, 1)), 0.05, groups=np.arange(8)).fit()
+        lower.append(float(res.heterogeneity().loc["total", "variance_lower"]))
+    assert min(lower) == 0.0
+
+
+def test_a_search_that_leaves_the_region_comes_back():
+    """From a variance of 0 its first step went so far that the likelihood was level there."""
+    rng = np.random.default_rng([relative_coverage.SEED, 8, 0, 1, 254])
+    v = sampling_variances(rng, 8)
+    y = 0.8 + normal(rng, 8, np.sqrt(0.02 + v))
+    res = MetaMixedLM(y, np.ones((8, 1)), v, groups=np.arange(8)).fit()
+    upper = res.vcomp_conf_int().loc[0, "upper"]
+    total = res.heterogeneity().loc["total"]
+    assert total["variance"] == 0
+    assert total["variance_upper"] == pytest.approx(upper, rel=1e-6)
+    typical = typical_sampling_variance(res.fit_)
+    assert total["i2_upper"] == pytest.approx(upper / (upper + typical), rel=1e-6)
 
 
 def test_no_components():

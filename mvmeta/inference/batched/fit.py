@@ -128,6 +128,11 @@ class BatchedFit(Fit):
         return mean, spread / max(n - 1, 1), mean**2 + spread / n
 
     @property
+    def mean_columns(self) -> Floats:
+        r = self.described.triangle
+        return np.asarray(r[0, 1:] / r[0, 0])
+
+    @property
     def constancy(self) -> list[tuple[int, Bools]]:
         found = self.described.constancy
         return list(zip(found.levels, found.constant, strict=True))

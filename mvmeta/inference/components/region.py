@@ -25,6 +25,7 @@ Function = Callable[[Floats], tuple[float, Floats, Floats]]
 """Working parameters (J,) -> h, its gradient (J,) and second derivatives (J, J)."""
 
 MOST_STEPS = 200
+MOST_STARTS = 3
 ACCURACY = 1e-12
 """At which the constrained optimiser stops, on the scale of h over its own spread."""
 ON_EDGE = 1e-5
@@ -152,17 +153,33 @@ class LikelihoodRegion:
         }
         # the stubs know no bounds and constraints together with a gradient
         minimize: Any = optimize.minimize
-        found = minimize(
-            lambda s: aim(s)[0],
-            np.zeros(len(self._x)),
-            jac=lambda s: aim(s)[1],
-            method="SLSQP",
-            bounds=optimize.Bounds(*bounds),
-            constraints=[inside],
-            options={"maxiter": MOST_STEPS, "ftol": ACCURACY},
-        )
-        if np.abs(found.x).max() > FAR / 2:
-            return -np.inf if sign > 0 else np.inf
-        if self._slack(found.x)[0] < -ON_EDGE or not np.isfinite(found.fun):
+        start = np.zeros(len(self._x))
+        for _ in range(MOST_STARTS):
+            found = minimize(
+                lambda s: aim(s)[0],
+                start,
+                jac=lambda s: aim(s)[1],
+                method="SLSQP",
+                bounds=optimize.Bounds(*bounds),
+                constraints=[inside],
+                options={"maxiter": MOST_STEPS, "ftol": ACCURACY},
+            )
+            if np.abs(found.x).max() > FAR / 2:
+                return -np.inf if sign > 0 else np.inf
+            if self._slack(found.x)[0] >= -ON_EDGE and np.isfinite(found.fun):
+                break
+            if not self._slack(found.x)[0] < 0.0:
+                return np.nan
+            start = self._back(found.x)  # its first step went far out, where l is level
+        else:
             return np.nan
-        return float(function(self._x + found.x * self._unit)[0])
+        # rounding of the way there would make a variance of 0 a negative one
+        x = np.clip(self._x + found.x * self._unit, self._lower, self._upper)
+        return float(function(x)[0])
+
+    def _back(self, s: Floats) -> Floats:
+        """The point of the contour on the way from the estimate to a point outside the region."""
+        from scipy import optimize
+
+        share = optimize.brentq(lambda t: self._slack(t * s)[0], 0.0, 1.0)
+        return np.asarray(share * s)

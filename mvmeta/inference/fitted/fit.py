@@ -86,6 +86,11 @@ class Fit:
         return told_within(within_triangle(x, codes), np.linalg.norm(x, axis=0))
 
     @property
+    def mean_columns(self) -> Floats:
+        """Means (p,) of the columns of X."""
+        return np.asarray(self.problem.x.mean(axis=0))
+
+    @property
     def fitted_moments(self) -> tuple[float, float, float]:
         """Mean of X b, its variance (over n - 1; 0 for one row), and its mean square."""
         fitted = self.fitted

@@ -66,7 +66,7 @@ class AddedVariances:
 
     def i2(self, variance: float) -> float:
         """I2 of a variance that is all there is."""
-        return variance / (variance + self.typical) if np.isfinite(variance) else 1.0
+        return 1.0 if np.isposinf(variance) else variance / (variance + self.typical)
 
     def at(self, x: Floats) -> tuple[Floats, Floats, Floats]:
         """Variances (T,), their derivatives (T, J) and second derivatives (T, J, J)."""

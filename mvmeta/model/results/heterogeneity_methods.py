@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mvmeta._typing import Floats
+from mvmeta.inference.coefficients.wald import contrasts, critical_value
 from mvmeta.inference.components.region import LikelihoodRegion
 from mvmeta.inference.heterogeneity.explained import explained, relative_heterogeneity
 from mvmeta.inference.heterogeneity.limits import heterogeneity_limits
@@ -15,10 +17,13 @@ from mvmeta.inference.heterogeneity.q_and_i2 import (
     heterogeneity,
     heterogeneity_test,
 )
+from mvmeta.inference.heterogeneity.relative_limits import relative_limits
 from mvmeta.inference.heterogeneity.variances import AddedVariances, Kind, mean_outer
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.testing.clustering import cluster_codes, cluster_labels
 
+RELATIVE = ("cvh", "m1", "m2")
+"""Columns whose intervals are made of those of the variance and of the mean."""
 QUANTITIES: tuple[Kind, ...] = ("variance", "i2", "share")
 """Columns of `heterogeneity` that have likelihood intervals."""
 
@@ -29,6 +34,7 @@ class HeterogeneityMethods(FitHolder):
     # What it reads is defined by the results class it is mixed into.
     model: Any
     vcomp: Any
+    _inference: Any
 
     def heterogeneity_test(self) -> HeterogeneityTest:
         """QE: whether the effects differ by more than their sampling errors.
@@ -84,7 +90,11 @@ class HeterogeneityMethods(FitHolder):
               sqrt(variance)) and `m2` = variance / (mean^2 + variance), the mean being the
               average fitted value (Yang et al. 2025);
             - `variance_lower`, `variance_upper`, and the same of `i2` and `share`: likelihood
-              intervals, NaN where a limit could not be found.
+              intervals, NaN where a limit could not be found;
+            - those of `cvh`, `m1` and `m2`, made of the intervals of the variance and of the mean
+              (by the tests of this fit) as those of a ratio of independent estimates (MOVER, Zou
+              & Donner 2008).  Where the interval of the mean holds 0, `cvh_upper` is infinite and
+              `m1_upper` and `m2_upper` are 1.
 
             All but the variances are without unit, I2 and its limits shares of 1.
 
@@ -102,8 +112,7 @@ class HeterogeneityMethods(FitHolder):
 
         See Also
         --------
-        bootstrap : ``bootstrap(2000, "heterogeneity")`` gives intervals of `cvh`, `m1`, `m2` and
-            `r2`, which depend on the mean as well.
+        bootstrap : ``bootstrap(2000, "heterogeneity")`` gives intervals of `r2` as well.
 
         References
         ----------
@@ -141,7 +150,10 @@ class HeterogeneityMethods(FitHolder):
         if by is not None:
             return self._heterogeneity_by(alpha, by)
         table = self._spread_table(self._heterogeneity, self._mean_effect)
-        return table if alpha is None else self._with_intervals(table, alpha, self._added_variances)
+        if alpha is None:
+            return table
+        mean = self._mean_limits(self.fit_.mean_columns, alpha)
+        return self._with_intervals(table, alpha, self._added_variances, mean)
 
     def _heterogeneity_by(self, alpha: float | None, by: Any) -> pd.DataFrame:
         fit, prepared = self.fit_, self.model.prepared
@@ -154,7 +166,8 @@ class HeterogeneityMethods(FitHolder):
             if alpha is not None:
                 weights = [mean_outer(t, rows) for t in fit.problem.terms]
                 quantities = AddedVariances(fit.problem, found.typical, weights)
-                tables[label] = self._with_intervals(tables[label], alpha, quantities)
+                mean = self._mean_limits(fit.problem.x[rows].mean(axis=0), alpha)
+                tables[label] = self._with_intervals(tables[label], alpha, quantities, mean)
         name = by if isinstance(by, str) else getattr(by, "name", None) or "by"
         return pd.concat(tables, names=[name, "term"])
 
@@ -175,8 +188,19 @@ class HeterogeneityMethods(FitHolder):
             index=names,
         )
 
+    def _mean_limits(self, row: Floats, alpha: float) -> tuple[float, float, float]:
+        """A mean of X b, `row` being that of X (p,), and the limits of its interval."""
+        at = contrasts(self._inference.basis, row[None])
+        half = critical_value(at.df, alpha) * at.se
+        low, high = (at.estimate - half, at.estimate + half)
+        return float(at.estimate[0]), float(low[0]), float(high[0])
+
     def _with_intervals(
-        self, table: pd.DataFrame, alpha: float, quantities: AddedVariances
+        self,
+        table: pd.DataFrame,
+        alpha: float,
+        quantities: AddedVariances,
+        mean: tuple[float, float, float],
     ) -> pd.DataFrame:
         region = LikelihoodRegion(self.fit_, self.model.backend, alpha)
         found = heterogeneity_limits(region, quantities)
@@ -184,6 +208,11 @@ class HeterogeneityMethods(FitHolder):
             known = np.isfinite(table[kind])
             limits = pd.DataFrame(found[kind], index=table.index).where(known, axis=0)
             table[f"{kind}_lower"], table[f"{kind}_upper"] = limits["lower"], limits["upper"]
+        variances = ("variance", "variance_lower", "variance_upper")
+        sides = relative_limits(mean, *(table[c].to_numpy(dtype=float) for c in variances))
+        for measure in RELATIVE:
+            for side, at in zip(("lower", "upper"), sides, strict=True):
+                table[f"{measure}_{side}"] = getattr(at, measure)
         return table
 
     def r2(self) -> pd.Series:
