@@ -456,6 +456,22 @@ def test_other_contrasts_of_the_network_of_antidiabetic_drugs(contrasts):
     assert_allclose(v.toarray()[np.ix_(order, order)], want["V"], rtol=1e-11, atol=1e-15)
 
 
+@pytest.mark.parametrize("contrasts", ["successive", "all"])
+def test_contrasts_of_equal_spread_covary_as_vcalc_of_metafor_has_them(contrasts):
+    """metafor has variances by size alone, which is all there is to it where SDs are the same."""
+    part = reference("equal")
+    want = part[contrasts]
+    dat, v = pairwise(
+        "MD", pd.DataFrame(part["arms"]), study="study", arm="arm", mi="mi", sdi="sdi", ni="ni",
+        contrasts=contrasts, ref="d" if contrasts == "all" else None,
+    )  # fmt: skip
+    keys = pd.MultiIndex.from_frame(dat[["study", "arm.1", "arm.2"]])
+    order = keys.get_indexer([*zip(want["study"], want["first"], want["second"], strict=True)])
+    assert sorted(order) == list(range(len(dat)))
+    assert_allclose(dat["yi"].iloc[order], want["yi"], rtol=ALGEBRA)
+    assert_allclose(v.toarray()[np.ix_(order, order)], want["V"], rtol=1e-12, atol=1e-15)
+
+
 def test_successive_contrasts_hold_what_contrasts_with_one_arm_do():
     arms = datasets.load("senn2013")
     fits = []

@@ -161,6 +161,21 @@ every <- other_contrasts(function(d) {
   list(arms = d, K = K)
 })
 
+# Where all standard deviations are one, vcalc of metafor, which knows sizes alone, has the same V: four arms, all
+# contrasts of them, and a study of three.
+equal <- data.frame(study = rep(1:2, c(4, 3)), arm = c("a", "b", "c", "d", "a", "c", "d"),
+                    mi = c(3, 5, 4, 7, 2, 4, 3), sdi = 2, ni = c(20, 35, 28, 50, 41, 33, 60))
+by_sizes <- function(kind) {
+  parts <- lapply(split(equal, equal$study), function(s) {
+    m <- nrow(s); at <- if (kind == "all") combn(m, 2) else rbind(2:m, 1:(m - 1))
+    cbind(s[at[1, ], ], setNames(s[at[2, ], -1], paste0(names(s)[-1], "2")))
+  })
+  d <- do.call(rbind, parts)
+  d <- escalc("MD", m1i = mi, sd1i = sdi, n1i = ni, m2i = mi2, sd2i = sdi2, n2i = ni2, data = d)
+  V <- vcalc(vi, cluster = study, grp1 = arm, grp2 = arm2, w1 = ni, w2 = ni2, data = d, checkpd = FALSE)
+  list(first = d$arm, second = d$arm2, study = d$study, yi = c(d$yi), V = unname(V))
+}
+
 # Smoking cessation, three-arm trials, odds ratios (?dat.hasselblad1998).
 h <- to.wide(dat.hasselblad1998[c("study", "trt", "xi", "ni")], study = "study", grp = "trt",
              ref = "no_contact", grpvars = c("xi", "ni"))
@@ -183,6 +198,7 @@ write_json(list(
   senn = list(yi = c(wide$yi), V = unname(S), study = wide$study, first = wide$treatment.1,
               fit = list(names = rownames(network$beta), est = c(network$beta), se = network$se,
                          tau2 = network$tau2), successive = successive, all = every),
+  equal = list(arms = as.list(equal), successive = by_sizes("successive"), all = by_sizes("all")),
   hasselblad = list(arms = plain(dat.hasselblad1998[c("study", "trt", "xi", "ni")]), yi = c(h$yi),
                     V = unname(smoking))),
   file.path(here, "metafor", "shared_arms.json"))
