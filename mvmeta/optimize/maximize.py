@@ -176,8 +176,8 @@ def _starts(
     `ascents` are those made so far, of which the first one decides how many more are needed.
     """
     lead = objective.problem.shared_working.lead
-    starts = distinct([lead(x) for x in start_values(objective)])
-    main, *others = promising(objective, starts, go)
+    starts = promising(objective, distinct(map(lead, start_values(objective))), go)
+    main = next(starts)
     yield main
     if ascents and ascents[0].done and _has_one_hill(objective, main):
         if not _nests(objective):
@@ -185,11 +185,11 @@ def _starts(
         return
     if objective.problem.n <= EXTRA_STARTS_UP_TO:
         for axis in (a for a in axes(objective) if a.sweep.hilly):
-            bases = starts[:1]
+            bases = [main]
             if objective.problem.n <= BOUNDS_UP_TO:
                 bases += alone(objective, axis.index)
             yield from hills(objective, bases, box, axis)
-    yield from others
+    yield from starts
 
 
 def _revived(objective: Objective, best: Ascent, go: Callable[..., Ascent]) -> list[Ascent]:

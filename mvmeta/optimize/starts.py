@@ -1,6 +1,6 @@
 """Where ascents start: variances of the size of the data's, and corners that hide maxima."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -52,16 +52,18 @@ ROUNDING = 1e-20
 """Residual variance, relative to y and V, that is rounding error of a perfect fit."""
 
 
-def start_values(objective: Objective) -> list[Floats]:
+def start_values(objective: Objective) -> Iterator[Floats]:
     """Starts term by term, the main one first; tied terms have theirs, too."""
     scale = variance_scale(objective)
     structures = [t.structure for t in objective.problem.terms]
     lists = [_unswept(s, s.starts(scale)) for s in structures]
-    out = [_join([x[0] for x in lists])]
-    if not len(out[0]):
-        return out
+    main = [x[0] for x in lists]
+    yield _join(main)
+    if not any(map(len, main)):
+        return
     if objective.problem.n > EXTRA_STARTS_UP_TO:
-        return out + _few_more(structures, lists, scale)
+        yield from _few_more(structures, lists, scale)
+        return
     rough = [residual_covariance(objective.problem, t) for t in range(len(structures))]
     lists = [
         [*options, *(s.like(g) if g is not None else [])]
@@ -71,14 +73,14 @@ def start_values(objective: Objective) -> list[Floats]:
         pairs = zip(structures, lists, strict=True)
         lists = [[*options, *_near_bounds(s, options)] for s, options in pairs]
     small = [s.starts(scale * SMALL_START)[0] for s in structures]
-    main = [x[0] for x in lists]
     for t, options in enumerate(lists):
         others = small if len(structures) > 1 else main
-        picks = [options[0], *options[1:]] if len(structures) > 1 else options[1:]
-        out += [_join([*others[:t], x, *others[t + 1 :]]) for x in picks]
+        for x in options if len(structures) > 1 else options[1:]:
+            yield _join([*others[:t], x, *others[t + 1 :]])
     if len(structures) > 2:
-        out += [_join([*main[:t], small[t], *main[t + 1 :]]) for t in range(len(main))]
-    return [*out, _join(small)]
+        for t in range(len(main)):
+            yield _join([*main[:t], small[t], *main[t + 1 :]])
+    yield _join(small)
 
 
 def alone(objective: Objective, index: int) -> list[Floats]:
@@ -120,9 +122,14 @@ def rivals(objective: Objective) -> list[Floats]:
     ]
 
 
-def distinct(starts: Sequence[Floats]) -> list[Floats]:
+def distinct(starts: Iterable[Floats]) -> Iterator[Floats]:
     """The starts without those that came before: pinned terms have only one."""
-    return list({x.tobytes(): x for x in starts}.values())
+    seen: set[bytes] = set()
+    for x in starts:
+        key = x.tobytes()
+        if key not in seen:
+            seen.add(key)
+            yield x
 
 
 def _few_more(

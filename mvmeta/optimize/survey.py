@@ -6,7 +6,7 @@ the sample is a few standard errors of the sample from that of all data, so the 
 is shorter by the evaluations that the first, rough part of an ascent takes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from scipy import linalg
@@ -31,28 +31,31 @@ DEPENDENT = 1e-10
 
 
 def promising(
-    objective: Objective, starts: Sequence[Floats], go: Callable[..., Ascent]
-) -> list[Floats]:
+    objective: Objective, starts: Iterable[Floats], go: Callable[..., Ascent]
+) -> Iterator[Floats]:
     """Where to start: in large data the maxima of a sample, else the starts themselves.
 
     Parameters
     ----------
     objective : Objective
-    starts : sequence of ndarray, each (J,)
-        The first is the main one.
+    starts : iterable of ndarray, each (J,)
+        The first is the main one; in small data the others are made when they are asked for.
     go : callable
         (objective, start, known=) -> Ascent; may raise NotPositiveDefiniteError.
 
-    Returns
-    -------
-    list of ndarray
+    Yields
+    ------
+    ndarray
         First what became of the main start, then of those that ended higher than it.
     """
-    if len(starts) < 2 or objective.problem.n <= SURVEY_ABOVE:
-        return list(starts)
-    problem = sample(objective.problem)
+    if objective.problem.n <= SURVEY_ABOVE:
+        yield from starts
+        return
+    starts = list(starts)
+    problem = sample(objective.problem) if len(starts) > 1 else None
     if problem is None:
-        return list(starts)
+        yield from starts
+        return
     small = Objective(build_backend(problem), objective.reml)
     ends: list[Ascent | None] = []
     for x in starts:
@@ -62,11 +65,9 @@ def promising(
         except NotPositiveDefiniteError:
             ends.append(None)
     heights = [-np.inf if end is None else end.at.loglik for end in ends]
-    return [
-        _end_of(end, x, problem)
-        for j, (x, end, height) in enumerate(zip(starts, ends, heights, strict=True))
-        if j == 0 or height > heights[0] + HIGHER
-    ]
+    for j, (x, end, height) in enumerate(zip(starts, ends, heights, strict=True)):
+        if j == 0 or height > heights[0] + HIGHER:
+            yield _end_of(end, x, problem)
 
 
 def _end_of(ascent: Ascent | None, start: Floats, problem: MetaProblem) -> Floats:

@@ -107,7 +107,7 @@ def test_both_hills_of_a_range():
     problem = problem_of(SpatialExponential(LABELS, distance), y)
     objective = Objective(build_backend(problem), reml=True)
     (axis,) = axes(objective)
-    tops = hills(objective, start_values(objective)[:1], box_of(objective), axis)
+    tops = hills(objective, list(start_values(objective))[:1], box_of(objective), axis)
     best = maximize(objective)
     assert len(tops) >= 1
     assert all(axis.sweep.values.min() <= x[1] <= axis.sweep.values.max() for x in tops)

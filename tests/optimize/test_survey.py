@@ -74,7 +74,7 @@ def test_ascents_start_where_those_in_the_sample_ended(found, kept):
     problem = outcomes(6000)
     objective = Objective(build_backend(problem), reml=True)
     starts = [np.array([value, 0.0, 1.0]) for value in found]
-    out = promising(objective, starts, ends(found))
+    out = list(promising(objective, starts, ends(found)))
     assert [float(x[0]) for x in out] == kept
 
 
@@ -88,7 +88,7 @@ def test_an_end_without_a_slope_is_no_start():
         return SimpleNamespace(at=at, done=True, endless=False)
 
     starts = [np.ones(3), np.full(3, 2.0)]
-    out = promising(objective, starts, go)
+    out = list(promising(objective, starts, go))
     assert [x.tolist() for x in out] == [[1.0, 1.0, 1.0]]
 
 
@@ -96,7 +96,7 @@ def test_small_data_follow_every_start():
     problem = outcomes(100)
     objective = Objective(build_backend(problem), reml=True)
     starts = [np.zeros(3), np.ones(3)]
-    assert promising(objective, starts, None) == starts
+    assert list(promising(objective, starts, None)) == starts
 
 
 def test_large_data_take_few_evaluations_and_end_where_every_start_does():
