@@ -34,6 +34,18 @@ def did_you_mean(name: str, known: Iterable[object], most: int = 2) -> str:
     return f"; did you mean {' or '.join(repr(folded[k]) for k in near)}?" if near else ""
 
 
+def is_plain(values: object) -> bool:
+    """Whether it is one array of floats, which can be used as it is."""
+    return type(values) is np.ndarray and values.dtype == np.float64 and values.ndim == 1
+
+
+def shared(values: np.ndarray) -> np.ndarray:
+    """The same memory, in which nothing can be changed from here."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def numeric(series: pd.Series, what: str) -> Floats:
     """Values of a column as floats, shape (n,), NaN where missing.
 

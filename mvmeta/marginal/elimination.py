@@ -160,11 +160,13 @@ def joined(parts: Sequence[Jets]) -> Jets:
 def regrouped(parts: Iterable[Jets], groups: int) -> Iterator[Jets]:
     """The same groups, about as many as said at a time."""
     held: list[Jets] = []
+    count = 0
     for part in parts:
         held.append(part)
-        if sum(p.groups for p in held) >= groups:
+        count += part.groups
+        if count >= groups:
             yield from _cut(joined(held), groups)
-            held = []
+            held, count = [], 0
     if held:
         yield from _cut(joined(held), groups)
 

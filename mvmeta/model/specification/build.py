@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.columns import numeric, positions
+from mvmeta.columns import is_plain, numeric, positions, shared
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import DataError, warn
 from mvmeta.model.specification import formula as formulas
@@ -232,7 +232,7 @@ def prepare_arrays(
     """
     environment = formulas.capture_environment(0)
     masks.check_action(missing)
-    y = endog if _is_plain_vector(endog) else _as_series(endog)
+    y = endog if is_plain(endog) else _as_series(endog)
     empty = None
     if data is None:
         labels = _row_labels(len(y), endog, exog, variance, groups, weights)
@@ -440,15 +440,10 @@ def _as_series(endog: Any) -> pd.Series:
     return pd.Series(values, name=name, copy=False).infer_objects()
 
 
-def _is_plain_vector(values: Any) -> bool:
-    """Whether it is an array of floats, which is used as it is."""
-    return type(values) is np.ndarray and values.dtype == np.float64 and values.ndim == 1
-
-
 def _as_vector(y: Any, endog: Any, index: pd.Index) -> tuple[Floats, str]:
     """Response (n,) in the order of `index`, and its name; `y` is a plain vector or a Series."""
     if y is endog and len(y) == len(index) and not isinstance(y, pd.Series):
-        return _shared(y), "y"
+        return shared(y), "y"
     name = str(getattr(y, "name", "y"))
     values = y if isinstance(endog, pd.Series) else np.asarray(y)
     found = numeric(masks.aligned(values, index, "endog", name), "endog")
@@ -486,14 +481,7 @@ def _plain_matrix(x: np.ndarray) -> tuple[Floats, list[str]]:
     """An array of floats is used as it is: a copy would be most of what a large model needs."""
     if not x.shape[1]:
         raise DataError(NO_COLUMNS)
-    return _shared(np.ascontiguousarray(x)), _array_names(x)
-
-
-def _shared(values: np.ndarray) -> np.ndarray:
-    """The same memory, in which nothing can be changed from here."""
-    shared = values.view()
-    shared.flags.writeable = False
-    return shared
+    return shared(np.ascontiguousarray(x)), _array_names(x)
 
 
 def _array_names(x: np.ndarray) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.columns import numeric, positions
+from mvmeta.columns import is_plain, numeric, positions, shared
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.sparse_blocks import block_diagonal
 from mvmeta.errors import CovarianceError, DataError
@@ -183,7 +183,10 @@ def _from_array(variance: Any, source: Source) -> GivenVariance:
         array = array[:, 0]
     if array.ndim == 2:
         return _from_matrix(_floats(array), source)
-    values = numeric(aligned(array, source.index, "variance"), "variance")
+    if is_plain(array) and len(array) == source.n:
+        values = shared(array)
+    else:
+        values = numeric(aligned(array, source.index, "variance"), "variance")
     return GivenVariance("variance", values, shared=array is variance)
 
 
