@@ -4,9 +4,10 @@
 
 Random designs of 50 to 1,500 rows, every doubling as often as the next: variances over five orders
 of magnitude and 0, sampling variances over three, REML and ML in turn.  The grouping factors nest,
-or cross, or one of those that cross is a species with a tree.  Each design is fitted from the
-starts it gets and from all starts that small data get; counted is where the latter end higher, and
-where no maximum was reached.
+or cross, or one of those that cross is a species with a tree; "few" are 10 to 50 rows in factors
+that nest.  Each design is fitted from
+the starts it gets and from all starts that small data get; counted is where the latter end higher,
+and where no maximum was reached.
 """
 
 import argparse
@@ -30,8 +31,10 @@ RESULTS = Path(__file__).parents[1] / "results" / "one_hill.json"
 def design(family: str, seed: int) -> MetaMixedLM:
     """One model."""
     rng = np.random.default_rng([20261, FAMILIES.index(family), seed])
-    n = int(np.exp(rng.uniform(np.log(50), np.log(1500 if family == "nested" else 600))))
-    x = np.column_stack([np.ones(n), rng.normal(size=(n, int(rng.integers(1, 5))))])
+    least, most = {"few": (10, 50), "nested": (50, 1500)}.get(family, (50, 600))
+    n = int(np.exp(rng.uniform(np.log(least), np.log(most))))
+    p = int(rng.integers(1, 5)) if family != "few" else int(rng.integers(0, min(4, n // 5 - 1)))
+    x = np.column_stack([np.ones(n), rng.normal(size=(n, p))])
     v = 10 ** rng.uniform(-3, 0.5, n) if rng.random() < 0.5 else rng.uniform(0.02, 0.2, n)
     y = rng.normal(size=n) * np.sqrt(v)
     return _BUILD[family](rng, y, x, v)
@@ -105,21 +108,21 @@ def _variance(rng: Generator) -> float:
     return 0.0 if rng.random() < 0.35 else float(10 ** rng.uniform(-3, 2))
 
 
-_BUILD = {"nested": _nested, "crossed": _crossed, "tree": _tree}
+_BUILD = {"nested": _nested, "crossed": _crossed, "tree": _tree, "few": _nested}
 FAMILIES = tuple(_BUILD)
 
 
 def run(family: str, count: int) -> dict[str, Any]:
     """Fit every design both ways."""
-    limit = maximize.ONE_HILL_FROM
+    limit, each = maximize.ONE_HILL_FROM, maximize.ROWS_EACH
     maximize.CROSSED_FROM = limit
     higher, evaluations = [], []
     for seed in range(count):
         model = design(family, seed)
         one = model.fit(reml=seed % 2 == 0)
-        maximize.ONE_HILL_FROM = 10**9
+        maximize.ONE_HILL_FROM = maximize.ROWS_EACH = 10**9
         every = model.fit(reml=seed % 2 == 0)
-        maximize.ONE_HILL_FROM = limit
+        maximize.ONE_HILL_FROM, maximize.ROWS_EACH = limit, each
         gap = float(every.llf - one.llf)
         higher += [{"seed": seed, "gap": gap}] if gap > HIGHER or not one.converged else []
         evaluations.append([float(r.certificate["evaluations"]) for r in (one, every)])

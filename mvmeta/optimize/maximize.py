@@ -11,7 +11,7 @@ from mvmeta.errors import SpecificationError
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
 from mvmeta.optimize.climb import climb, without_end
-from mvmeta.optimize.newton import DECREMENT, Ascent, Box, Iteration, ascend, joined
+from mvmeta.optimize.newton import DECREMENT, FLAT, Ascent, Box, Iteration, ascend, joined
 from mvmeta.optimize.starts import (
     BOUNDS_UP_TO,
     EXTRA_STARTS_UP_TO,
@@ -151,16 +151,31 @@ ONE_HILL_FROM = 50
 """Rows from which on models with one variance in every term need no starts but those of `rivals`:
 in 6,000 random designs of 50 to 1,500 rows no other start found a higher maximum, but for one with
 a tree and 89 rows (benchmarks/simulations/one_hill.py)."""
+ROWS_EACH = 5
+"""Rows for each coefficient and variance from which on the same holds for terms that nest, if all
+variances at the maximum are as large as their standard errors (the same study): other maxima
+have one that is 0."""
 CROSSED_FROM = 500
 """The same where terms cross: in fewer rows lower maxima are looked for, for `diagnose` to tell."""
 
 
-def _has_one_hill(objective: Objective, x: Floats) -> bool:
+def _has_one_hill(objective: Objective, top: Ascent) -> bool:
     """Whether the first maximum found is as good as certain to have no equal but its rivals."""
-    problem = objective.problem
+    problem, x = objective.problem, top.at.x
     one_variance = all([c.power for c in t.structure.components] == [2] for t in problem.terms)
-    enough = ONE_HILL_FROM if _nests(objective) else max(ONE_HILL_FROM, CROSSED_FROM)
-    return problem.n >= enough and one_variance and _is_linear(objective, x)
+    if not top.done or not one_variance or not _is_linear(objective, x):
+        return False
+    if not _nests(objective):
+        return problem.n >= max(ONE_HILL_FROM, CROSSED_FROM)
+    enough = problem.n >= ROWS_EACH * (problem.p + len(x)) and _is_inside(top)
+    return enough or problem.n >= ONE_HILL_FROM
+
+
+def _is_inside(top: Ascent) -> bool:
+    """Whether all variances (working parameters) are at least as large as their standard errors."""
+    if not (top.at.x > 0).all() or top.local.smallest < FLAT:
+        return False
+    return bool((top.at.x**2 >= np.linalg.inv(top.at.observed).diagonal()).all())
 
 
 def _nests(objective: Objective) -> bool:
@@ -179,7 +194,7 @@ def _starts(
     starts = promising(objective, distinct(map(lead, start_values(objective))), go)
     main = next(starts)
     yield main
-    if ascents and ascents[0].done and _has_one_hill(objective, main):
+    if ascents and _has_one_hill(objective, ascents[0]):
         if not _nests(objective):
             yield from rivals(objective)
         return

@@ -371,6 +371,34 @@ def test_perfect_fit_has_no_heterogeneity():
     assert (optimum.theta == 0).all()
 
 
+def effects_in_studies(seed, sizes, between, within):
+    """Rows of an intercept and a moderator with two variances."""
+    rng = np.random.default_rng(seed)
+    study = np.repeat(np.arange(len(sizes)), sizes)
+    n = len(study)
+    x = np.column_stack([np.ones(n), rng.normal(size=n)])
+    v = rng.uniform(0.02, 0.2, n)
+    y = np.sqrt(v) * rng.normal(size=n) + np.sqrt(within) * rng.normal(size=n)
+    y += np.sqrt(between) * rng.normal(size=len(sizes))[study]
+    terms = intercept("study", study), intercept("id", np.arange(n))
+    return MetaProblem(y, x, SamplingCovariance.from_variances(v), terms)
+
+
+def test_one_start_is_enough_where_variances_are_clear_of_zero():
+    optimum = maximize(objective_of(effects_in_studies(0, [3] * 8, between=1.0, within=0.5)))
+    assert optimum.n_evaluations == optimum.history[-1].evaluations
+    few = maximize(objective_of(effects_in_studies(0, [3] * 6, between=1.0, within=0.5)))
+    assert few.n_evaluations > few.history[-1].evaluations
+
+
+@pytest.mark.parametrize(("between", "within"), [(0.0, 0.2), (0.2, 0.0), (0.02, 0.02)])
+def test_other_starts_where_a_variance_is_near_zero(between, within):
+    optimum = maximize(objective_of(effects_in_studies(1, [3] * 8, between, within)))
+    spread = np.sqrt(np.linalg.inv(optimum.evaluation.observed).diagonal())
+    assert (optimum.theta < spread).any()
+    assert optimum.n_evaluations > optimum.history[-1].evaluations
+
+
 def test_given_start_is_the_only_one():
     problem = make("nested_two")
     objective = objective_of(problem)
