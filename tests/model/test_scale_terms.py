@@ -389,3 +389,27 @@ def test_a_profile_that_cannot_be_followed_leaves_the_others_their_limits(monkey
         found = res.vcomp_conf_int()
     assert found.loc[0, ["lower", "upper"]].isna().all()
     pd.testing.assert_frame_equal(found.iloc[1:], want.iloc[1:])
+
+
+def test_a_random_intercept_is_the_model_whose_slopes_are_0():
+    full = model().fit()
+    plain = MetaMixedLM.from_formula("yi ~ 1", data(), variance="vi", groups="id").fit()
+    test = full.compare_lr_test(plain)
+    pinned = full.compare_lr_test(model(fixed={"scale": [0, 0]}).fit())
+    assert test.df_diff == pinned.df_diff == 2
+    assert test.statistic == pytest.approx(pinned.statistic, rel=1e-6)
+    assert test.pvalue_boundary == pytest.approx(pinned.pvalue_boundary, rel=1e-6)
+    assert test.reference == pinned.reference == "chi2(2)"
+
+
+def test_slopes_of_a_variance_of_0_have_no_known_distribution():
+    rows = pd.DataFrame({"yi": [0.1, 0.2, 0.15, 0.1, 0.12, 0.18], "x": [0, 0, 0, 0, 1, 1.0]})
+    rows = rows.assign(vi=0.5, id=range(6))
+    plain = MetaMixedLM.from_formula("yi ~ 1", rows, variance="vi", groups="id").fit()
+    assert plain.vcomp["estimate"].tolist() == [0.0]
+    term = Random("1 | id", scale="x")
+    with pytest.warns(MvmetaWarning, match="not identified"):
+        full = MetaMixedLM.from_formula("yi ~ 1", rows, variance="vi", random=term).fit()
+    test = full.compare_lr_test(plain)
+    assert np.isnan(test.pvalue_boundary)
+    assert "sigma2 of 'id' is itself on the edge" in test.reference

@@ -152,6 +152,8 @@ def _all_equal(full: RandomTerm, restricted: RandomTerm, theta: Floats) -> AtNul
     """
     _refuse_pins(full, restricted)
     structure = full.structure
+    if _code(full) == "SCALE":
+        return AtNull([])  # its slopes are 0, which is no edge
     if _code(full) in CORNERS and not _one_correlation(full):
         raise NoClosedFormError(
             f"{_called(full)} is singular where it is the random intercept {restricted.name!r}: "
