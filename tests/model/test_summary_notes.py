@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mvmeta import MetaMixedLM, MvmetaWarning, Random, datasets
 
@@ -156,7 +157,8 @@ def test_one_group_that_holds_all_sites_is_not_counted():
     fish, km = datasets.load("maire2019"), datasets.distance("maire2019")
     rivers = Random("site_station | const", "SPGAU", distance=km)
     model = MetaMixedLM.from_formula("yi ~ 1", fish, variance="vi", random=rivers)
-    assert not hint(model.fit())
+    (note,) = hint(model.fit())
+    assert "by Satterthwaite's method, 16.7 df" in note  # not 34 stations - 1, and not 1 - 1
     # metafor's dfs="contain" gives 1 as well (tests/inference/containment.R, second line)
     contained = model.fit(df="contain")
     assert contained.df_inference == 1
@@ -167,6 +169,27 @@ def test_one_group_that_holds_all_sites_is_not_counted():
     short = MetaMixedLM.from_formula("yi ~ 1", few, variance="vi", random=rivers).fit()
     evidence = short.diagnose()["few-studies"].evidence
     assert evidence["degrees of freedom that count them"] == 14  # stations, not the one "const"
+
+
+def test_related_species_are_fewer_than_there_are():
+    animals, tree = datasets.load("lim2014"), datasets.correlation("lim2014")
+    related = ["1 | species", Random("1 | species", corr=tree)]
+    model = MetaMixedLM.from_formula(
+        "yi ~ 1", animals, variance="vi", groups="article/effect", random=related
+    )
+    res = model.fit()
+    df = float(model.fit(df="satterthwaite").df_inference)
+    wider = stats.t.isf(0.025, df) / stats.norm.isf(0.025)
+    (note,) = hint(res)
+    assert f"as levels of a term are correlated, by Satterthwaite's method, {df:.1f} df" in note
+    assert f"up to {100 * (wider - 1):.0f}% wider" in note
+    finding = res.diagnose()["few-studies"]
+    assert "85 articles, but levels of species (corr) are correlated" in finding.what
+    assert finding.evidence["smallest df (Satterthwaite)"] == round(df, 2)
+    assert finding.evidence["95 % intervals with these"] == f"{wider:.2g} times as wide"
+    assert not hint(model.fit(df="satterthwaite"))
+    unrelated = MetaMixedLM.from_formula("yi ~ 1", animals, variance="vi", groups="article/effect")
+    assert not hint(unrelated.fit())
 
 
 @pytest.mark.parametrize("df", ["contain", "satterthwaite", "kenward-roger", 6.0])

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mvmeta._typing import Floats
+from mvmeta.errors import SpecificationError
 from mvmeta.inference.coefficients.degrees import DegreesOfFreedom
 from mvmeta.inference.fitted.curvature import (
     Curvature,
@@ -97,3 +98,19 @@ def satterthwaite_df(fit: Fit, at: Curvature | None = None) -> Satterthwaite:
     at = curvature(fit) if at is None else at
     components = components_cov(at.observed, "observed")
     return Satterthwaite(fit.cov_beta, cov_beta_gradient(fit, at), components)
+
+
+def linked_levels_df(fit: Fit) -> Floats:
+    """`satterthwaite_df` (p,) where the levels of a term are linked in one piece, else inf.
+
+    Species on a tree, or sites that are alike where they are near, are fewer independent ones
+    than there are of them, and counting does not tell how many.  Infinite, too, where the observed
+    information is not positive definite.
+    """
+    unknown = np.full(fit.problem.p, np.inf)
+    if all(t.n_levels > 1 for t in fit.problem.terms):
+        return unknown
+    try:
+        return satterthwaite_df(fit).coefficients()
+    except SpecificationError:
+        return unknown

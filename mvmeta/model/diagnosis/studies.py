@@ -7,6 +7,7 @@ from scipy import stats
 
 from mvmeta.inference.borrowing.evidence import within_share
 from mvmeta.inference.coefficients.containment import studies_df
+from mvmeta.inference.coefficients.satterthwaite import linked_levels_df
 from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.inference.comparison.added_intercept import separates_rows
 from mvmeta.inference.influence.deletion import Deletion, deletion
@@ -58,6 +59,9 @@ def enough(s: Subject) -> Outcome:
         few = count < FEW_ROBUST
     elif method in ("z", "residual"):
         few = count < FEW and (method == "z" or s.res.df_resid >= count)
+        linked = linked_levels_df(s.fit)
+        if not few and linked.min(initial=np.inf) < FEW - 1:
+            return Outcome((_few_linked(s, count, linked),))
     else:
         few = bool((df < LEAST_DF).any()) or (count < FEW and _counts_rows(s, df))
     if not few:
@@ -100,6 +104,30 @@ def _few(s: Subject, count: int, df: np.ndarray) -> Finding:
         "small.",
         "fit(df='satterthwaite') or fit(df='kenward-roger'); cov_type='CR2' where V is uncertain. "
         "With fewer than 4 degrees of freedom no method helps: say that the data are few.",
+    )
+
+
+def _few_linked(s: Subject, count: int, df: np.ndarray) -> Finding:
+    """Where studies are many, and correlated levels leave few degrees of freedom."""
+    names = [name for name, of in zip(s.prepared.exog_names, df, strict=True) if of < FEW - 1]
+    linked = [t.name for t in s.fit.problem.terms if t.n_levels == 1]
+    wider = critical_value(float(df.min()), 0.05) / critical_value(np.inf, 0.05)
+    return Finding(
+        "few-studies",
+        "caution",
+        f"There are {count} {s.studies.noun(count)}, but levels of {shorten(linked)} are "
+        f"correlated, and {shorten(names)} {'rests' if len(names) == 1 else 'rest'} on few degrees "
+        "of freedom.",
+        {
+            "tests": _tests(s),
+            "smallest df (Satterthwaite)": round(float(df.min()), 2),
+            "95 % intervals with these": f"{float(wider):.2g} times as wide",
+        },
+        "Levels that are alike, as relatives and neighbours are, are fewer independent ones than "
+        "there are of them. Tests that take their variance for known give intervals that are too "
+        "narrow and P-values that are too small.",
+        "fit(df='satterthwaite') or fit(df='kenward-roger'). With fewer than 4 degrees of freedom "
+        "no method helps: say that the data are few.",
     )
 
 

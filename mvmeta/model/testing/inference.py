@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mvmeta._typing import Ints
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.coefficients.containment import (
@@ -13,7 +15,7 @@ from mvmeta.inference.coefficients.containment import (
 )
 from mvmeta.inference.coefficients.degrees import given_df, normal_df, residual_df
 from mvmeta.inference.coefficients.kenward_roger import kenward_roger
-from mvmeta.inference.coefficients.satterthwaite import satterthwaite_df
+from mvmeta.inference.coefficients.satterthwaite import linked_levels_df, satterthwaite_df
 from mvmeta.inference.coefficients.scaling import SCALINGS, scaled_cov
 from mvmeta.inference.coefficients.wald import Basis, critical_value
 from mvmeta.inference.fitted.fit import Fit
@@ -107,25 +109,33 @@ def few_studies(fit: Fit, inference: Inference, prepared: Prepared) -> tuple[str
     """A sentence where tests that take the estimated components for known mislead, or none.
 
     By containment, the intervals of a coefficient that varies between J levels have J - p df,
-    and those of a level mean J - 1; the sentence is there where these would widen one by more
-    than TOO_NARROW.
+    and those of a level mean J - 1; where levels are linked in one piece, as on a tree, they have
+    Satterthwaite's df if these are fewer.  The sentence is there where these would widen one by
+    more than TOO_NARROW.
     """
     if inference.cov_type not in ROBUST and inference.df_method == "contain":
         return _one_group(fit, prepared)
     if inference.cov_type in ROBUST or inference.df_method not in ("z", "residual"):
         return ()
-    if not fit.estimated.any() or not fit.problem.p or _has_many_groups(fit):
+    if not fit.estimated.any() or not fit.problem.p:
+        return ()
+    linked = linked_levels_df(fit)
+    if np.isinf(linked).all() and _has_many_groups(fit):
         return ()
     rule = inference.basis.df
-    by_groups, counted = several_groups_df(fit), studies_df(fit)
+    by_groups, by_studies = several_groups_df(fit), studies_df(fit)
+    counted = np.minimum(by_studies, linked)
     wider = critical_value(counted, 0.05) / critical_value(rule.coefficients(), 0.05) - 1.0
     named = [n for n, w in zip(prepared.exog_names, wider, strict=True) if w > TOO_NARROW]
     if not named:
         return ()
     tests = "z tests" if rule.normal else "t tests by residual df"
-    how = "by containment" if counted.min() == by_groups.min() else "by the number of studies"
+    if linked.min() < by_studies.min():
+        how = "as levels of a term are correlated, by Satterthwaite's method"
+    else:
+        how = "by containment" if counted.min() == by_groups.min() else "by the number of studies"
     return (
-        f"Few studies for {tests}: {how}, {counted.min():.0f} df, the 95% intervals of "
+        f"Few studies for {tests}: {how}, {round(counted.min(), 1):g} df, the 95% intervals of "
         f"{shorten(named)} would be up to {100 * wider.max():.0f}% wider. "
         "fit(df='kenward-roger') or df='satterthwaite' allows for it.",
     )
