@@ -32,6 +32,7 @@ from mvmeta.marginal.base import (
     MarginalCovariance,
     NotPositiveDefiniteError,
     Sums,
+    weighted_entries,
 )
 from mvmeta.structures.base import Chart
 
@@ -307,18 +308,13 @@ def _gradient(trace: Floats, slope: Floats, projector: Floats, b: Floats) -> Flo
     p = len(projector)
     weights = b[:, None] * b
     weights[:p, :p] += projector
-    return np.asarray(-0.5 * (trace - _inner(slope, weights)))
-
-
-def _inner(matrices: Floats, weights: Floats) -> Floats:
-    """Sums of `matrices` (..., a, a) times `weights` (a, a)."""
-    return np.asarray(matrices.reshape(*matrices.shape[:-2], weights.size) @ weights.ravel())
+    return np.asarray(-0.5 * (trace - weighted_entries(slope, weights)))
 
 
 def average_information(s: Sums, c: Floats, b: Floats) -> Floats:
     """``1/2 y'P K_j P K_l P y``, shape (J, J), from c = inv(X'NX) and b = (-beta, 1)."""
     xb = s.slope[:, : len(c), :] @ b
-    return np.asarray(0.5 * (s.require_pairs() @ b @ b - xb @ c @ xb.T))
+    return np.asarray(0.5 * (s.weighted_pairs(b[:, None] * b) - xb @ c @ xb.T))
 
 
 def expected_information(s: Sums, projector: Floats) -> Floats:
@@ -326,7 +322,9 @@ def expected_information(s: Sums, projector: Floats) -> Floats:
     p, count = len(projector), len(s.trace)
     if s.slope_pairs is None or not projector.any():
         return 0.5 * s.trace_pairs
-    once = _inner(s.slope_pairs[:, :, :p, :p], projector)
+    weights = np.zeros((p + 1, p + 1))
+    weights[:p, :p] = projector
+    once = s.weighted_pairs(weights)
     cb = projector @ s.slope[:, :p, :p]
     twice = cb.reshape(count, p * p) @ cb.swapaxes(1, 2).reshape(count, p * p).T
     return np.asarray(0.5 * (s.trace_pairs - 2 * once + twice))

@@ -25,6 +25,18 @@ class Direction:
     matrix: Floats
 
 
+class PairSums(ABC):
+    """Symmetric matrices (a, a) for all pairs of directions, formed only if they are asked for."""
+
+    @abstractmethod
+    def matrices(self) -> Floats:
+        """All of them, shape (J, J, a, a)."""
+
+    @abstractmethod
+    def weighted(self, weights: Floats) -> Floats:
+        """The sum of the entries of each times symmetric `weights` (a, a), shape (J, J)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sums:
     """Additive statistics of ``A`` (n, a) under M, with J directions K_j and E extra ones.
@@ -43,7 +55,7 @@ class Sums:
         A'N K_j N A.
     trace_pairs : ndarray, shape (J, J)
         tr(N K_j N K_l).
-    slope_pairs : ndarray, shape (J, J, a, a)
+    slope_pairs : ndarray, shape (J, J, a, a), or PairSums
         The symmetric part A'N (K_j N K_l + K_l N K_j) N A / 2, all that any formula uses;
         None where it was not asked for.
     extra_trace, extra_slope : ndarray, shape (E,) and (E, a, a)
@@ -55,15 +67,21 @@ class Sums:
     trace: Floats
     slope: Floats
     trace_pairs: Floats
-    slope_pairs: Floats | None
+    slope_pairs: Floats | PairSums | None
     extra_trace: Floats
     extra_slope: Floats
 
     def require_pairs(self) -> Floats:
-        """`slope_pairs`, which must have been asked for."""
+        """`slope_pairs`, which must have been asked for, as matrices."""
         if self.slope_pairs is None:
             raise ValueError("these sums were made with pairs=False")
-        return self.slope_pairs
+        return _matrices(self.slope_pairs)
+
+    def weighted_pairs(self, weights: Floats) -> Floats:
+        """`slope_pairs` times symmetric `weights` (a, a), summed over their entries: (J, J)."""
+        if isinstance(self.slope_pairs, PairSums):
+            return self.slope_pairs.weighted(weights)
+        return weighted_entries(self.require_pairs(), weights)
 
     @classmethod
     def zero(cls, a: int, n_directions: int, n_extra: int) -> "Sums":
@@ -85,7 +103,7 @@ class Sums:
 
     def scaled(self, factor: float) -> "Sums":
         """All of them times a number."""
-        pairs = None if self.slope_pairs is None else factor * self.slope_pairs
+        pairs = None if self.slope_pairs is None else factor * _matrices(self.slope_pairs)
         return Sums(
             factor * self.logdet,
             factor * self.gram,
@@ -110,8 +128,17 @@ class Sums:
         )
 
 
-def _add(left: Floats | None, right: Floats | None) -> Floats | None:
-    return None if left is None or right is None else left + right
+def weighted_entries(matrices: Floats, weights: Floats) -> Floats:
+    """Sums of the entries of `matrices` (..., a, a) times `weights` (a, a)."""
+    return np.asarray(matrices.reshape(*matrices.shape[:-2], weights.size) @ weights.ravel())
+
+
+def _matrices(pairs: Floats | PairSums) -> Floats:
+    return pairs.matrices() if isinstance(pairs, PairSums) else pairs
+
+
+def _add(left: Floats | PairSums | None, right: Floats | PairSums | None) -> Floats | None:
+    return None if left is None or right is None else _matrices(left) + _matrices(right)
 
 
 @dataclass(frozen=True, eq=False)

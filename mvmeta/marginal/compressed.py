@@ -200,7 +200,7 @@ class CompressedFactor(MarginalFactor):
         plan = self._plan
         columns = a if isinstance(a, Compressed) else plan.arrange(_raw(a))
         first, second = plan.joint.embed(directions), plan.joint.embed(extra)
-        totals = EffectTotals(plan.q, len(columns.data), first, pairs)
+        totals = EffectTotals(plan.q, len(columns.data), plan.n_groups, first, pairs)
         for stack, root, scores in zip(plan.stacks, self._roots, columns.scores, strict=True):
             for at in _chunks(stack, totals.chunk(len(stack))):
                 lower = root[:, :, at]

@@ -5,6 +5,7 @@ and the statistics that need no more of a group than its F = Z'NZ and h = Z'NA.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from mvmeta.design.layout import is_nested, recode
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.terms import RandomTerm
 from mvmeta.marginal import lanes
-from mvmeta.marginal.base import Direction, Sums
+from mvmeta.marginal.base import Direction, PairSums, Sums
 
 CHUNK_GROUPS = 2048
 """Groups worked on at a time, so that temporaries of a few dozen numbers each stay in cache."""
@@ -98,17 +99,20 @@ class EffectTotals:
 
     With F = T'T = Z'NZ and h = T'u = Z'NA in each group, directions are contracted with
     totals of h (x) h, F (x) F and h (x) F (x) h, so that their number matters little.  Where q
-    is large and directions are few, pairs are summed direction by direction instead.
+    is large and directions are few, pairs are summed direction by direction instead; where
+    groups are few, F and h of each are kept instead of h (x) F (x) h.
 
     Parameters
     ----------
-    q, width : int
-        Effects in a group; columns of A.
+    q, width, groups : int
+        Effects in a group; columns of A; groups that will be added.
     directions : ndarray, shape (J, q, q)
     pairs : bool
     """
 
-    def __init__(self, q: int, width: int, directions: Floats, pairs: bool) -> None:
+    def __init__(
+        self, q: int, width: int, groups: int, directions: Floats, pairs: bool
+    ) -> None:
         self._d, self._pairs, self._q, self._width = directions, pairs, q, width
         j = len(directions)
         self._row, self._column = np.tril_indices(q)
@@ -122,13 +126,16 @@ class EffectTotals:
         # likewise h'K_j F K_l h
         self._through_hfh = packed * q <= j * j or j >= packed
         shape = (q * width * packed, q * width) if self._through_hfh else (j * width, j * width)
-        self._slopes = np.zeros(shape) if pairs and j else None
+        # h (x) F (x) h, or h and F of every group, whichever takes less room
+        few = self._through_hfh and groups * (q * width + packed) < shape[0] * shape[1]
+        self._kept: list[tuple[Floats, Floats]] | None = [] if pairs and j and few else None
+        self._slopes = np.zeros(shape) if pairs and j and not few else None
 
     def chunk(self, r: int) -> int:
         """Groups to add at a time."""
         j, q, a = len(self._d), self._q, self._width
         pairs = q * a * len(self._row) if self._through_hfh else j * a * r
-        widest = max(q * a, len(self._row), pairs if self._pairs else 0)
+        widest = max(q * a, len(self._row), pairs if self._slopes is not None else 0)
         return max(16, min(CHUNK_GROUPS, CHUNK_ENTRIES // max(widest, 1)))
 
     def add(self, t: Floats, u: Floats) -> None:
@@ -144,9 +151,11 @@ class EffectTotals:
             self._ff += f @ f.T
         elif len(self._d):
             self._add_projected(t)
-        if self._slopes is None:
+        if self._kept is not None:
+            self._kept.append((h, f))
+        elif self._slopes is None:
             return
-        if self._through_hfh:
+        elif self._through_hfh:
             self._slopes += (flat[:, None] * f).reshape(-1, g) @ flat.T
         else:
             self._slopes += self._projected_slopes(t, h)
@@ -190,30 +199,84 @@ class EffectTotals:
             extra_slope=np.tensordot(extra, hh, ((1, 2), (0, 2))),
         )
 
-    @property
-    def _index(self) -> Ints:
-        """Place (q, q) of an entry of a symmetric matrix among the packed ones."""
-        out = np.empty((self._q, self._q), dtype=np.intp)
-        out[self._row, self._column] = out[self._column, self._row] = np.arange(len(self._row))
-        return out
-
     def _trace_pairs(self) -> Floats:
-        q, index = self._q, self._index
-        ff = self._ff[index.reshape(-1, 1), index.reshape(1, -1)].reshape(q, q, q, q)
         # sum over p, r, s, t of D_pr D'_st F_tp F_rs
-        half = np.tensordot(self._d, ff, ((1, 2), (1, 2)))
-        return np.tensordot(half, self._d, ((1, 2), (2, 1)))
+        return _between(self._d, self._ff)
 
-    def _slope_pairs(self) -> Floats | None:
+    def _slope_pairs(self) -> Floats | PairSums | None:
         j, q, a = len(self._d), self._q, self._width
         if not self._pairs or not j:
             return np.zeros((0, 0, a, a)) if self._pairs else None
+        if self._kept is not None:
+            h, f = (np.concatenate(x, axis=-1) for x in zip(*self._kept, strict=True))
+            return GroupPairs(self._d, h, f)
         assert self._slopes is not None  # there are pairs of directions
         if self._through_hfh:
-            # sum over p, r, s, t of h_pa D_pr F_rs D'_st h_tb
-            hfh = self._slopes.reshape(q, a, len(self._row), q, a)[:, :, self._index]
-            half = np.tensordot(self._d, hfh, ((1, 2), (0, 2)))
-            full = np.tensordot(half, self._d, ((2, 3), (1, 2))).transpose(0, 3, 1, 2)
-        else:
-            full = self._slopes.reshape(j, a, j, a).transpose(0, 2, 1, 3)
+            return _through_hfh(self._d, self._slopes, a)
+        full = self._slopes.reshape(j, a, j, a).transpose(0, 2, 1, 3)
         return np.asarray((full + full.transpose(0, 1, 3, 2)) / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupPairs(PairSums):
+    """The symmetric parts of the sums of h'K_j F K_l h over a few groups.
+
+    Attributes
+    ----------
+    directions : ndarray, shape (J, q, q)
+    h : ndarray, shape (q, a, g)
+    f : ndarray, shape (q (q + 1) / 2, g)
+        Lower triangles of F, row by row.
+    """
+
+    directions: Floats
+    h: Floats
+    f: Floats
+
+    def matrices(self) -> Floats:
+        flat = self.h.reshape(-1, self.h.shape[2])
+        hfh = (flat[:, None] * self.f).reshape(-1, self.h.shape[2]) @ flat.T
+        return _through_hfh(self.directions, hfh, self.h.shape[1])
+
+    def weighted(self, weights: Floats) -> Floats:
+        q, a, g = self.h.shape
+        wh = np.matmul(weights, self.h)
+        row, column = np.tril_indices(q)
+        hwh = np.empty((len(row), g))
+        for p in range(q):
+            start = p * (p + 1) // 2
+            np.einsum("ag,sag->sg", wh[p], self.h[: p + 1], out=hwh[start : start + p + 1])
+        return _between(self.directions, self.f @ hwh.T)
+
+
+def _between(d: Floats, products: Floats) -> Floats:
+    """Sums over p, r, s, t of D_pr D'_st S_rs T_tp for all pairs of directions d (J, q, q).
+
+    Parameters
+    ----------
+    products : ndarray, shape (q (q + 1) / 2, q (q + 1) / 2)
+        Of the entries of S and of T, both symmetric, in their lower triangles.
+    """
+    q = d.shape[1]
+    index = _packed_index(q)
+    full = products[index.reshape(-1, 1), index.reshape(1, -1)].reshape(q, q, q, q)
+    half = np.tensordot(d, full, ((1, 2), (1, 2)))
+    return np.tensordot(half, d, ((1, 2), (2, 1)))
+
+
+def _through_hfh(d: Floats, hfh: Floats, a: int) -> Floats:
+    """Symmetric parts (J, J, a, a) from totals of h (x) F (x) h."""
+    q = d.shape[1]
+    hfh = hfh.reshape(q, a, -1, q, a)[:, :, _packed_index(q)]
+    # sum over p, r, s, t of h_pa D_pr F_rs D'_st h_tb
+    half = np.tensordot(d, hfh, ((1, 2), (0, 2)))
+    full = np.tensordot(half, d, ((2, 3), (1, 2))).transpose(0, 3, 1, 2)
+    return np.asarray((full + full.transpose(0, 1, 3, 2)) / 2)
+
+
+def _packed_index(q: int) -> Ints:
+    """Place (q, q) of an entry of a symmetric matrix among the packed ones."""
+    row, column = np.tril_indices(q)
+    out = np.empty((q, q), dtype=np.intp)
+    out[row, column] = out[column, row] = np.arange(len(row))
+    return out

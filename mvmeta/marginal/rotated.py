@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.design.layout import size_classes
+from mvmeta.design.layout import recode, size_classes
 from mvmeta.design.problem import MetaProblem
 from mvmeta.marginal import lanes
 from mvmeta.marginal.base import (
@@ -30,8 +30,10 @@ from mvmeta.marginal.base import (
     MarginalCovariance,
     MarginalFactor,
     NotPositiveDefiniteError,
+    PairSums,
     RowsOf,
     Sums,
+    weighted_entries,
 )
 from mvmeta.marginal.joint import (
     CHUNK_ENTRIES,
@@ -108,6 +110,7 @@ class RotatedMarginal(MarginalCovariance):
         self.joint = JointTerm(problem.terms, shared)
         z = self.joint.design()
         group = problem.terms[shared[0]].level
+        self.n_groups = recode(group)[1]
         chunks = []
         for rows in size_classes(group):
             widest = rows.shape[1] * (LIKELY_COLUMNS + self.joint.q)
@@ -227,7 +230,7 @@ class RotatedFactor(MarginalFactor):
         columns = _arranged(plan, a)
         width = columns.data.shape[1]
         first, second = _Directions(plan, directions), _Directions(plan, extra)
-        totals = _Totals(plan.joint.q, width, first, pairs)
+        totals = _Totals(plan.joint.q, width, plan.n_groups, first, pairs)
         for solved, x in zip(self._parts, columns.parts, strict=True):
             totals.add(solved, x)
         return totals.finish(self._logdet, second)
@@ -317,8 +320,10 @@ class _Directions:
 class _Totals:
     """`EffectTotals`, and with y = N A what the direction I, the variance of rows, adds."""
 
-    def __init__(self, q: int, width: int, directions: _Directions, pairs: bool) -> None:
-        self._effects = EffectTotals(q, width, directions.matrices, pairs)
+    def __init__(
+        self, q: int, width: int, groups: int, directions: _Directions, pairs: bool
+    ) -> None:
+        self._effects = EffectTotals(q, width, groups, directions.matrices, pairs)
         self._d, self._pairs, self._shape = directions, pairs, (q, width, q, width)
         self._rest, self._slope, self._both = (np.zeros((width, width)) for _ in range(3))
         self._trace = self._trace_pair = 0.0
@@ -359,7 +364,24 @@ class _Totals:
             extra_slope=extra.merge(s.extra_slope, self._slope),
         )
 
-    def _slope_pairs(self, s: Sums) -> Floats:
+    def _slope_pairs(self, s: Sums) -> PairSums:
         cross = np.tensordot(self._d.matrices, self._cross.reshape(self._shape), ((1, 2), (0, 2)))
         mixed = (cross + cross.transpose(0, 2, 1)) / 2
-        return self._d.merge_pairs(s.require_pairs(), mixed, self._both)
+        return _MergedPairs(self._d, s, mixed, self._both)
+
+
+@dataclass(frozen=True, eq=False)
+class _MergedPairs(PairSums):
+    """Those of the joint term, of one direction each (len(shared), a, a), and of the rows (a, a)."""
+
+    directions: _Directions
+    effects: Sums
+    mixed: Floats
+    rows: Floats
+
+    def matrices(self) -> Floats:
+        return self.directions.merge_pairs(self.effects.require_pairs(), self.mixed, self.rows)
+
+    def weighted(self, weights: Floats) -> Floats:
+        mixed, rows = (weighted_entries(x, weights) for x in (self.mixed, self.rows))
+        return self.directions.merge_pairs(self.effects.weighted_pairs(weights), mixed, rows)
