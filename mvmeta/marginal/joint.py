@@ -110,9 +110,7 @@ class EffectTotals:
     pairs : bool
     """
 
-    def __init__(
-        self, q: int, width: int, groups: int, directions: Floats, pairs: bool
-    ) -> None:
+    def __init__(self, q: int, width: int, groups: int, directions: Floats, pairs: bool) -> None:
         self._d, self._pairs, self._q, self._width = directions, pairs, q, width
         j = len(directions)
         self._row, self._column = np.tril_indices(q)
@@ -142,7 +140,7 @@ class EffectTotals:
         """Add groups with T (r, q, g) and u (r, a, g)."""
         g = t.shape[2]
         self._gram += lanes.total(u, u)
-        f = self._packed_gram(t)
+        f = _packed_product(t, t)
         self._f += f.sum(axis=1)
         h = lanes.gram(t, u)
         flat = h.reshape(-1, g)
@@ -159,14 +157,6 @@ class EffectTotals:
             self._slopes += (flat[:, None] * f).reshape(-1, g) @ flat.T
         else:
             self._slopes += self._projected_slopes(t, h)
-
-    def _packed_gram(self, t: Floats) -> Floats:
-        """Lower triangle of F = T'T, row by row, shape (q (q + 1) / 2, g)."""
-        out = np.empty((len(self._row), t.shape[2]))
-        for p in range(self._q):
-            start = p * (p + 1) // 2
-            np.einsum("kg,ksg->sg", t[:, p], t[:, : p + 1], out=out[start : start + p + 1])
-        return out
 
     def _add_projected(self, t: Floats) -> None:
         r, g = len(t), t.shape[2]
@@ -204,7 +194,7 @@ class EffectTotals:
         return _between(self._d, self._ff)
 
     def _slope_pairs(self) -> Floats | PairSums | None:
-        j, q, a = len(self._d), self._q, self._width
+        j, a = len(self._d), self._width
         if not self._pairs or not j:
             return np.zeros((0, 0, a, a)) if self._pairs else None
         if self._kept is not None:
@@ -239,14 +229,19 @@ class GroupPairs(PairSums):
         return _through_hfh(self.directions, hfh, self.h.shape[1])
 
     def weighted(self, weights: Floats) -> Floats:
-        q, a, g = self.h.shape
         wh = np.matmul(weights, self.h)
-        row, column = np.tril_indices(q)
-        hwh = np.empty((len(row), g))
-        for p in range(q):
-            start = p * (p + 1) // 2
-            np.einsum("ag,sag->sg", wh[p], self.h[: p + 1], out=hwh[start : start + p + 1])
+        hwh = _packed_product(wh.transpose(1, 0, 2), self.h.transpose(1, 0, 2))
         return _between(self.directions, self.f @ hwh.T)
+
+
+def _packed_product(left: Floats, right: Floats) -> Floats:
+    """The lower triangle of a symmetric left'right, row by row: (r, q, g) -> (q (q + 1) / 2, g)."""
+    q = left.shape[1]
+    out = np.empty((q * (q + 1) // 2, left.shape[2]))
+    for p in range(q):
+        start = p * (p + 1) // 2
+        np.einsum("kg,ksg->sg", left[:, p], right[:, : p + 1], out=out[start : start + p + 1])
+    return out
 
 
 def _between(d: Floats, products: Floats) -> Floats:

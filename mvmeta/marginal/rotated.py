@@ -372,7 +372,7 @@ class _Totals:
 
 @dataclass(frozen=True, eq=False)
 class _MergedPairs(PairSums):
-    """Those of the joint term, of one direction each (len(shared), a, a), and of the rows (a, a)."""
+    """Pairs of the joint term, of one direction each (len(shared), a, a) and of the rows (a, a)."""
 
     directions: _Directions
     effects: Sums

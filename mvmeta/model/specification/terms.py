@@ -30,6 +30,7 @@ from mvmeta.model.specification.pins import Occurrence, pin
 from mvmeta.model.specification.rank import independent_columns
 from mvmeta.model.specification.records import TermRecord, constant
 from mvmeta.model.specification.rows import aligned, missing_values
+from mvmeta.model.specification.slopes import warn_of_collinear
 from mvmeta.model.specification.specs import TermSpec
 from mvmeta.structures import (
     CovarianceStructure,
@@ -210,6 +211,8 @@ def _bound(spec: TermSpec, outer: Factor, effects: _Effects, chosen: Selection) 
     structure, notes = pin(
         effects.structure, spec, len(outer.levels), effects.occurrence, chosen.saturated
     )
+    if effects.z is not None:
+        warn_of_collinear(spec.name, structure, effects.z)
     inner = effects.inner
     record = TermRecord(
         spec.name,
