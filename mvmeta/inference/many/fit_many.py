@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from scipy import sparse
 
-from mvmeta._typing import Floats
+from mvmeta._typing import Bools, Floats
+from mvmeta.design.problem import MetaProblem
 from mvmeta.inference.many.one_by_one import fit_one_by_one
 from mvmeta.inference.many.outcomes import ManyFits, ManySpec, columns_of, rescaled
 from mvmeta.inference.many.together import Together
@@ -57,6 +59,8 @@ def fit_many(
         if batch is None:
             left.append(at)
             continue
+        if spec.pins is not None:
+            columns.y[:, _with_own_pins(spec.problem, columns.y)] = np.nan  # not for the batch
         done = batch.fit(columns, out, at)
         left.append(at[~done])
         if report is not None:
@@ -66,3 +70,19 @@ def fit_many(
         if report is not None:
             report(more)
     return out
+
+
+def _with_own_pins(problem: MetaProblem, y: Floats) -> Bools:
+    """Outcomes (b,) whose rows do not tell a variance of the batch's terms that all rows tell."""
+    there = ~np.isnan(y)
+    nobs = there.sum(axis=0)
+    short = nobs < len(y)
+    out = short & (nobs == problem.p)
+    if not short.any():
+        return out
+    for term in problem.terms:
+        levels = sparse.csr_array(
+            (np.ones(len(y)), (term.level, np.arange(len(y)))), shape=(term.n_levels, len(y))
+        )
+        out |= short & ((levels @ there.astype(float) > 0).sum(axis=0) == 1)
+    return np.asarray(out)

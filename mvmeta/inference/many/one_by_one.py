@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mvmeta._typing import Floats, Ints
-from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import MvmetaError
 from mvmeta.inference.coefficients.scaling import knapp_hartung_factor
 from mvmeta.inference.fitted.estimate import estimate
@@ -97,7 +96,7 @@ def _fit_columns(spec: ManySpec, columns: Columns) -> list[_Single]:
         if columns.v is not None:
             key = rows.tobytes() + columns.v[rows, c].tobytes()
         if key not in plans:
-            plans = {key: _plan_of(spec.problem, rows, columns, c)}
+            plans = {key: _plan_of(spec, rows, columns, c)}
         out.append(_fit_single(spec, plans[key], y[rows], rows))
     return out
 
@@ -111,12 +110,15 @@ def _refusal(q: Floats, rows: Ints) -> NotFitted | None:
     return None
 
 
-def _plan_of(problem: MetaProblem, rows: Ints, columns: Columns, c: int) -> MarginalCovariance:
+def _plan_of(spec: ManySpec, rows: Ints, columns: Columns, c: int) -> MarginalCovariance:
+    problem = spec.problem
     if columns.v is not None:
         v = np.where(np.isnan(columns.v[:, c]), 1.0, columns.v[:, c])
         problem = replace(problem, v=rescaled(problem.v, v))
     if len(rows) < problem.n:
         problem = problem.take(rows)
+        if spec.pins is not None:
+            problem, _ = spec.pins(problem)
     return build_backend(problem)
 
 

@@ -1,5 +1,6 @@
 """Many outcomes of one design: what is asked of the fits, and what comes out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -106,6 +107,9 @@ class ManySpec:
     start : ndarray, shape (n_components,), optional
         Natural components from which outcomes are climbed that are fitted one by one, instead
         of the automatic starts.
+    pins : callable, optional
+        Problem of the rows an outcome has -> the same with what these do not tell fixed, and notes;
+        pickles.  The components of all rows are those of each outcome unless said.
     """
 
     problem: MetaProblem
@@ -114,6 +118,7 @@ class ManySpec:
     maxiter: int = 200
     tol: float = DECREMENT
     start: Floats | None = None
+    pins: Callable[[MetaProblem], tuple[MetaProblem, list[str]]] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from mvmeta.model.results.many_data import (
 from mvmeta.model.results.many_results import ManyOutcomesResults
 from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.search import check_jobs, check_search
+from mvmeta.model.specification.subsets import PinsOfRows
 from mvmeta.optimize.newton import DECREMENT
 from mvmeta.progress import Progress
 
@@ -67,8 +68,9 @@ class ManyOutcomes:
             Covariance of the fixed effects: model-based; with Knapp-Hartung scaling; with that
             scaling never below 1.  The last two imply `use_t`.
         missing : {"drop", "skip", "raise"}
-            An outcome with missing values is fitted to its other rows (`nobs` says how many);
-            or is not fitted, and its status says so; or is an error.
+            An outcome with missing values is fitted to its other rows (`nobs` says how many), with
+            what these do not tell fixed as in a model of their own; or is not fitted, and its
+            status says so; or is an error.
         maxiter : int
             Likelihood evaluations allowed from each start.
         tol : float
@@ -127,7 +129,8 @@ class ManyOutcomes:
         v = None if variances is None else read_variances(variances, prepared, y.shape)
         refuse_impossible(y, v, prepared, names)
         skipped = skipped_outcomes(y, v, missing, names)
-        spec = ManySpec(prepared.problem, reml, prepared.weights, maxiter, tol)
+        pins = PinsOfRows.of(prepared.term_specs)
+        spec = ManySpec(prepared.problem, reml, prepared.weights, maxiter, tol, pins=pins)
         keep = np.flatnonzero(~skipped)
         part = v[:, keep] if v is not None and v.ndim == 2 else v
         with Progress("outcomes", len(keep)) as progress:

@@ -18,6 +18,7 @@ from mvmeta.inference.many.outcomes import ManyFits, ManySpec, NotFitted, rescal
 from mvmeta.model.results.components import component_labels
 from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.frames import shorten
+from mvmeta.model.specification.subsets import PinsOfRows
 from mvmeta.model.testing.hypotheses import restrictions
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class ManyOutcomesResults:
         column.
     vcomp : ndarray, shape (n_components, m)
         Variance components, in the order of `component_labels`, in the units that
-        `MetaMixedLMResults.vcomp` has them in.
+        `MetaMixedLMResults.vcomp` has them in.  Those that the rows of an outcome do not tell are
+        fixed for it; ``get_results(outcome).model.notes`` names them.
     boundary : ndarray of bool, shape (n_components, m)
         Components estimated on the edge of the parameter space.
     llf : ndarray, shape (m,)
@@ -556,7 +558,7 @@ def _prepared_for(prepared: Prepared, y: Floats, v: Floats | None, name: str) ->
     if not gone.any():
         return replace(prepared, problem=problem, endog_name=name)
     keep = np.flatnonzero(~gone)
-    problem = problem.take(keep)
+    problem, notes = PinsOfRows.of(prepared.term_specs)(problem.take(keep))
     pairs = zip(prepared.term_specs, problem.terms, strict=True)
     return replace(
         prepared,
@@ -566,5 +568,6 @@ def _prepared_for(prepared: Prepared, y: Floats, v: Floats | None, name: str) ->
         rows=prepared.rows[keep],
         weights=None if weights is None else weights[keep][:, keep],
         frame=prepared.frame.iloc[keep],
+        notes=list(dict.fromkeys([*prepared.notes, *notes])),
         term_specs=[replace(s, outer_levels=t.groups.labels) for s, t in pairs],
     )

@@ -285,11 +285,12 @@ def _check_fixed_correlations(pins: _Pins) -> None:
 def _unseen_variances(pins: _Pins, code: str, occurrence: Occurrence) -> None:
     if code not in OWN_VARIANCE:
         return
-    once = occurrence.outer_levels <= 1
+    seen = occurrence.outer_levels
     for kind in ("tau2", "loading", "psi"):
         which = pins.where(kind)
         if len(which):
-            pins.zero(which[once], "its level is seen in a single outer level")
+            pins.zero(which[seen == 0], "its level is not seen")
+            pins.zero(which[seen == 1], "its level is seen in a single outer level")
 
 
 def _unseen_links(pins: _Pins, code: str, occurrence: Occurrence) -> None:
@@ -302,7 +303,7 @@ def _unseen_links(pins: _Pins, code: str, occurrence: Occurrence) -> None:
     elif code in LAGGED:
         apart = _lags_apart(occurrence.together())
         pins.zero(links[apart], "no two levels of this lag are seen together")
-    if occurrence.q == 1:
+    if (occurrence.outer_levels > 0).sum() == 1:
         _unlink(pins, code, "there is a single inner level")
     elif occurrence.one_row_each:
         _unlink(pins, code, "every outer level has one row")
