@@ -156,8 +156,8 @@ ROWS_EACH = 5
 variances at the maximum are as large as their standard errors (the same study): other maxima
 have one that is 0."""
 CROSSED_FROM = 500
-"""The same where terms cross: in fewer rows lower maxima are looked for, for `diagnose` to tell.  From
-here on there were none in 200 random designs, from all starts and ten random ones each."""
+"""The same where terms cross: in fewer rows lower maxima are looked for, for `diagnose` to tell.
+From here on there were none in 200 random designs (the same program)."""
 
 
 def _has_one_hill(objective: Objective, top: Ascent) -> bool:
