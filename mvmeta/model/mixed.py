@@ -13,16 +13,16 @@ from statsmodels.base.model import LikelihoodModel
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mvmeta._typing import Floats
-from mvmeta.columns import row_names
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.errors import CovarianceError, DataError, MvmetaWarning, SpecificationError, warn
+from mvmeta.errors import DataError, MvmetaWarning
 from mvmeta.inference.fitted.estimate import estimate
 from mvmeta.inference.fitted.fit import Fit
-from mvmeta.likelihood.objective import Evaluation, Objective
-from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
+from mvmeta.marginal.base import MarginalCovariance
 from mvmeta.marginal.select import Choice, build_backend, choose_backend
+from mvmeta.model.design_methods import DesignMethods
 from mvmeta.model.diagnosis.indefinite import indefinite_warning
+from mvmeta.model.likelihood_methods import LikelihoodMethods
 from mvmeta.model.progress import printer
 from mvmeta.model.results.components import component_labels
 from mvmeta.model.results.many import ManyOutcomes
@@ -30,7 +30,7 @@ from mvmeta.model.results.refit import Arguments
 from mvmeta.model.results.results import MetaMixedLMResults
 from mvmeta.model.row_data import RowData
 from mvmeta.model.specification.build import Prepared, prepare_arrays, prepare_formula
-from mvmeta.model.specification.formula import capture_environment, level_weights
+from mvmeta.model.specification.formula import capture_environment
 from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.search import check_search
 from mvmeta.model.testing.inference import check_options, choose_inference
@@ -38,10 +38,8 @@ from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.newton import DECREMENT
 from mvmeta.progress import Progress
 
-INFORMATION = ("expected", "average", "observed")
 
-
-class MetaMixedLM(ManyOutcomes, LikelihoodModel):
+class MetaMixedLM(LikelihoodMethods, DesignMethods, ManyOutcomes, LikelihoodModel):
     """Multilevel and multivariate meta-analysis with known sampling (co)variances.
 
     ``y = X b + sum_j Z_j u_j + e``, ``u_j ~ N(0, I (x) G_j)``, ``e ~ N(0, V)`` with V known.
@@ -656,378 +654,9 @@ class MetaMixedLM(ManyOutcomes, LikelihoodModel):
         inference = choose_inference(fit, self.prepared, use_t, df, cov_type, cov_kwds)
         return MetaMixedLMResults(self, fit, optimum, inference)
 
-    # -- the likelihood ------------------------------------------------------------------
-
-    def loglike(self, params: Any, reml: bool = True) -> float:
-        """Log-likelihood at given components, fixed effects profiled out.
-
-        Parameters
-        ----------
-        params : array_like, shape (n_components,)
-            Components in the order and natural scale of `vcomp`, pinned ones included.
-        reml : bool
-            Restricted likelihood (with +1/2 log|X'X|), else the full one.
-
-        Returns
-        -------
-        float
-            Log-likelihood, in natural logarithms.
-
-        Raises
-        ------
-        SpecificationError
-            For a wrong number of components or one outside its range.
-        CovarianceError
-            If M is not positive definite there.
-        DataError
-            After `remove_data`.
-
-        References
-        ----------
-        :doc:`/explanation/model`, "Likelihood".
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> data = datasets.load("konstantopoulos2011")
-        >>> nested = "district/school"
-        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
-        >>> res = model.fit()
-        >>> round(model.loglike(res.vcomp["estimate"]), 4) == round(res.llf, 4)
-        True
-        >>> round(model.loglike([0.1, 0.1]), 4)
-        -14.2566
-        """
-        return self._evaluate(params, reml).loglik
-
-    def score(self, params: Any, reml: bool = True) -> Floats:
-        """Gradient of `loglike`.
-
-        Parameters
-        ----------
-        params : array_like, shape (n_components,)
-            As in `loglike`, which also says what is raised.
-        reml : bool
-            As in `loglike`.
-
-        Returns
-        -------
-        ndarray, shape (n_components,)
-            Log-likelihood per unit of each component.  Pinned components have their derivative,
-            too.
-
-        References
-        ----------
-        :doc:`/explanation/model`, "Likelihood".
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> data = datasets.load("konstantopoulos2011")
-        >>> nested = "district/school"
-        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
-        >>> model.score([0.1, 0.1]).round(2)
-        array([ -16.54, -104.75])
-        """
-        return self._evaluate(params, reml).gradient
-
-    def hessian(self, params: Any, reml: bool = True) -> Floats:
-        """Second derivatives of `loglike`.
-
-        Parameters
-        ----------
-        params : array_like, shape (n_components,)
-            As in `loglike`, which also says what is raised.
-        reml : bool
-            As in `loglike`.
-
-        Returns
-        -------
-        ndarray, shape (n_components, n_components)
-            Log-likelihood per unit of one component and unit of another.
-
-        References
-        ----------
-        :doc:`/explanation/model`, "Likelihood".
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> data = datasets.load("konstantopoulos2011")
-        >>> nested = "district/school"
-        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
-        >>> model.hessian([0.1, 0.1]).round(1)
-        array([[-35.6, -25.5],
-               [-25.5, 193.8]])
-        """
-        return -self._evaluate(params, reml).observed
-
-    def information(self, params: Any, reml: bool = True, kind: str = "expected") -> Floats:
-        """Information about the components.
-
-        Parameters
-        ----------
-        params : array_like, shape (n_components,)
-            As in `loglike`.
-        reml : bool
-            As in `loglike`.
-        kind : {"expected", "average", "observed"}
-            Fisher's; the average information of Gilmour, Thompson & Cullis (1995); minus the
-            Hessian.
-
-        Returns
-        -------
-        ndarray, shape (n_components, n_components)
-            Log-likelihood per unit of one component and unit of another, as `hessian`.
-
-        Raises
-        ------
-        SpecificationError
-            For another kind, or as in `loglike`.
-
-        References
-        ----------
-        :doc:`/explanation/model`, "Likelihood".
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> data = datasets.load("konstantopoulos2011")
-        >>> nested = "district/school"
-        >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
-        >>> model.information([0.1, 0.1]).round(1)
-        array([[ 303.8,   65.9],
-               [  65.9, 1654.8]])
-        """
-        if kind not in INFORMATION:
-            raise SpecificationError(f"kind= takes one of {', '.join(INFORMATION)}, got {kind!r}")
-        return np.asarray(getattr(self._evaluate(params, reml), kind))
-
-    def _evaluate(self, theta: Any, reml: bool) -> Evaluation:
-        self._check_rows()
-        at = self._check_theta(theta)
-        try:
-            return Objective(self._backend, reml).natural(at)
-        except NotPositiveDefiniteError:
-            raise CovarianceError(
-                "the marginal covariance M = V + Z G Z' is not positive definite at the "
-                f"components {shorten(f'{value:g}' for value in at)}: the likelihood is not "
-                "defined there"
-            ) from None
-
     def _check_rows(self) -> None:
         if self.exog is None:
             raise DataError("the data were removed by remove_data(); build the model again")
-
-    def _check_theta(self, theta: Any) -> Floats:
-        components = self.prepared.problem.components
-        try:
-            values = np.atleast_1d(np.asarray(theta, dtype=float))
-        except (TypeError, ValueError):
-            raise SpecificationError(f"components must be numbers, got {theta!r}") from None
-        if values.shape != (len(components),):
-            raise SpecificationError(
-                f"this model has {len(components)} components (the rows of vcomp), "
-                f"got shape {values.shape}"
-            )
-        for value, c in zip(values, components, strict=True):
-            if not (c.lower <= value <= c.upper and np.isfinite(value)):
-                finite = "" if np.isfinite(value) else "; it must be finite"
-                raise SpecificationError(
-                    f"{c.kind} {c.level}".strip() + f" must lie in [{c.lower:g}, {c.upper:g}], "
-                    f"got {value:g}{finite}"
-                )
-        return values
-
-    # -- new data ------------------------------------------------------------------------
-
-    def predict(self, params: Any, exog: Any = None) -> Floats:
-        """``exog @ params``.
-
-        Parameters
-        ----------
-        params : array_like, shape (p,)
-            Fixed effects, in units of the response per unit of their column.
-        exog : array_like, shape (m, p), optional
-            Design matrix, in the units of the fitted one, which is used unless another is given.
-
-        Returns
-        -------
-        ndarray, shape (m,)
-            In units of the response.
-
-        References
-        ----------
-        :doc:`/explanation/model`, "The model".
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> data = datasets.load("bcg")
-        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
-        >>> res = model.fit()
-        >>> model.predict(res.params, model.exog[:2]).round(3)
-        array([-1.029, -1.349])
-        """
-        x = self.exog if exog is None else np.asarray(exog, dtype=float)
-        return np.asarray(x @ np.asarray(params, dtype=float))
-
-    def new_design(self, newdata: Any, transform: bool = True) -> tuple[Floats, pd.Index]:
-        """Design matrix (m, p) of new data and the labels of its rows.
-
-        Parameters
-        ----------
-        newdata : DataFrame, array_like or None
-            New data in the units of those that were fitted; the fitted rows where None.
-        transform : bool
-            Apply the formula; else `newdata` is the design matrix.
-
-        Returns
-        -------
-        x : ndarray, shape (m, p)
-            In the units of the moderators; NaN in rows in which a moderator is missing, or that the
-            data do not determine.
-        index : pandas.Index, length m
-
-        Raises
-        ------
-        DataError
-            For a missing column, an unknown level, a matrix of the wrong width, or no new data
-            after `remove_data`.
-
-        Warns
-        -----
-        MvmetaWarning
-            If the data do not determine the mean of some rows; names them.
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> data = datasets.load("bcg")
-        >>> model = MetaMixedLM.from_formula("yi ~ ablat", data, variance="vi", groups="trial")
-        >>> import pandas as pd
-        >>> model.new_design(pd.DataFrame({"ablat": [13, 55]}))
-        (array([[ 1., 13.],
-               [ 1., 55.]]), RangeIndex(start=0, stop=2, step=1))
-        """
-        prepared = self.prepared
-        if newdata is None:
-            if self.exog is None:
-                raise DataError("the data were removed by remove_data(); pass new data")
-            return self.exog, prepared.index
-        index = getattr(newdata, "index", None)  # a list has a method of that name
-        if transform and prepared.spec is not None:
-            x = prepared.design(newdata)
-            _say_not_estimable(prepared, newdata, x)
-        else:
-            if isinstance(newdata, pd.DataFrame) and set(prepared.exog_names) < set(newdata):
-                newdata = newdata[prepared.exog_names]
-            x = np.atleast_2d(np.asarray(newdata, dtype=float))
-        if x.shape[1] != len(prepared.exog_names):
-            raise DataError(
-                f"a design matrix needs the {len(prepared.exog_names)} columns "
-                f"{', '.join(prepared.exog_names)}; got shape {x.shape}"
-            )
-        return x, index if isinstance(index, pd.Index) else pd.RangeIndex(len(x))
-
-    # -- columns and terms ---------------------------------------------------------------
-
-    def term_columns(self) -> dict[str, list[int]]:
-        """Positions of the coefficients of every term of the formula.
-
-        Returns
-        -------
-        dict of str to list of int
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> toy = datasets.load("toy")
-        >>> formula = "d ~ C(Category) - 1"
-        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
-        >>> model.term_columns()
-        {'C(Category)': [0, 1, 2]}
-        """
-        return self.prepared.term_columns
-
-    def columns_of(self, name: str) -> list[int]:
-        """Positions of the coefficients of a term, or of one coefficient.
-
-        Parameters
-        ----------
-        name : str
-            Term of the formula or name of a coefficient.
-
-        Returns
-        -------
-        list of int
-
-        Raises
-        ------
-        SpecificationError
-            If there is neither; lists what there is.
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> toy = datasets.load("toy")
-        >>> formula = "d ~ C(Category) - 1"
-        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
-        >>> model.columns_of("C(Category)")
-        [0, 1, 2]
-        """
-        terms = self.term_columns()
-        if name in terms:
-            return terms[name]
-        if name in self.exog_names:
-            return [self.exog_names.index(name)]
-        raise SpecificationError(
-            f"no term or coefficient {name!r}; terms: {', '.join(terms)}; "
-            f"coefficients: {', '.join(self.exog_names)}"
-        )
-
-    def factor_levels(self, term: str) -> tuple[Floats, list[str]]:
-        """Weights of the coefficients in the level means of a factor, and its labels.
-
-        Parameters
-        ----------
-        term : str
-            Categorical main effect of the formula, such as "C(Category)".
-
-        Returns
-        -------
-        weights : ndarray, shape (m, p)
-            Numbers without unit, up to what all levels share.
-        labels : list of str
-            The m levels.
-
-        Raises
-        ------
-        SpecificationError
-            If there is no such factor, or the model was built from arrays.
-
-        References
-        ----------
-        .. [1] Searle SR, Speed FM, Milliken GA (1980). Population marginal means in the linear
-           model: an alternative to least squares means. *American Statistician* 34:216–221.
-           doi:10.1080/00031305.1980.10483031
-
-        Examples
-        --------
-        >>> from mvmeta import MetaMixedLM, datasets
-        >>> toy = datasets.load("toy")
-        >>> formula = "d ~ C(Category) - 1"
-        >>> model = MetaMixedLM.from_formula(formula, toy, variance="Variance", groups="Study")
-        >>> model.factor_levels("C(Category)")
-        (array([[1., 0., 0.],
-               [0., 1., 0.],
-               [0., 0., 1.]]), ['A', 'B', 'C'])
-        """
-        prepared = self.prepared
-        if prepared.spec is None:
-            raise SpecificationError("a model built from arrays has no factors to compare")
-        weights, labels = level_weights(prepared.spec, term)
-        return weights[:, prepared.exog_columns], labels
 
     # -- size and copies -----------------------------------------------------------------
 
@@ -1062,21 +691,6 @@ def _column_of_ones(x: Floats) -> int | None:
     """Position of the first column of ones in x (n, p); a look at one row rules most out."""
     ones = (j for j in np.flatnonzero(x[0] == 1.0).tolist() if (x[:, j] == 1.0).all())
     return next(ones, None)
-
-
-def _say_not_estimable(prepared: Prepared, newdata: Any, x: Floats) -> None:
-    """Name the rows whose means depend on columns that were left out of the design."""
-    if prepared.dependence is None or prepared.spec is None:
-        return
-    full = np.isfinite(prepared.spec.design(newdata)).all(axis=1)
-    lost = np.asarray(np.isnan(x).any(axis=1) & full)
-    if lost.any():
-        index = getattr(newdata, "index", None)
-        labels = index if isinstance(index, pd.Index) else pd.RangeIndex(len(x))
-        warn(
-            f"the data do not determine the mean in {row_names(labels, lost)}, which is NaN: it "
-            f"depends on {shorten(prepared.dropped_columns)}, left out of the design as redundant"
-        )
 
 
 def _without_rows(prepared: Prepared) -> Prepared:
