@@ -364,13 +364,27 @@ def writing_to_learn():
     return MetaMixedLM.from_formula("yi ~ length", rows, variance="vi", random=term).fit()
 
 
-def test_a_variance_that_a_slope_makes_up_for_has_the_limit_0():
-    profile = writing_to_learn().profile("row (scale): sigma2")
+@pytest.mark.parametrize(
+    ("component", "held", "lost", "lower", "upper"),
+    [
+        ("row (scale): sigma2", "log_sigma2", "lost", (0.0, 0.0), (0.2, 0.21)),
+        ("row (scale): scale[wic]", "wic", "lost_wic", (-1.6, -1.5), (np.inf, np.inf)),
+        ("row (scale): scale[length]", "length", "lost_length", (-0.17, -0.16), (0.19, 0.2)),
+    ],
+)
+def test_profiles_where_a_variance_and_a_slope_make_up_for_each_other(
+    component, held, lost, lower, upper
+):
+    want, profile = reference()["profiles"], writing_to_learn().profile(component)
+    values = np.exp(want[held]) if held == "log_sigma2" else want[held]
     top = profile.at(profile.estimate).loglik
-    lost = [2 * (top - profile.at(np.exp(a)).loglik) for a in reference()["log_sigma2"]]
-    np.testing.assert_allclose(lost, reference()["lost"], rtol=1e-5)
+    found = [2 * (top - profile.at(value).loglik) for value in values]
+    np.testing.assert_allclose(found, want[lost], rtol=1e-5)
     interval = profile.interval()
-    assert (interval.lower, interval.lower_at_edge) == (0.0, True)
+    assert lower[0] <= interval.lower <= lower[1]
+    assert upper[0] <= interval.upper <= upper[1]
+    assert interval.lower_at_edge == (interval.lower == 0)
+    assert interval.upper_at_edge == np.isinf(interval.upper)
 
 
 def test_a_profile_that_cannot_be_followed_leaves_the_others_their_limits(monkeypatch):

@@ -1,12 +1,12 @@
 """Profile likelihood of a variance component, and the interval it gives.
 
 A limit is looked for by Newton's method on the contour of the likelihood
-(`inference.component_limits`), at the cost of half a fit.  Where that meets an edge of the
+(`inference.components.limits`), at the cost of half a fit.  Where that meets an edge of the
 parameter space, or a likelihood that is no smooth hill, the profile is followed value by value.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,7 +24,7 @@ from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
 from mvmeta.optimize.climb import QUICK_ABOVE
 from mvmeta.optimize.maximize import SAME_MAXIMUM, Optimum, OtherMaximum, maximize
-from mvmeta.structures import CovarianceStructure, Pinned
+from mvmeta.structures import CovarianceStructure, LogLinear, Pinned
 
 ROOT_TOLERANCE = 1e-7
 """Of the signed root of the deviance drop at an interval limit: five digits of the limit."""
@@ -34,6 +34,8 @@ INWARD = (0.9, 0.5)
 """Shares of the correlations at which searches among positive semi-definite G start."""
 EDGE = 1e-9
 """A correlation is tried this close to its bound, where the structure itself may be singular."""
+FAR_APART = 100.0
+"""Change of a log-variance over the range of its covariate that counts as one without end."""
 LARGEST = 1e12
 """Factor on the estimate (or the scale of the data) beyond which a limit counts as infinite."""
 
@@ -233,6 +235,8 @@ class Profile:
         starts = [self._fit.theta if start is None else start]
         if several and start is not None:
             starts.append(self._fit.theta)
+        if not follow:
+            starts.extend(self._levelled(starts[0], value))
         found = [o for theta in starts for o in self._climbs(objective, value, theta, 1 + several)]
         if not found:
             return None
@@ -259,6 +263,21 @@ class Profile:
             if len(found) == count:
                 break
         return found
+
+    def _levelled(self, theta: Floats, value: float) -> Iterator[Floats]:
+        """Starts where a slope of a scale model is held, and sigma2 or other slopes give way.
+
+        At the other maxima of the fit, and where variances stay at one end of the covariate.
+        """
+        if self._covariate is None:
+            return
+        yield from (other.theta for other in self._others)
+        sigma2, w = self._covariate
+        for end in (w.min(), w.max()):
+            start = theta.copy()
+            exponent = (theta[self._component] - value) * end
+            start[sigma2] *= np.exp(np.clip(exponent, -FAR_APART, FAR_APART))
+            yield start
 
     def _slope(self, objective: Objective, theta: Floats) -> float:
         """Derivative by the value of a maximum with the component held, `objective` being so."""
@@ -288,6 +307,19 @@ class Profile:
     def _several(self) -> bool:
         """Whether there may be several maxima, on the edge of the possible correlations."""
         return int(self._pliable.sum()) > 1
+
+    @cached_property
+    def _covariate(self) -> tuple[int, Floats] | None:
+        """Where sigma2 is, and the covariate (q,), if this is a slope of a scale model."""
+        first = 0
+        for term in self._fit.problem.terms:
+            structure = term.structure
+            inner = structure.inner if isinstance(structure, Pinned) else structure
+            which = self._component - first - 1
+            if isinstance(inner, LogLinear) and 0 <= which < len(inner.names):
+                return None if structure.fixed[0] else (first, inner.covariates[:, which])
+            first += len(structure.components)
+        return None
 
     @cached_property
     def _at_estimate(self) -> ProfilePoint:
@@ -443,8 +475,11 @@ class Profile:
         edge: float,
     ) -> tuple[ProfilePoint, ProfilePoint] | None:
         scale = max(abs(self.estimate), self._scale())
-        step = scale
-        while step < LARGEST * scale:
+        step, farthest = scale, LARGEST * scale
+        if self._covariate is not None:
+            farthest = FAR_APART / float(np.ptp(self._covariate[1]))
+            step = farthest / 64
+        while step < farthest:
             outer = self.at(inner.value + np.sign(target) * step, inner.theta)
             if abs(self.drop(outer)) >= abs(target):
                 return inner, outer

@@ -24,18 +24,25 @@ beside <- function(reml) {
        sigma2 = unname(c(VarCorr(m)$cond$district)), sd = predict(m, type = "disp"))
 }
 
-# twice what the log-likelihood loses with log(sigma2) held: the slope of wic makes up for it
+# twice what the log-likelihood loses with a scale coefficient held: sigma2 and the slope of wic make
+# up for each other without end
 wic <- subset(dat.bangertdrowns2004, !is.na(wic) & !is.na(length))
 writing <- function(alpha, start) {
   rma(yi, vi, mods = ~ length, scale = ~ wic + length, data = wic, alpha = alpha,
       control = list(alpha.init = start, optimizer = "nlminb", rel.tol = 1e-9))
 }
 best <- writing(c(NA, NA, NA), c(-4.5, 1, 0))
+lost <- function(alpha, start) 2 * c(logLik(best) - logLik(writing(alpha, start)))
 held <- c(-10, -20, -25)
-lost <- sapply(held, function(a) 2 * (logLik(best) - logLik(writing(c(a, NA, NA), c(a, -a - 2, 0)))))
+profiles <- list(
+  log_sigma2 = held, lost = sapply(held, function(a) lost(c(a, NA, NA), c(a, -a - 2, 0))),
+  wic = c(5, 10, 25), lost_wic = sapply(c(5, 10, 25), function(a) lost(c(NA, a, NA), c(-a - 2, a, 0))),
+  length = c(-0.17, -0.16, 0.2),
+  lost_length = c(lost(c(NA, NA, -0.17), c(-22, 20, -0.17)), lost(c(NA, NA, -0.16), c(-22, 20, -0.16)),
+                  lost(c(NA, NA, 0.2), c(-6, 1, 0.2))))
 
 write_json(list(metafor_version = as.character(packageVersion("metafor")),
                 glmmtmb_version = as.character(packageVersion("glmmTMB")), data = d[!is.na(d$imag), ],
                 REML = answer(~ 1, "REML"), ML = answer(~ 1, "ML"),
                 REML_mods = answer(~ grade, "REML"), beside_ml = beside(FALSE),
-                beside_reml = beside(TRUE), log_sigma2 = held, lost = lost), file.path(here, "metafor", "scale.json"))
+                beside_reml = beside(TRUE), profiles = profiles), file.path(here, "metafor", "scale.json"))
