@@ -421,7 +421,7 @@ def test_the_file_is_written_and_replaced(fits, tmp_path):
     path.write_text("old", encoding="utf-8")
     assert res.report(path, plots=[]) == path
     assert path.read_text(encoding="utf-8") == res.report(plots=[])
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OSError, match="its folder does not exist"):
         res.report(tmp_path / "none" / "report.html", plots=[])
 
 
