@@ -235,5 +235,5 @@ def _check_rows(n: int, wanted: int) -> None:
     if n != wanted:
         raise DataError(
             f"variance has {n} rows, the data have {wanted}; it must cover all rows of the data "
-            "as given, before any are dropped"
+            "as given, before any are dropped (of what vcalc returns, V.take(positions) is a part)"
         )
