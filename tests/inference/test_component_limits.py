@@ -122,7 +122,7 @@ def test_ties_move_together():
         equal=["district", "wave"],
     ).fit()
     assert compare_with_the_walk(res) == 2
-    table = res.vcomp_conf_int().drop(columns="term")
+    table = res.vcomp_conf_int()
     assert table.iloc[0].tolist() == table.iloc[1].tolist()
 
 

@@ -15,8 +15,6 @@ from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.progress import track
 
 METHODS = ("profile", "wald")
-LABELS = ["term", "component", "level", "estimate"]
-"""Columns of `vcomp` that say which component an interval is of."""
 LIMITS = ["lower", "upper", "lower_at_edge", "upper_at_edge", "shape"]
 """Columns of an interval, and attributes of `ProfileInterval`."""
 
@@ -99,9 +97,9 @@ class ComponentMethods(FitHolder):
         Returns
         -------
         DataFrame
-            Rows as `vcomp`, with its term, component, level and estimate; then lower, upper (in
-            the unit of the estimate), lower_at_edge, upper_at_edge (the edge of the parameter
-            space lies inside the interval) and shape: "" as a rule, "one-sided" or "flat" where
+            Rows as `vcomp`, to which it can be joined; lower, upper (in the unit of the
+            estimate), lower_at_edge, upper_at_edge (the edge of the parameter space lies inside
+            the interval) and shape: "" as a rule, "one-sided" or "flat" where
             the data rule out no value in one direction or in both, "several maxima" where a lower
             maximum outside the limits is as compatible with the data.  NaN for fixed components,
             and under "wald" for those on the boundary or not identified.
@@ -138,7 +136,8 @@ class ComponentMethods(FitHolder):
         >>> nested = "district/school"
         >>> model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups=nested)
         >>> res = model.fit()
-        >>> res.vcomp_conf_int()[["term", "estimate", "lower", "upper"]].round(4)
+        >>> limits = res.vcomp_conf_int()
+        >>> res.vcomp[["term", "estimate"]].join(limits[["lower", "upper"]]).round(4)
                       term  estimate   lower   upper
         0         district    0.0651  0.0222  0.2072
         1  district/school    0.0327  0.0163  0.0628
@@ -147,9 +146,14 @@ class ComponentMethods(FitHolder):
             raise SpecificationError(
                 f"method= takes {' or '.join(map(repr, METHODS))}, got {method!r}"
             )
-        out = self.vcomp[LABELS].assign(
-            lower=np.nan, upper=np.nan, lower_at_edge=False, upper_at_edge=False, shape=""
-        )
+        nothing = {
+            "lower": np.nan,
+            "upper": np.nan,
+            "lower_at_edge": False,
+            "upper_at_edge": False,
+            "shape": "",
+        }
+        out = pd.DataFrame(nothing, index=self.vcomp.index)
         if method == "wald":
             cov = self._covariance()
             out["lower"], out["upper"] = wald_limits(self.fit_, cov, alpha)
