@@ -116,9 +116,9 @@ class MvmetaWarning(UserWarning):
     """
 
 
-def warn(message: str) -> None:
-    """Issue an MvmetaWarning that points at the user's line, not into this package."""
+def warn(message: str, category: type[Warning] = MvmetaWarning) -> None:
+    """Issue a warning that points at the user's line, not into this package."""
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, MvmetaWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

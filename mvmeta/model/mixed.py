@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +14,7 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from mvmeta._typing import Floats
 from mvmeta.design.problem import MetaProblem
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.errors import DataError, MvmetaWarning
+from mvmeta.errors import DataError, warn
 from mvmeta.inference.fitted.estimate import estimate
 from mvmeta.inference.fitted.fit import Fit
 from mvmeta.marginal.base import MarginalCovariance
@@ -606,23 +605,20 @@ class MetaMixedLM(LikelihoodMethods, DesignMethods, ManyOutcomes, LikelihoodMode
             disp=disp,
         )
         if not optimum.status.converged:
-            warnings.warn(
+            warn(
                 f"{optimum.status.value}; res.certificate and res.history say more, start= and "
                 "maxiter= may help",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         flat = np.array(component_labels(fit.problem))[optimum.not_identified]
         if len(flat):
-            warnings.warn(
+            warn(
                 f"not identified: the likelihood does not depend on {shorten(flat)} at the "
-                "maximum; fix it or leave it out of the model",
-                MvmetaWarning,
-                stacklevel=2,
+                "maximum; fix it or leave it out of the model"
             )
         indefinite = indefinite_warning(fit)
         if indefinite:
-            warnings.warn(indefinite, MvmetaWarning, stacklevel=2)
+            warn(indefinite)
         return self._conclude(fit, optimum, use_t, df, cov_type, cov_kwds or {})
 
     # What a model without rows does otherwise: `model.batched`.

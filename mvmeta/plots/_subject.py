@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-OF_A_FIT = ("params", "model")
-"""What results of one fit have, and neither a model nor a table of results has."""
+OF_A_FIT = "component_labels"
+"""What results of one fit have, and neither a model, a table nor results of statsmodels have."""
 
 
 def of_results(*others: str) -> Callable[[Callable[P, Figure]], Callable[P, Figure]]:
@@ -45,7 +45,7 @@ def _check(subject: Any, name: str, others: tuple[str, ...]) -> None:
             f"plots.{name} draws one outcome, and this {kind} has many: "
             f"plots.{name}(many.get_results(outcome))"
         )
-    if kind in others or all(hasattr(subject, part) for part in OF_A_FIT):
+    if kind in others or hasattr(subject, OF_A_FIT):
         return
     if callable(getattr(subject, "fit", None)):
         raise SpecificationError(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from scipy import stats
 
 from mvmeta import MetaMixedLM, Random, datasets, plots
@@ -244,6 +245,9 @@ def test_a_model_that_is_not_fitted_is_told(name, schools):
         plot(schools.model)
     with pytest.raises(SpecificationError, match=rf"plots\.{name} draws the .* got DataFrame"):
         plot(res=datasets.load("bcg"))
+    ols = sm.OLS(np.arange(4.0), np.ones(4)).fit()
+    with pytest.raises(SpecificationError, match=rf"plots\.{name} draws the .* got Regression"):
+        plot(ols)
 
 
 def test_many_outcomes_are_drawn_one_by_one(trials):
@@ -275,5 +279,6 @@ def test_numbers_that_are_none_are_told(schools):
         plots.forest(schools, max_rows="all")
     with pytest.raises(SpecificationError, match="levels='95%': levels are coverages between 0"):
         plots.funnel(schools, levels="95%")
-    with pytest.warns(MvmetaWarning, match="alpha=0.95 asks for intervals that cover 5%"):
-        plots.forest(schools, alpha=0.95)
+    for alpha in (0.95, np.float64(0.95)):
+        with pytest.warns(MvmetaWarning, match="alpha=0.95 asks for intervals that cover 5%"):
+            plots.forest(schools, alpha=alpha)

@@ -120,8 +120,8 @@ def check_alpha(alpha: object) -> None:
         )
     if float(alpha) >= LARGE_ALPHA:
         warn(
-            f"alpha={alpha!r} asks for intervals that cover {100 * (1 - float(alpha)):g}%: it is "
-            "1 - coverage, 0.05 for 95% intervals"
+            f"alpha={float(alpha):g} asks for intervals that cover {100 * (1 - float(alpha)):g}%: "
+            "it is 1 - coverage, 0.05 for 95% intervals"
         )
 
 

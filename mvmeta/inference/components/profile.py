@@ -5,7 +5,6 @@ A limit is looked for by Newton's method on the contour of the likelihood
 parameter space, or a likelihood that is no smooth hill, the profile is followed value by value.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +14,7 @@ from scipy import stats
 
 from mvmeta._typing import Bools, Floats
 from mvmeta.design.problem import MetaProblem
-from mvmeta.errors import ConvergenceError, MvmetaError, MvmetaWarning
+from mvmeta.errors import ConvergenceError, MvmetaError, warn
 from mvmeta.inference.coefficients.wald import check_alpha
 from mvmeta.inference.components.definite import held_maximum, held_slope, is_definite
 from mvmeta.inference.components.limits import ComponentLimits
@@ -336,12 +335,10 @@ class Profile:
     def _compare(self, value: float, loglik: float) -> None:
         above = loglik - self._loglik
         if above > SAME_MAXIMUM:
-            warnings.warn(
+            warn(
                 f"with {self.name} at {value:g} the log-likelihood is {above:.3g} above that of "
                 "the fit, which therefore is a local maximum only; fit again with start= near "
-                "there before using the interval",
-                MvmetaWarning,
-                stacklevel=3,
+                "there before using the interval"
             )
 
     def drop(self, point: ProfilePoint) -> float:
@@ -435,13 +432,11 @@ class Profile:
         for other in self._others:
             value = float(other.theta[self._component])
             if other.below < drop and not lower <= value <= upper:
-                warnings.warn(
+                warn(
                     f"the likelihood has another maximum at {value:.4g} for {self.name}, only "
                     f"{other.below:.3g} below the fit and outside the limits {lower:.4g} and "
                     f"{upper:.4g}: values there are as compatible with the data; look at "
-                    "profile().plot()",
-                    MvmetaWarning,
-                    stacklevel=3,
+                    "profile().plot()"
                 )
                 return value
         return None

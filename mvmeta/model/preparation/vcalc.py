@@ -1,6 +1,5 @@
 """V from columns of a frame: what makes the effects of one study depend on one another."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from mvmeta.design.impute import (
     impute,
 )
 from mvmeta.design.sampling import SamplingCovariance
-from mvmeta.errors import DataError, MvmetaWarning, SpecificationError
+from mvmeta.errors import DataError, SpecificationError, warn
 from mvmeta.model.preparation.clustered import ClusteredRows, Column, common_codes, read_column
 from mvmeta.model.preparation.correlations import (
     brief,
@@ -335,12 +334,10 @@ def _warn_of_covariances(rows: ClusteredRows, variances: Floats, diagonal: Float
     """Say so where `rvars` holds covariances and sampling variances are given beside them."""
     twice = (np.abs(diagonal - 1.0) > ROUNDED) & (np.abs(variances - 1.0) > ROUNDED)
     if twice.any():
-        warnings.warn(
+        warn(
             f"rvars= holds no correlations in {rows.where(np.flatnonzero(twice))}: the diagonal is "
             "not 1, and the variances of V are vi times the diagonal; where rvars= holds "
-            "covariances, give 1 for vi",
-            MvmetaWarning,
-            stacklevel=4,
+            "covariances, give 1 for vi"
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Bools, Floats
-from mvmeta.errors import MvmetaError, MvmetaWarning, SpecificationError
+from mvmeta.errors import MvmetaError, SpecificationError, warn
 from mvmeta.inference.heterogeneity.spread import SpreadMeasures
 from mvmeta.inference.many.fit_many import fit_many
 from mvmeta.inference.many.one_by_one import run_jobs
@@ -343,10 +343,8 @@ def _check_picklable(statistic: Statistic) -> None:
 
 def _say_failures(failures: Counter[str], n: int) -> None:
     if failures:
-        warnings.warn(
-            f"{sum(failures.values())} of {n} bootstrap refits are left out{_most_often(failures)}",
-            MvmetaWarning,
-            stacklevel=4,
+        warn(
+            f"{sum(failures.values())} of {n} bootstrap refits are left out{_most_often(failures)}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Floats
-from mvmeta.errors import MvmetaWarning, SpecificationError
+from mvmeta.errors import SpecificationError, warn
 from mvmeta.inference.comparison.comparable import Candidate, check_comparable
 from mvmeta.inference.comparison.lrt import LikelihoodRatio, likelihood_ratio
 from mvmeta.inference.many.fit_many import fit_many
@@ -135,12 +134,10 @@ class ComparisonMethods(FitHolder):
 def _say_lower(full: Candidate, null: Candidate) -> None:
     gap = null.fit.loglik[null.fit.reml] - full.fit.loglik[full.fit.reml]
     if gap > LOWER:
-        warnings.warn(
+        warn(
             f"the log-likelihood of the full model is {gap:.3g} below that of the restricted one, "
             "which is a special case of it: it is at a local maximum (fit again with start=), or "
-            "the models are not nested",
-            MvmetaWarning,
-            stacklevel=3,
+            "the models are not nested"
         )
 
 
@@ -180,11 +177,7 @@ def _bootstrapped(
     if not len(good):
         raise SpecificationError(f"none of {n} bootstrap refits converged")
     if failed:
-        warnings.warn(
-            f"{failed} of {n} bootstrap refits did not converge and are left out",
-            MvmetaWarning,
-            stacklevel=3,
-        )
+        warn(f"{failed} of {n} bootstrap refits did not converge and are left out")
     p, error = exceedance(found.statistic, good)
     return replace(
         found, pvalue_bootstrap=p, bootstrap_error=error, n_replicates=len(good), n_failed=failed

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Ints
-from mvmeta.errors import MvmetaWarning, SpecificationError
+from mvmeta.errors import SpecificationError, warn
 from mvmeta.inference.coefficients.wald import check_independent
 from mvmeta.inference.resampling.permutation import PermutationTest, permutation_test
 from mvmeta.inference.resampling.simulate import Simulator
@@ -258,12 +257,10 @@ class ResamplingMethods(FitHolder):
             rng=random_generator(seed),
         )
         if found.least_pvalue > FEW_PATTERNS:
-            warnings.warn(
+            warn(
                 f"with {found.n_clusters} clusters and {found.n_replicates} replicates of "
                 f"{weights} weights no p-value can be below {found.least_pvalue:.2g}"
-                + ("; take weights='webb'" if weights == "rademacher" else "; take a larger n"),
-                MvmetaWarning,
-                stacklevel=2,
+                + ("; take weights='webb'" if weights == "rademacher" else "; take a larger n")
             )
         return found
 
@@ -384,16 +381,12 @@ FEW_PATTERNS = 0.05
 def _warn_permutations(found: PermutationTest) -> None:
     least = 1.0 / len(found.replicates) if found.enumerated else 1.0 / (len(found.replicates) + 1)
     if least > FEW_PATTERNS:
-        warnings.warn(
+        warn(
             f"with {found.n_units} {found.unit} and {len(found.replicates)} orders no p-value can "
-            f"be below {least:.2g}" + ("" if found.enumerated else "; take a larger n"),
-            MvmetaWarning,
-            stacklevel=3,
+            f"be below {least:.2g}" + ("" if found.enumerated else "; take a larger n")
         )
     if found.n_failed:
-        warnings.warn(
+        warn(
             f"{found.n_failed} of {len(found.replicates)} orders are left out: the moderators "
-            "depend on each other there, or the likelihood has no maximum",
-            MvmetaWarning,
-            stacklevel=3,
+            "depend on each other there, or the likelihood has no maximum"
         )

@@ -1,6 +1,5 @@
 """Columns that are factors, as categories with the levels that occur."""
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mvmeta._typing import Ints
-from mvmeta.errors import MvmetaWarning
+from mvmeta.errors import warn
 from mvmeta.model.specification.frames import shorten
 
 
@@ -55,13 +54,11 @@ def as_categories(frame: pd.DataFrame, names: Iterable[str], coded: Iterable[str
 def _warn_of_numbers(name: str, levels: pd.Index) -> None:
     """Say so if levels, which are text, all read as numbers."""
     if len(levels) and pd.to_numeric(levels.to_series(), errors="coerce").notna().all():
-        warnings.warn(
+        warn(
             f"column {name!r} is text that reads as numbers ({shorten(levels)}) and enters as "
             f"categories, one for each of its {len(levels)} values; for a slope make it numeric, "
             f"data[{name!r}] = pd.to_numeric(data[{name!r}]); if categories are meant, write "
-            f"C({name})",
-            MvmetaWarning,
-            stacklevel=2,
+            f"C({name})"
         )
 
 
