@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from mvmeta import MetaMixedLM, MvmetaWarning, Random, datasets
+from mvmeta.inference.coefficients.satterthwaite import linked_terms
 
 
 @pytest.fixture
@@ -250,3 +251,20 @@ def test_where_kenward_and_roger_break_down():
         assert joint.distribution == "F"
         assert np.isnan([float(joint.pvalue), float(joint.df_denom)]).all()
     assert np.isnan(result.wald_test_terms().table.loc["C(kind)", "pvalue"])
+
+
+def test_one_level_without_anything_to_correlate_is_not_taken_for_related_levels():
+    """A grouping factor with a single level, and effects of it that are independent."""
+    data = studies(8, per_study=4).assign(lab="x", arm=[*"abcd"] * 8)
+    alone = fit(data, "yi ~ 1", groups="study")
+    for more in ("1 | lab", Random("arm | lab", "DIAG")):
+        res = fit(data, "yi ~ 1", groups="study", random=more)
+        (note,) = hint(res)
+        assert "correlated" not in note
+        assert linked_terms(res.fit_) == []
+    assert hint(fit(data, "yi ~ 1", groups="study", random="1 | lab")) == hint(alone)
+    at = np.abs(np.subtract.outer(np.arange(4.0), np.arange(4.0)))
+    sites = pd.DataFrame(at, [*"abcd"], [*"abcd"])
+    near = Random("arm | lab", "SPEXP", distance=sites, fixed={"tau2": 0.1, "rho": 2.0})
+    (term,) = linked_terms(fit(data, "yi ~ 1", groups="study", random=near).fit_)
+    assert term.name == "arm | lab"

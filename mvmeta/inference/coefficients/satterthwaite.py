@@ -3,6 +3,7 @@
 import numpy as np
 
 from mvmeta._typing import Floats
+from mvmeta.design.terms import RandomTerm
 from mvmeta.errors import SpecificationError
 from mvmeta.inference.coefficients.degrees import DegreesOfFreedom
 from mvmeta.inference.fitted.curvature import (
@@ -100,15 +101,29 @@ def satterthwaite_df(fit: Fit, at: Curvature | None = None) -> Satterthwaite:
     return Satterthwaite(fit.cov_beta, cov_beta_gradient(fit, at), components)
 
 
+def linked_terms(fit: Fit) -> list[RandomTerm]:
+    """Terms whose levels are correlated in one piece: species on a tree, sites on a map.
+
+    These are one level with an effect for each of them.  A grouping factor that has a single level
+    is one level, too, but has nothing in it that is correlated.
+    """
+    pairs = zip(fit.problem.terms, fit.gs, strict=True)
+    return [t for t, g in pairs if t.n_levels == 1 and _has_covariances(np.asarray(g))]
+
+
+def _has_covariances(g: Floats) -> bool:
+    return bool(np.count_nonzero(g) > np.count_nonzero(g.diagonal()))
+
+
 def linked_levels_df(fit: Fit) -> Floats:
-    """`satterthwaite_df` (p,) where the levels of a term are linked in one piece, else inf.
+    """`satterthwaite_df` (p,) if there are `linked_terms`, else inf.
 
     Species on a tree, or sites that are alike where they are near, are fewer independent ones
     than there are of them, and counting does not tell how many.  Infinite, too, where the observed
     information is not positive definite.
     """
     unknown = np.full(fit.problem.p, np.inf)
-    if all(t.n_levels > 1 for t in fit.problem.terms):
+    if not linked_terms(fit):
         return unknown
     try:
         return satterthwaite_df(fit).coefficients()

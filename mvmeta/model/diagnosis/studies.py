@@ -7,7 +7,7 @@ from scipy import stats
 
 from mvmeta.inference.borrowing.evidence import within_share
 from mvmeta.inference.coefficients.containment import studies_df
-from mvmeta.inference.coefficients.satterthwaite import linked_levels_df
+from mvmeta.inference.coefficients.satterthwaite import linked_levels_df, linked_terms
 from mvmeta.inference.coefficients.wald import critical_value
 from mvmeta.inference.comparison.added_intercept import separates_rows
 from mvmeta.inference.influence.deletion import Deletion, deletion
@@ -110,7 +110,7 @@ def _few(s: Subject, count: int, df: np.ndarray) -> Finding:
 def _few_linked(s: Subject, count: int, df: np.ndarray) -> Finding:
     """Where studies are many, and correlated levels leave few degrees of freedom."""
     names = [name for name, of in zip(s.prepared.exog_names, df, strict=True) if of < FEW - 1]
-    linked = [t.name for t in s.fit.problem.terms if t.n_levels == 1]
+    linked = [t.name for t in linked_terms(s.fit)]
     wider = critical_value(float(df.min()), 0.05) / critical_value(np.inf, 0.05)
     return Finding(
         "few-studies",
