@@ -39,7 +39,7 @@ def is_plain(values: object) -> bool:
     return type(values) is np.ndarray and values.dtype == np.float64 and values.ndim == 1
 
 
-def shared(values: np.ndarray) -> np.ndarray:
+def read_only(values: np.ndarray) -> np.ndarray:
     """The same memory, in which nothing can be changed from here."""
     view = values.view()
     view.flags.writeable = False

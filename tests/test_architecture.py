@@ -108,3 +108,34 @@ def test_public_methods_have_complete_docstrings(name, method, member):
     returns = str(inspect.signature(function).return_annotation)
     if listed and returns not in {"None", str(inspect.Signature.empty)}:
         assert "Returns" in doc
+
+
+# What variables are called as well: `results.vcomp` is an attribute of the results of a fit.
+ALSO_VARIABLES = {"results", "model", "structure", "status", "parsed", "plan"}
+MODULES = ROOT / "mvmeta"
+SOURCES = sorted(MODULES.rglob("*.py"))
+DOTTED = re.compile(r"`([a-z_0-9]+(?:\.[a-z_0-9]+)*\.\w+)`")
+
+
+def names_of_modules(text):
+    """Names such as `optimize.ridge` or `restriction.null_distribution` in docstrings."""
+    known = {p for path in SOURCES for p in path.relative_to(MODULES).with_suffix("").parts}
+    return {n for n in DOTTED.findall(text) if n.split(".")[0] in known - ALSO_VARIABLES}
+
+
+def stands_for(name):
+    """Whether it is a module, or something that a module defines, by the end of its path."""
+    path, _, last = name.replace(".", "/").rpartition("/")
+    definition = re.compile(rf"^(?:def |class |){last}\b", re.MULTILINE)
+    ends = [str(p.with_suffix("")).removesuffix("/__init__") for p in SOURCES]
+    return any(
+        end.endswith(f"/{path}/{last}")
+        or (end.endswith(f"/{path}") and definition.search(p.read_text(encoding="utf-8")))
+        for p, end in zip(SOURCES, ends, strict=True)
+    )
+
+
+def test_modules_that_docstrings_name_are_where_they_say():
+    named = {(p.name, n) for p in SOURCES for n in names_of_modules(p.read_text(encoding="utf-8"))}
+    assert len(named) > 20
+    assert {(file, name) for file, name in named if not stands_for(name)} == set()

@@ -123,6 +123,7 @@ _ROWS = {
     "large_crossed": (500, 2000),
 }
 _STREAM = {"nested": 0, "crossed": 1, "tree": 2, "few": 3, "large_crossed": 3}
+"""Random streams, as the recorded designs were drawn; the two of one stream differ in size."""
 FAMILIES = tuple(_BUILD)
 
 

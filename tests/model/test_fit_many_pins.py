@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from mvmeta import MetaMixedLM, Random
-from mvmeta.model.specification.subsets import PinsOfRows
+from mvmeta.model.specification.pins_of_rows import PinsOfRows
 
 STUDIES = 20
 FORMULA = "y ~ x"

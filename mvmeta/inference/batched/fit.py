@@ -143,7 +143,7 @@ class BatchedFit(Fit):
         return told_within(found.within, np.linalg.norm(found.triangle[:, 1:], axis=0))
 
     def heterogeneity_test(self) -> HeterogeneityTest:
-        """As `heterogeneity.heterogeneity_test`."""
+        """As `q_and_i2.heterogeneity_test`."""
         df = self.problem.n - self.problem.p
         if self.problem.singular:
             return HeterogeneityTest(np.nan, df, np.nan)
@@ -153,7 +153,7 @@ class BatchedFit(Fit):
         return HeterogeneityTest(statistic, df, float(stats.chi2.sf(statistic, df)))
 
     def heterogeneity(self) -> Heterogeneity:
-        """As `heterogeneity.heterogeneity`."""
+        """As `q_and_i2.heterogeneity`."""
         n, p = self.problem.n, self.problem.p
         moments = self.described.loadings
         defined = not self.problem.singular and n > p
@@ -166,7 +166,7 @@ class BatchedFit(Fit):
         return Heterogeneity(variance, i2, all_of_it, typical)
 
     def robust(self, source: Any, groups: Any, kind: str, df: str) -> Robust:
-        """As `robust.robust`; one pass.
+        """As `sandwich.robust`; one pass.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class BatchedFit(Fit):
         groups : callable
             Codes (n,) 0..J-1 of the groups of a piece; it pickles.
         kind, df
-            As in `robust.robust`.
+            As in `sandwich.robust`.
         """
         check_robust(kind, df)
         tested = df == "satterthwaite"

@@ -98,11 +98,9 @@ class LikelihoodRegion:
             x = np.clip(self._x + s * self._unit, self._lower, self._upper)
             try:
                 at = self._objective.working(x, quick=self._quick)
-                square = np.outer(self._unit, self._unit)
-                self._memo[key] = (
-                    *(at.loglik - self._floor, at.gradient * self._unit),
-                    at.observed * square,
-                )
+                uphill = at.gradient * self._unit
+                information = at.observed * np.outer(self._unit, self._unit)
+                self._memo[key] = at.loglik - self._floor, uphill, information
             except NotPositiveDefiniteError:
                 none = np.zeros(len(s))
                 self._memo[key] = OUTSIDE, none, np.outer(none, none)
@@ -128,10 +126,8 @@ class LikelihoodRegion:
 
         def aim(s: Floats) -> tuple[float, Floats, Floats]:
             value, gradient, bend = function(self._x + s * self._unit)
-            return (
-                *(sign * (value - start) / size, sign * gradient * self._unit / size),
-                bend * square,
-            )
+            change, uphill = sign * (value - start) / size, sign * gradient * self._unit / size
+            return change, uphill, bend * square
 
         low = np.maximum((self._lower - self._x) / self._unit, -FAR)
         high = np.minimum((self._upper - self._x) / self._unit, FAR)

@@ -35,7 +35,7 @@ COLUMNS = (
     "weight_outside",
     "within",
 )
-"""Columns of the table that come as they are from `inference.evidence.EvidenceTable`."""
+"""Columns of the table that come as they are from `borrowing.evidence.EvidenceTable`."""
 
 DISPLAYED = {
     "joint": "joint",

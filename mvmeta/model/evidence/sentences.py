@@ -32,7 +32,7 @@ def sentence(t: Target, r: dict[Any, Any], at: Studies) -> str:
     ----------
     t : Target
     r : dict
-        Its row of the table, and `others` (see `inference.evidence.EvidenceTable`).
+        Its row of the table, and `others` (see `borrowing.evidence.EvidenceTable`).
     at : Studies
     """
     joint = number(r["joint"], r["joint_se"])

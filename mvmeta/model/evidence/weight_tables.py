@@ -36,7 +36,7 @@ def weights_frame(
         "row" and "study": columns `diagonal` (of inv(M), or the user's W) and `rowsum` (of its
         rows: the weights in the estimate of an intercept-only model, which may be negative; NaN
         for other models).  "coefficient": one row per study and one column per coefficient,
-        each summing to 100; see `inference.weights.coefficient_weights`.
+        each summing to 100; see `borrowing.weights.coefficient_weights`.
     groups : str or array_like of labels (n_given,), optional
         What a study is; the outermost grouping of the model unless said.
 

@@ -22,8 +22,8 @@ from mvmeta.model.results.many_data import (
 )
 from mvmeta.model.results.many_results import ManyOutcomesResults
 from mvmeta.model.specification.build import Prepared
+from mvmeta.model.specification.pins_of_rows import PinsOfRows
 from mvmeta.model.specification.search import check_jobs, check_search
-from mvmeta.model.specification.subsets import PinsOfRows
 from mvmeta.optimize.newton import DECREMENT
 from mvmeta.progress import Progress
 

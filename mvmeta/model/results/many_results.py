@@ -18,7 +18,7 @@ from mvmeta.inference.many.outcomes import ManyFits, ManySpec, NotFitted, rescal
 from mvmeta.model.results.components import component_labels
 from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.frames import shorten
-from mvmeta.model.specification.subsets import PinsOfRows
+from mvmeta.model.specification.pins_of_rows import PinsOfRows
 from mvmeta.model.testing.hypotheses import restrictions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.columns import is_plain, numeric, positions, shared
+from mvmeta.columns import is_plain, numeric, positions, read_only
 from mvmeta.design.problem import MetaProblem
 from mvmeta.errors import DataError, warn
 from mvmeta.model.specification import formula as formulas
@@ -443,7 +443,7 @@ def _as_series(endog: Any) -> pd.Series:
 def _as_vector(y: Any, endog: Any, index: pd.Index) -> tuple[Floats, str]:
     """Response (n,) in the order of `index`, and its name; `y` is a plain vector or a Series."""
     if y is endog and len(y) == len(index) and not isinstance(y, pd.Series):
-        return shared(y), "y"
+        return read_only(y), "y"
     name = str(getattr(y, "name", "y"))
     values = y if isinstance(endog, pd.Series) else np.asarray(y)
     found = numeric(masks.aligned(values, index, "endog", name), "endog")
@@ -481,7 +481,7 @@ def _plain_matrix(x: np.ndarray) -> tuple[Floats, list[str]]:
     """An array of floats is used as it is: a copy would be most of what a large model needs."""
     if not x.shape[1]:
         raise DataError(NO_COLUMNS)
-    return shared(np.ascontiguousarray(x)), _array_names(x)
+    return read_only(np.ascontiguousarray(x)), _array_names(x)
 
 
 def _array_names(x: np.ndarray) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 
 from mvmeta._typing import Bools, Floats, Ints
-from mvmeta.columns import is_plain, numeric, positions, shared
+from mvmeta.columns import is_plain, numeric, positions, read_only
 from mvmeta.design.sampling import SamplingCovariance
 from mvmeta.design.sparse_blocks import block_diagonal
 from mvmeta.errors import CovarianceError, DataError
@@ -184,7 +184,7 @@ def _from_array(variance: Any, source: Source) -> GivenVariance:
     if array.ndim == 2:
         return _from_matrix(_floats(array), source)
     if is_plain(array) and len(array) == source.n:
-        values = shared(array)
+        values = read_only(array)
     else:
         values = numeric(aligned(array, source.index, "variance"), "variance")
     return GivenVariance("variance", values, shared=array is variance)

@@ -187,7 +187,7 @@ def robust_inference(
     df: str = "satterthwaite",
     repair: bool = False,
 ) -> Inference:
-    """Cluster-robust covariance with its own df; see `inference.robust.robust`.
+    """Cluster-robust covariance with its own df; see `robust.sandwich.robust`.
 
     With kind "robust" the clusters and the kind are chosen; see `clustering.choose_clusters`.
     """

@@ -41,7 +41,7 @@ class Design:
     endog_name: str
     exog: Floats
     missing: dict[str, Bools]
-    spec: "FormulaSpec"
+    spec: FormulaSpec
 
 
 def build(parsed: ParsedFormula, frame: pd.DataFrame) -> Design:
@@ -106,7 +106,7 @@ def _for_patsy(frame: pd.DataFrame, bare: frozenset[str]) -> dict[str, Any]:
 
 def learn(
     parsed: ParsedFormula, witness: pd.DataFrame, frames: Callable[[], Iterator[pd.DataFrame]]
-) -> tuple["FormulaSpec | None", str, "FormulaSpec"]:
+) -> tuple[FormulaSpec | None, str, FormulaSpec]:
     """Learn a formula from rows that come in batches.
 
     Parameters
