@@ -1,5 +1,7 @@
 """What the summary says of components, tests and rows that are out of the ordinary."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -268,3 +270,23 @@ def test_one_level_without_anything_to_correlate_is_not_taken_for_related_levels
     near = Random("arm | lab", "SPEXP", distance=sites, fixed={"tau2": 0.1, "rho": 2.0})
     (term,) = linked_terms(fit(data, "yi ~ 1", groups="study", random=near).fit_)
     assert term.name == "arm | lab"
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [({}, None), ({"cov_type": "knha"}, None), ({"reml": False}, None), ({}, "vi")],
+)
+def test_what_is_advised_can_be_called(options, weights):
+    """Kenward and Roger's method is for REML and its own covariance, without user weights."""
+    data = studies(6, per_study=4)
+    model = MetaMixedLM.from_formula("yi ~ 1", data, variance="vi", groups="study", weights=weights)
+    res = model.fit(**options)
+    advised = {
+        df
+        for said in (hint(res)[0], res.diagnose()["few-studies"].advice)
+        for df in re.findall(r"df='([\w-]+)'", said)
+    }
+    assert ("kenward-roger" in advised) == (not options and weights is None)
+    assert "satterthwaite" in advised
+    for df in advised:
+        assert not hint(model.fit(df=df, **options))

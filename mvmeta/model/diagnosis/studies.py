@@ -17,6 +17,7 @@ from mvmeta.model.diagnosis.findings import Finding, Outcome
 from mvmeta.model.diagnosis.subject import Subject
 from mvmeta.model.specification.frames import shorten
 from mvmeta.model.testing.clustering import columns_of
+from mvmeta.model.testing.inference import suited_df
 
 FEW = 20
 """Studies below which normal quantiles and degrees of freedom that count rows mislead."""
@@ -102,7 +103,7 @@ def _few(s: Subject, count: int, df: np.ndarray) -> Finding:
         f"How much {s.studies.noun(2)} differ is known from {count} of them. Tests that take it "
         "for known, or count rows, give intervals that are too narrow and P-values that are too "
         "small.",
-        "fit(df='satterthwaite') or fit(df='kenward-roger'); cov_type='CR2' where V is uncertain. "
+        f"{suited_df(s.fit, s.res.cov_type)}; cov_type='CR2' where V is uncertain. "
         "With fewer than 4 degrees of freedom no method helps: say that the data are few.",
     )
 
@@ -126,8 +127,8 @@ def _few_linked(s: Subject, count: int, df: np.ndarray) -> Finding:
         "Levels that are alike, as relatives and neighbours are, are fewer independent ones than "
         "there are of them. Tests that take their variance for known give intervals that are too "
         "narrow and P-values that are too small.",
-        "fit(df='satterthwaite') or fit(df='kenward-roger'). With fewer than 4 degrees of freedom "
-        "no method helps: say that the data are few.",
+        f"{suited_df(s.fit, s.res.cov_type)}. With fewer than 4 degrees of freedom no method "
+        "helps: say that the data are few.",
     )
 
 

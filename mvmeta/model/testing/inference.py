@@ -137,8 +137,16 @@ def few_studies(fit: Fit, inference: Inference, prepared: Prepared) -> tuple[str
     return (
         f"Few studies for {tests}: {how}, {round(counted.min(), 1):g} df, the 95% intervals of "
         f"{shorten(named)} would be up to {100 * wider.max():.0f}% wider. "
-        "fit(df='kenward-roger') or df='satterthwaite' allows for it.",
+        f"{suited_df(fit, inference.cov_type)} allows for it.",
     )
+
+
+def suited_df(fit: Fit, cov_type: str) -> str:
+    """What to call where studies are few; Kenward and Roger's method is not for every fit."""
+    scaled = cov_type in SCALINGS and cov_type != "nonrobust"
+    if not fit.reml or fit.weights is not None or scaled:
+        return "fit(df='satterthwaite')"
+    return "fit(df='kenward-roger') or df='satterthwaite'"
 
 
 def _one_group(fit: Fit, prepared: Prepared) -> tuple[str, ...]:
