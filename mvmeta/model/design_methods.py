@@ -19,7 +19,7 @@ class DesignMethods:
     """Mixin of the model: ``predict, new_design, term_columns, columns_of, factor_levels``."""
 
     # What it reads is defined by the model it is mixed into.
-    prepared: Any
+    prepared: Prepared
     exog_names: Any
     exog: Any
 

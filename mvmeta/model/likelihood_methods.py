@@ -10,6 +10,7 @@ from mvmeta._typing import Floats
 from mvmeta.errors import CovarianceError, SpecificationError
 from mvmeta.likelihood.objective import Evaluation, Objective
 from mvmeta.marginal.base import NotPositiveDefiniteError
+from mvmeta.model.specification.build import Prepared
 from mvmeta.model.specification.frames import shorten
 
 INFORMATION = ("expected", "average", "observed")
@@ -19,7 +20,7 @@ class LikelihoodMethods:
     """Mixin of the model: ``loglike, score, hessian, information``."""
 
     # What it reads is defined by the model it is mixed into.
-    prepared: Any
+    prepared: Prepared
     _backend: Any
     _check_rows: Any
 

@@ -12,6 +12,7 @@ from mvmeta.inference.components.wald import components_covariance, wald_limits
 from mvmeta.likelihood.objective import Objective
 from mvmeta.model.results.component_profile import ComponentProfile
 from mvmeta.model.results.fit_holder import FitHolder
+from mvmeta.optimize.maximize import Optimum
 from mvmeta.progress import track
 
 METHODS = ("profile", "wald")
@@ -25,9 +26,9 @@ class ComponentMethods(FitHolder):
     # What it reads is defined by the results class it is mixed into.
     model: Any
     vcomp: Any
-    component_labels: Any
+    component_labels: list[str]
     not_identified: Any
-    _optimum: Any
+    _optimum: Optimum
 
     def profile(self, component: int | str) -> ComponentProfile:
         """Profile likelihood of one variance component.

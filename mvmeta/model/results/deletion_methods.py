@@ -23,7 +23,7 @@ class DeletionMethods(FitHolder):
     params: Any
     use_t: Any
     cov_params: Any
-    component_labels: Any
+    component_labels: list[str]
     get_influence: Any
     _row_index: Any
     _row_series: Any

@@ -21,6 +21,7 @@ from mvmeta.inference.heterogeneity.relative_limits import relative_limits
 from mvmeta.inference.heterogeneity.variances import AddedVariances, Kind, mean_outer
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.testing.clustering import cluster_codes, cluster_labels
+from mvmeta.model.testing.inference import Inference
 
 RELATIVE = ("cvh", "m1", "m2")
 """Columns whose intervals are made of those of the variance and of the mean."""
@@ -34,7 +35,7 @@ class HeterogeneityMethods(FitHolder):
     # What it reads is defined by the results class it is mixed into.
     model: Any
     vcomp: Any
-    _inference: Any
+    _inference: Inference
 
     def heterogeneity_test(self) -> HeterogeneityTest:
         """QE: whether the effects differ by more than their sampling errors.

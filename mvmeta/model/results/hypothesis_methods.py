@@ -17,6 +17,7 @@ from mvmeta.inference.coefficients.wald import (
 )
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.testing import hypotheses
+from mvmeta.model.testing.inference import Inference
 
 if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
@@ -29,8 +30,8 @@ class HypothesisMethods(FitHolder):
     model: Any
     params: Any
     use_t: Any
-    k_fe: Any
-    _inference: Any
+    k_fe: int
+    _inference: Inference
 
     def moderators_test(self, terms: str | list[str] | None = None) -> WaldTest:
         """QM: joint test of the moderators.

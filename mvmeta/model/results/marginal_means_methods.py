@@ -19,6 +19,7 @@ from mvmeta.model.results.reference_grid import (
 )
 from mvmeta.model.specification.frames import shorten
 from mvmeta.model.specification.levels import level_texts
+from mvmeta.model.testing.inference import Inference
 
 
 class MarginalMeansMethods:
@@ -26,9 +27,9 @@ class MarginalMeansMethods:
 
     # What it reads is defined by the results class it is mixed into.
     model: Any
-    _inference: Any
+    _inference: Inference
     effect_scale: Any
-    _gs: Any
+    _gs: list[Floats]
 
     def marginal_means(
         self,

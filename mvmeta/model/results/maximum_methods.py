@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mvmeta.inference.comparison.criteria import InfoCriteria, info_criteria
 from mvmeta.model.results.fit_holder import FitHolder
+from mvmeta.optimize.maximize import Optimum
 from mvmeta.optimize.status import Status
 
 
@@ -17,9 +17,9 @@ class MaximumMethods(FitHolder):
     """Mixin: ``llf``, ``info_criteria`` and its parts, ``status``, ``certificate``, ``history``."""
 
     # What it reads is defined by the results class it is mixed into.
-    reml: Any
-    component_labels: Any
-    _optimum: Any
+    reml: bool
+    component_labels: list[str]
+    _optimum: Optimum
 
     @property
     def llf(self) -> float:

@@ -16,6 +16,7 @@ from mvmeta.model.results.prediction import PredictionResults
 from mvmeta.model.specification.frames import Source
 from mvmeta.model.specification.links import given_terms, link_of, matrices
 from mvmeta.model.specification.new_levels import FittedTerm
+from mvmeta.model.testing.inference import Inference
 
 
 class PredictionMethods(FitHolder):
@@ -24,8 +25,8 @@ class PredictionMethods(FitHolder):
     # What it reads is defined by the results class it is mixed into.
     model: Any
     params: Any
-    _inference: Any
-    _gs: Any
+    _inference: Inference
+    _gs: list[Floats]
 
     @property
     def effect_scale(self) -> dict[str, Any]:

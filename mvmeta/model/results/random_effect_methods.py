@@ -19,7 +19,7 @@ class RandomEffectMethods(FitHolder):
 
     # What it reads is defined by the results class it is mixed into.
     use_t: Any
-    df_method: Any
+    df_method: str
     _table: Any
     _row_index: Any
 

@@ -19,6 +19,7 @@ from mvmeta.model.specification import formula as formulas
 from mvmeta.model.specification.build import Prepared, prepare_arrays
 from mvmeta.model.specification.frames import Source
 from mvmeta.model.specification.variants import fit_options
+from mvmeta.model.testing.inference import Inference
 
 if TYPE_CHECKING:
     from mvmeta.model.results.results import MetaMixedLMResults
@@ -127,6 +128,7 @@ class RefitMethods(FitHolder):
 
     # What it reads is defined by the results class it is mixed into.
     model: Any
+    _inference: Inference
 
     def refit(
         self,
@@ -199,7 +201,7 @@ class RefitMethods(FitHolder):
         options = fit_options(self)  # type: ignore[arg-type]
         if options["cov_type"] not in KINDS:
             return options
-        clusters = self._inference.clusters  # type: ignore[attr-defined]
+        clusters = self._inference.clusters
         own = self.fit_.problem.cluster
         if clusters is not None and not _same_partition(clusters, own):
             raise SpecificationError(

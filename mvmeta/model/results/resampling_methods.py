@@ -23,6 +23,7 @@ from mvmeta.model.results.bootstrap import (
 from mvmeta.model.results.fit_holder import FitHolder
 from mvmeta.model.testing.clustering import read_clusters
 from mvmeta.model.testing.hypotheses import restrictions
+from mvmeta.model.testing.inference import Inference
 
 
 class ResamplingMethods(FitHolder):
@@ -32,7 +33,7 @@ class ResamplingMethods(FitHolder):
     model: Any
     params: Any
     _row_index: Any
-    _inference: Any
+    _inference: Inference
 
     def simulate(self, n: int = 1, seed: Any = None, *, conditional: bool = False) -> pd.DataFrame:
         """Draw new observations from the fitted model.

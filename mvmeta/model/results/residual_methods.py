@@ -22,8 +22,8 @@ class ResidualMethods(FitHolder):
     model: Any
     params: Any
     use_t: Any
-    component_labels: Any
-    nobs: Any
+    component_labels: list[str]
+    nobs: int
     _row_index: Any
     _row_series: Any
 
