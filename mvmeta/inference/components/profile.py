@@ -5,36 +5,30 @@ A limit is looked for by Newton's method on the contour of the likelihood
 parameter space, or a likelihood that is no smooth hill, the profile is followed value by value.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
-from mvmeta._typing import Bools, Floats
-from mvmeta.design.problem import MetaProblem
-from mvmeta.errors import ConvergenceError, MvmetaError, warn
+from mvmeta._typing import Floats
+from mvmeta.errors import ConvergenceError, warn
 from mvmeta.inference.coefficients.wald import check_alpha
-from mvmeta.inference.components.definite import held_maximum, held_slope, is_definite
+from mvmeta.inference.components.definite import HeldPoint
+from mvmeta.inference.components.held import FAR_APART, HeldMaxima
 from mvmeta.inference.components.limits import ComponentLimits
 from mvmeta.inference.fitted.fit import Fit
 from mvmeta.likelihood.objective import Evaluation, Objective
-from mvmeta.marginal.base import MarginalCovariance, NotPositiveDefiniteError
-from mvmeta.optimize.climb import QUICK_ABOVE
-from mvmeta.optimize.maximize import SAME_MAXIMUM, Optimum, OtherMaximum, maximize
-from mvmeta.structures import CovarianceStructure, LogLinear, Pinned
+from mvmeta.marginal.base import MarginalCovariance
+from mvmeta.optimize.maximize import SAME_MAXIMUM, OtherMaximum
 
 ROOT_TOLERANCE = 1e-7
 """Of the signed root of the deviance drop at an interval limit: five digits of the limit."""
 MOST_STEPS = 60
 MOST_HALVES = 20
-INWARD = (0.9, 0.5)
-"""Shares of the correlations at which searches among positive semi-definite G start."""
 EDGE = 1e-9
 """A correlation is tried this close to its bound, where the structure itself may be singular."""
-FAR_APART = 100.0
-"""Change of a log-variance over the range of its covariate that counts as one without end."""
 LARGEST = 1e12
 """Factor on the estimate (or the scale of the data) beyond which a limit counts as infinite."""
 
@@ -160,12 +154,10 @@ class Profile:
         self._others = others
         self._limits = limits or ComponentLimits(fit, Objective(backend, fit.reml))
         self._loglik = self._limits.top
-        group = fit.problem.shared.group
-        self._members = np.flatnonzero(group == group[component])
+        self._held = HeldMaxima(fit, self._limits.objective, component, others)
         spec = fit.problem.components[component]
         self.estimate, self.lower, self.upper = float(fit.theta[component]), spec.lower, spec.upper
         self._is_variance = spec.power == 2
-        self._cramped = False  # by positive semi-definiteness, rather than by bounds alone
 
     def at(self, value: float, start: Floats | None = None) -> ProfilePoint:
         """Maximise over all other components with this one held at `value`.
@@ -207,130 +199,24 @@ class Profile:
         >>> round(float(profile.at(0.05).loglik), 4)
         -8.0773
         """
-        point = None if self._cramped else self._within_bounds(value, start)
-        if point is None:
-            point = self._among_definite(value, start)
-        if point is None:
+        found = self._held.at(value, start)
+        if found is None:
             raise ConvergenceError(
                 f"the likelihood does not exist with {self.name} at {value:g}: the marginal "
                 "covariance is not positive definite there, whatever the other components are, "
                 "or so only for values that the search did not find"
             )
-        self._compare(value, point.loglik)
-        return point
+        self._compare(value, found.evaluation.loglik)
+        return _point(value, found)
 
     def _follow(self, value: float, near: ProfilePoint) -> ProfilePoint:
         """`at` by one ascent from the maximum at a value close by; as `at` where that fails."""
-        point = None if self._cramped else self._within_bounds(value, near.theta, follow=True)
-        return self.at(value, near.theta) if point is None else point
-
-    def _within_bounds(
-        self, value: float, start: Floats | None, *, follow: bool = False
-    ) -> ProfilePoint | None:
-        """None where the likelihood does not exist, or its maximum is no covariance matrix."""
-        problem = pin(self._fit.problem, self._component, value)
-        objective = self._limits.objective.under(problem)
-        several = self._several and not follow
-        starts = [self._fit.theta if start is None else start]
-        if several and start is not None:
-            starts.append(self._fit.theta)
-        if not follow:
-            starts.extend(self._levelled(starts[0], value))
-        found = [o for theta in starts for o in self._climbs(objective, value, theta, 1 + several)]
-        if not found:
-            return None
-        best = max(found, key=lambda optimum: optimum.evaluation.loglik)
-        if not is_definite(problem, best.theta):
-            self._cramped = True
-            return None
-        slope = self._slope(objective, best.theta)
-        return ProfilePoint(value, best.evaluation.loglik, slope, best.theta, best.evaluation)
-
-    def _climbs(
-        self, objective: Objective, value: float, theta: Floats, count: int
-    ) -> list[Optimum]:
-        """Maxima from up to `count` starts at which the likelihood exists."""
-        theta = theta.copy()
-        theta[self._members] = value
-        found: list[Optimum] = []
-        for share in (1.0, *INWARD, 0.0):
-            try:
-                candidate = np.where(self._pliable, share * theta, theta)
-                found.append(maximize(objective, start=candidate))
-            except (NotPositiveDefiniteError, MvmetaError):
-                continue
-            if len(found) == count:
-                break
-        return found
-
-    def _levelled(self, theta: Floats, value: float) -> Iterator[Floats]:
-        """Starts where a slope of a scale model is held, and sigma2 or other slopes give way.
-
-        At the other maxima of the fit, and where variances stay at one end of the covariate.
-        """
-        if self._covariate is None:
-            return
-        yield from (other.theta for other in self._others)
-        sigma2, w = self._covariate
-        for end in (w.min(), w.max()):
-            start = theta.copy()
-            exponent = (theta[self._component] - value) * end
-            start[sigma2] *= np.exp(np.clip(exponent, -FAR_APART, FAR_APART))
-            yield start
-
-    def _slope(self, objective: Objective, theta: Floats) -> float:
-        """Derivative by the value of a maximum with the component held, `objective` being so."""
-        slope = held_slope(self._limits.objective, self._component, theta)
-        if slope is None:
-            quick = objective.problem.n > QUICK_ABOVE
-            gradient = objective.natural(theta, quick=quick).gradient
-            slope = float(gradient[self._members].sum())
-        return slope
-
-    def _among_definite(self, value: float, start: Floats | None) -> ProfilePoint | None:
-        """The best of the searches from `start` and from the fit; None if all fail."""
-        starts = [self._fit.theta] if start is None else [start, self._fit.theta]
-        for share in INWARD:
-            found = [
-                held_maximum(self._limits.objective, self._component, value, theta, share)
-                for theta in starts
-            ]
-            points = [point for point in found if point is not None]
-            if points:
-                best = max(points, key=lambda point: point.evaluation.loglik)
-                at = best.evaluation
-                return ProfilePoint(value, at.loglik, best.slope, best.theta, at)
-        return None
-
-    @property
-    def _several(self) -> bool:
-        """Whether there may be several maxima, on the edge of the possible correlations."""
-        return int(self._pliable.sum()) > 1
-
-    @cached_property
-    def _covariate(self) -> tuple[int, Floats] | None:
-        """Where sigma2 is, and the covariate (q,), if this is a slope of a scale model."""
-        first = 0
-        for term in self._fit.problem.terms:
-            structure = term.structure
-            inner = structure.inner if isinstance(structure, Pinned) else structure
-            which = self._component - first - 1
-            if isinstance(inner, LogLinear) and 0 <= which < len(inner.names):
-                return None if structure.fixed[0] else (first, inner.covariates[:, which])
-            first += len(structure.components)
-        return None
+        found = self._held.near(value, near.theta)
+        return self.at(value, near.theta) if found is None else _point(value, found)
 
     @cached_property
     def _at_estimate(self) -> ProfilePoint:
         return self.at(self.estimate)
-
-    @cached_property
-    def _pliable(self) -> Bools:
-        """Other correlations, which may have to give way to a large one: G is possible at 0."""
-        components = self._fit.problem.components
-        signed = [c.power == 0 and -np.inf < c.lower < 0 < c.upper for c in components]
-        other = np.arange(len(components))[:, None] != self._members
-        return np.array(signed, dtype=bool) & other.all(axis=1) & ~self._fit.problem.fixed
 
     def _compare(self, value: float, loglik: float) -> None:
         above = loglik - self._loglik
@@ -445,7 +331,7 @@ class Profile:
         self, inner: ProfilePoint, target: float, edge: float
     ) -> tuple[ProfilePoint, ProfilePoint] | None:
         """Points on either side of the limit; None if the edge is inside."""
-        if self._cramped:
+        if self._held.cramped:
             around = self._towards(edge, inner, target)
             if around is not None:
                 return around
@@ -471,8 +357,8 @@ class Profile:
     ) -> tuple[ProfilePoint, ProfilePoint] | None:
         scale = max(abs(self.estimate), self._scale())
         step, farthest = scale, LARGEST * scale
-        if self._covariate is not None:
-            farthest = FAR_APART / float(np.ptp(self._covariate[1]))
+        if self._held.covariate is not None:
+            farthest = FAR_APART / float(np.ptp(self._held.covariate[1]))
             step = farthest / 64
         while step < farthest:
             outer = self.at(inner.value + np.sign(target) * step, inner.theta)
@@ -513,7 +399,7 @@ class Profile:
         Points close to each other have maxima close to each other, so one ascent does where a
         search has several; what it leads to is looked at by all of them once more.
         """
-        point, searched = outer, not self._several
+        point, searched = outer, not self._held.several
         for _ in range(MOST_STEPS):
             gap = self.drop(point) - target
             low, high = sorted((inner.value, outer.value))
@@ -542,21 +428,6 @@ class Profile:
         )
 
 
-def pin(problem: MetaProblem, component: int, value: float) -> MetaProblem:
-    """The same problem with one more component, and all that are equal to it, held at a value."""
-    group, terms, first = problem.shared.group, list(problem.terms), 0
-    for t, term in enumerate(terms):
-        count = len(term.structure.components)
-        for at in np.flatnonzero(group[first : first + count] == group[component]).tolist():
-            terms[t] = replace(term, structure=_pinned(term.structure, at, value))
-        first += count
-    return replace(problem, terms=tuple(terms))
-
-
-def _pinned(structure: CovarianceStructure, at: int, value: float) -> Pinned:
-    if isinstance(structure, Pinned):
-        values, structure = structure.values.copy(), structure.inner
-    else:
-        values = np.full(len(structure.components), np.nan)
-    values[at] = value
-    return Pinned(structure, values)
+def _point(value: float, held: HeldPoint) -> ProfilePoint:
+    at = held.evaluation
+    return ProfilePoint(value, at.loglik, held.slope, held.theta, at)
