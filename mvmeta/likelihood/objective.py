@@ -154,6 +154,19 @@ class Objective:
         sharing = self.problem.shared_working
         return at if sharing.trivial else at.shared(x, sharing)
 
+    def scoring(self, x: Floats) -> Evaluation:
+        """Evaluate at working parameters what Fisher scoring needs, and that quickly.
+
+        As `working` with ``quick=True``, but without second derivatives of G, whose matrices cost
+        as much as all else where G is large.
+        """
+        x = np.asarray(x, float)
+        pieces = self.problem.split_working(x)
+        gs = [c.matrix(w) for c, w in zip(self._charts, pieces, strict=True)]
+        at = self._at(x, gs, first_directions(self._charts, pieces), quick=True)
+        sharing = self.problem.shared_working
+        return at if sharing.trivial else at.shared(x, sharing)
+
     @cached_property
     def _charts(self) -> list[Chart]:
         return [t.structure.working for t in self.problem.terms]
@@ -281,19 +294,27 @@ def directions(
     where : list of (int, int)
         Which pair of parameters (j >= l) each of `second` belongs to.
     """
-    first: list[Direction] = []
+    first = first_directions(charts, pieces)
     second: list[Direction] = []
     where: list[tuple[int, int]] = []
+    start = 0
     for t, (chart, x) in enumerate(zip(charts, pieces, strict=True)):
-        start = len(first)
-        first += [Direction(t, k) for k in chart.jacobian(x)]
         hessian = chart.hessian(x)
-        if hessian is None:
-            continue
-        for j, i in np.argwhere(np.tril(_not_zero(hessian))).tolist():
-            second.append(Direction(t, hessian[j, i]))
-            where.append((start + j, start + i))
+        if hessian is not None:
+            for j, i in np.argwhere(np.tril(_not_zero(hessian))).tolist():
+                second.append(Direction(t, hessian[j, i]))
+                where.append((start + j, start + i))
+        start += len(x)
     return first, second, where
+
+
+def first_directions(charts: Sequence[Chart], pieces: Sequence[Floats]) -> list[Direction]:
+    """First derivatives of the G_t, one per parameter."""
+    return [
+        Direction(t, k)
+        for t, (chart, x) in enumerate(zip(charts, pieces, strict=True))
+        for k in chart.jacobian(x)
+    ]
 
 
 def _not_zero(hessian: np.ndarray) -> np.ndarray:

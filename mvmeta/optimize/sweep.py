@@ -74,7 +74,7 @@ def _walk(objective: Objective, start: Floats, box: Box, axis: Axis) -> list[tup
         lower[axis.index] = upper[axis.index] = x[axis.index] = value
         held = replace(box, lower=lower, upper=upper)
         try:
-            end = ascend(objective.working, x, held, maxiter=STEPS, tol=ROUGHLY, polish=False)
+            end = ascend(objective.scoring, x, held, maxiter=STEPS, tol=ROUGHLY, polish=False)
         except NotPositiveDefiniteError:
             out.append((-np.inf, x))
             continue

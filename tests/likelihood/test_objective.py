@@ -88,6 +88,19 @@ def test_value_and_fixed_effects(name, reml):
 
 
 @each_problem
+@each_criterion
+def test_scoring_leaves_out_second_derivatives_alone(name, reml):
+    objective = objective_of(name, reml)
+    x = objective.problem.to_working(interior(objective.problem))
+    whole, quick = objective.working(x, quick=True), objective.scoring(x)
+    assert quick.loglik == pytest.approx(whole.loglik, rel=ALGEBRA)
+    scale = np.abs(whole.gradient).max(initial=1.0)
+    assert_allclose(quick.gradient, whole.gradient, rtol=0, atol=ALGEBRA * scale)
+    assert_allclose(quick.expected, whole.expected, rtol=ALGEBRA, atol=0)
+    assert not quick.curvature.any()
+
+
+@each_problem
 def test_charts_agree(name):
     objective = objective_of(name, reml=True)
     theta = interior(objective.problem)
