@@ -271,9 +271,9 @@ def _warn_fractions(
     found = Problems(len(use))
     for name in (n for n in layout.cells if n in given):
         x = given[name]
-        fraction = (x > 0) & (x < 1) & (np.abs(2 * x - np.round(2 * x)) > NEAR_HALVES)
-        for row in np.flatnonzero(use & fraction):
-            found.note(int(row), f"{name} = {x[row]:.4g}")
+        for row in np.flatnonzero(use & (x > 0) & (x < 1)):
+            if abs(2 * x[row] - round(2 * x[row])) > NEAR_HALVES:
+                found.note(int(row), f"{name} = {x[row]:.4g}")
     found.warn(code, labels, "have counts between 0 and 1 (are these proportions? give events)")
 
 
