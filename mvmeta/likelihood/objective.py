@@ -13,7 +13,7 @@ where K_j and K_jl are the first and second derivatives of M.  Under ML the P in
 is N.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -142,28 +142,19 @@ class Objective:
         charts: list[Chart] = [t.structure for t in self.problem.terms]
         return self._evaluate(np.asarray(theta, float), charts, self.problem.split(theta), quick)
 
-    def working(self, x: Floats, *, quick: bool = False) -> Evaluation:
+    def working(
+        self, x: Floats, *, quick: bool = False, straight: Collection[int] = ()
+    ) -> Evaluation:
         """Evaluate at working parameters, those the optimiser moves.
 
         With ``quick=True`` the expected information leaves out what the estimation of p fixed
         effects takes from it (a share of about p / n) and stands for the average information;
-        value and gradient are exact.
-        """
-        x = np.asarray(x, float)
-        at = self._evaluate(x, self._charts, self.problem.split_working(x), quick)
-        sharing = self.problem.shared_working
-        return at if sharing.trivial else at.shared(x, sharing)
-
-    def scoring(self, x: Floats) -> Evaluation:
-        """Evaluate at working parameters what Fisher scoring needs, and that quickly.
-
-        As `working` with ``quick=True``, but without second derivatives of G, whose matrices cost
-        as much as all else where G is large.
+        value and gradient are exact.  Second derivatives of the `straight` terms are left out:
+        those that are linear in all that is going to move.
         """
         x = np.asarray(x, float)
         pieces = self.problem.split_working(x)
-        gs = [c.matrix(w) for c, w in zip(self._charts, pieces, strict=True)]
-        at = self._at(x, gs, first_directions(self._charts, pieces), quick=True)
+        at = self._evaluate(x, self._charts, pieces, quick, straight)
         sharing = self.problem.shared_working
         return at if sharing.trivial else at.shared(x, sharing)
 
@@ -209,10 +200,15 @@ class Objective:
         return expected_information(sums, self._criteria[self.reml].projector(c))
 
     def _evaluate(
-        self, x: Floats, charts: Sequence[Chart], pieces: Sequence[Floats], quick: bool = False
+        self,
+        x: Floats,
+        charts: Sequence[Chart],
+        pieces: Sequence[Floats],
+        quick: bool = False,
+        straight: Collection[int] = (),
     ) -> Evaluation:
         gs = [c.matrix(w) for c, w in zip(charts, pieces, strict=True)]
-        return self._at(x, gs, *directions(charts, pieces), quick=quick)
+        return self._at(x, gs, *directions(charts, pieces, straight), quick=quick)
 
     def _at(
         self,
@@ -281,7 +277,7 @@ def _triangular_inverse(factor: Floats, *, lower: bool) -> Floats:
 
 
 def directions(
-    charts: Sequence[Chart], pieces: Sequence[Floats]
+    charts: Sequence[Chart], pieces: Sequence[Floats], straight: Collection[int] = ()
 ) -> tuple[list[Direction], list[Direction], list[tuple[int, int]]]:
     """First and second derivatives of the G_t as directions.
 
@@ -290,31 +286,23 @@ def directions(
     first : list of Direction
         One per parameter.
     second : list of Direction
-        The non-zero second derivatives.
+        The non-zero second derivatives, but for those of the `straight` terms.
     where : list of (int, int)
         Which pair of parameters (j >= l) each of `second` belongs to.
     """
-    first = first_directions(charts, pieces)
+    first: list[Direction] = []
     second: list[Direction] = []
     where: list[tuple[int, int]] = []
-    start = 0
     for t, (chart, x) in enumerate(zip(charts, pieces, strict=True)):
-        hessian = chart.hessian(x)
-        if hessian is not None:
-            for j, i in np.argwhere(np.tril(_not_zero(hessian))).tolist():
-                second.append(Direction(t, hessian[j, i]))
-                where.append((start + j, start + i))
-        start += len(x)
+        start = len(first)
+        first += [Direction(t, k) for k in chart.jacobian(x)]
+        hessian = None if t in straight else chart.hessian(x)
+        if hessian is None:
+            continue
+        for j, i in np.argwhere(np.tril(_not_zero(hessian))).tolist():
+            second.append(Direction(t, hessian[j, i]))
+            where.append((start + j, start + i))
     return first, second, where
-
-
-def first_directions(charts: Sequence[Chart], pieces: Sequence[Floats]) -> list[Direction]:
-    """First derivatives of the G_t, one per parameter."""
-    return [
-        Direction(t, k)
-        for t, (chart, x) in enumerate(zip(charts, pieces, strict=True))
-        for k in chart.jacobian(x)
-    ]
 
 
 def _not_zero(hessian: np.ndarray) -> np.ndarray:

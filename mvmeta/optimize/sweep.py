@@ -7,6 +7,7 @@ climb a few steps at each, and the hills of what comes out are where ascents sta
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -68,13 +69,16 @@ def _walk(objective: Objective, start: Floats, box: Box, axis: Axis) -> list[tup
 
     Each climb starts where the one before it ended, but for what has gone to a bound there.
     """
+    # A common variance times a correlation that is held: G is linear in what moves.
+    straight = () if axis.scale is None else axis.terms
+    evaluate = partial(objective.working, straight=straight)
     out, x = [], start
     for value in axis.sweep.values:
         lower, upper, x = box.lower.copy(), box.upper.copy(), x.copy()
         lower[axis.index] = upper[axis.index] = x[axis.index] = value
         held = replace(box, lower=lower, upper=upper)
         try:
-            end = ascend(objective.scoring, x, held, maxiter=STEPS, tol=ROUGHLY, polish=False)
+            end = ascend(evaluate, x, held, maxiter=STEPS, tol=ROUGHLY, polish=False)
         except NotPositiveDefiniteError:
             out.append((-np.inf, x))
             continue
