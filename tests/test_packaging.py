@@ -86,7 +86,9 @@ class TestOneHomePerFact:
             numbers = [int(part) for part in version.split(".")]
             return tuple(numbers + [0] * (3 - len(numbers)))
 
-        assert {k: release(v) for k, v in floors.items()} == {
+        # the newest of these two do not work with the oldest narwhals and matplotlib
+        of_their_time = {"duckdb", "pyparsing"}
+        assert {k: release(v) for k, v in floors.items() if k not in of_their_time} == {
             k: release(v) for k, v in bounds.items()
         }
 

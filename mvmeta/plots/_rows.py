@@ -119,9 +119,8 @@ def row_values(res: Any, given: Any, argument: str, missing: bool = False) -> An
         )
     lost = np.flatnonzero(pd.isna(values))
     if len(lost) and not missing:
-        raise DataError(
-            f"{argument} is missing in {len(lost)} fitted rows, first in {index[lost[0]]!r}"
-        )
+        first = index[lost].tolist()[0]
+        raise DataError(f"{argument} is missing in {len(lost)} fitted rows, first in {first!r}")
     return values
 
 

@@ -158,10 +158,7 @@ def criteria(res: Any) -> Table:
 def of_frame(key: str, caption: str, frame: pd.DataFrame) -> Table:
     """A data frame as it is."""
     headers = ["row", *map(str, frame.columns)]
-    rows = [
-        [str(label), *map(_cell, values)]
-        for label, values in zip(frame.index, frame.itertuples(index=False), strict=True)
-    ]
+    rows = [[str(label), *map(_cell, values)] for label, *values in frame.itertuples(name=None)]
     return Table(key, caption, headers, rows)
 
 

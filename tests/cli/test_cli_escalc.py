@@ -41,7 +41,7 @@ def test_the_columns_are_those_of_escalc(capsys, counts, counts_csv):
     wanted = compute("RR", ai="tpos", bi="tneg", ci="cpos", di="cneg", data=counts)
     pd.testing.assert_frame_equal(found, wanted, check_exact=True)
     # metafor, escalc(measure="RR", ...) of dat.bcg: the first row, as its documentation prints it
-    assert found.loc[0, ["yi", "vi"]].round(4).tolist() == [-0.8893, 0.3256]
+    assert found.loc[0, ["yi", "vi"]].astype(float).round(4).tolist() == [-0.8893, 0.3256]
 
 
 def test_options_reach_escalc(capsys, counts, counts_csv):

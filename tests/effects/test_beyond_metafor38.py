@@ -176,13 +176,15 @@ def test_correction_of_pooled_change():
 
 @pytest.mark.parametrize(("r2", "n", "m"), [(0.3, 100, 3), (0.05, 40, 1), (0.9, 25, 8), (0, 30, 2)])
 def test_fixed_determination_by_integration(r2, n, m):
-    df = n - m - 1
+    # R2 = m F / (m F + df) of a noncentral F is a Poisson mixture of beta distributions
+    j = np.arange(1000)
+    weight = stats.poisson.pmf(j, n * r2 / (1 - r2) / 2)
 
     def moment(k):
-        def integrand(f):
-            return (m * f / (m * f + df)) ** k * stats.ncf.pdf(f, m, df, n * r2 / (1 - r2))
+        def integrand(x):
+            return x**k * weight @ stats.beta.pdf(x, m / 2 + j, (n - m - 1) / 2)
 
-        return integrate.quad(integrand, 0, np.inf, epsabs=1e-13, limit=400)[0]
+        return integrate.quad(integrand, 0, 1, epsabs=1e-13, limit=400)[0]
 
     expected = moment(2) - moment(1) ** 2
     np.testing.assert_allclose(only("R2F", r2i=r2, ni=n, mi=m), [r2, expected], rtol=1e-7)

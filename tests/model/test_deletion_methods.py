@@ -63,8 +63,8 @@ def test_influence_says_what_was_left_out():
 def test_cumulative_is_metafors():
     found, want = bcg().fit().cumulative(_unique_years()), reference()["cumul"]
     np.testing.assert_allclose(found.params["Intercept"], want["estimate"], rtol=OPTIMUM)
-    np.testing.assert_allclose(found.bse["Intercept"][1:], want["se"][1:], rtol=OPTIMUM)
-    np.testing.assert_allclose(found.vcomp["trial: sigma2"][1:], want["tau2"][1:], rtol=1e-5)
+    np.testing.assert_allclose(found.bse["Intercept"].iloc[1:], want["se"][1:], rtol=OPTIMUM)
+    np.testing.assert_allclose(found.vcomp["trial: sigma2"].iloc[1:], want["tau2"][1:], rtol=1e-5)
     assert found.rows.tolist() == list(range(1, 14))
 
 

@@ -6,6 +6,7 @@ optimisations under one constraint instead of many under a pinned value, and h m
 function, not one component alone.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -151,22 +152,27 @@ class LikelihoodRegion:
         minimize: Any = optimize.minimize
         start = np.zeros(len(self._x))
         for _ in range(MOST_STARTS):
-            found = minimize(
-                lambda s: aim(s)[0],
-                start,
-                jac=lambda s: aim(s)[1],
-                method="SLSQP",
-                bounds=optimize.Bounds(*bounds),
-                constraints=[inside],
-                options={"maxiter": MOST_STEPS, "ftol": ACCURACY},
-            )
+            with warnings.catch_warnings():
+                # SLSQP steps over a bound by rounding, which scipy before 1.14 warns of
+                warnings.filterwarnings("ignore", "Values in x were outside bounds")
+                found = minimize(
+                    lambda s: aim(s)[0],
+                    start,
+                    jac=lambda s: aim(s)[1],
+                    method="SLSQP",
+                    bounds=optimize.Bounds(*bounds),
+                    constraints=[inside],
+                    options={"maxiter": MOST_STEPS, "ftol": ACCURACY},
+                )
             if np.abs(found.x).max() > FAR / 2:
                 return -np.inf if sign > 0 else np.inf
             if self._slack(found.x)[0] >= -ON_EDGE and np.isfinite(found.fun):
                 break
             if not self._slack(found.x)[0] < 0.0:
                 return np.nan
-            start = self._back(found.x)  # its first step went far out, where l is level
+            start = np.clip(
+                self._back(found.x), *bounds
+            )  # its first step went far out, where l is level
         else:
             return np.nan
         # rounding of the way there would make a variance of 0 a negative one

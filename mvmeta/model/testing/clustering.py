@@ -296,7 +296,7 @@ def _factorize(prepared: Prepared, groups: Any, argument: str) -> tuple[Ints, An
     values = row_values(prepared, groups, argument)
     codes, labels = pd.factorize(values)
     if (codes < 0).any():
-        missing = prepared.index[codes < 0]
+        missing = prepared.index[codes < 0].tolist()
         raise DataError(
             f"{argument} is missing in {len(missing)} fitted rows, first in {missing[0]!r}"
         )
