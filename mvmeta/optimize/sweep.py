@@ -31,12 +31,17 @@ HILLS, BELOW = 4, 6.0
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """A parameter of the whole problem to sweep; `terms` are those that have it (tied ones)."""
+    """A parameter of the whole problem to sweep.
+
+    `terms` are those that have it (tied ones), `straight` those of them whose G is linear in what
+    moves while it is held.
+    """
 
     index: int
     sweep: Sweep
     scale: int | None
     terms: tuple[int, ...]
+    straight: tuple[int, ...]
 
 
 def axes(objective: Objective) -> list[Axis]:
@@ -48,8 +53,10 @@ def axes(objective: Objective) -> list[Axis]:
         for sweep in term.structure.sweeps():
             index = int(group[first + sweep.index])
             scale = None if sweep.scale is None else int(group[first + sweep.scale])
-            terms = (*(out[index].terms if index in out else ()), t)
-            out[index] = Axis(index, sweep, scale, terms)
+            known = out.get(index)
+            terms = (*(known.terms if known else ()), t)
+            straight = (*(known.straight if known else ()), *((t,) if sweep.straight else ()))
+            out[index] = Axis(index, sweep, scale, terms, straight)
         first += len(term.structure.working.lower)
     return list(out.values())
 
@@ -69,9 +76,7 @@ def _walk(objective: Objective, start: Floats, box: Box, axis: Axis) -> list[tup
 
     Each climb starts where the one before it ended, but for what has gone to a bound there.
     """
-    # A common variance times a correlation that is held: G is linear in what moves.
-    straight = () if axis.scale is None else axis.terms
-    evaluate = partial(objective.working, straight=straight)
+    evaluate = partial(objective.working, straight=axis.straight)
     out, x = [], start
     for value in axis.sweep.values:
         lower, upper, x = box.lower.copy(), box.upper.copy(), x.copy()

@@ -73,6 +73,8 @@ class Sweep:
     hilly : bool
         Whether ascents start on the hills along it; else it is only looked at where the scale is
         0, for a value at which it would grow.
+    straight : bool
+        Whether G is linear in all other parameters while the swept one is held.
     """
 
     index: int
@@ -80,6 +82,7 @@ class Sweep:
     kinks: Floats
     scale: int | None = None
     hilly: bool = True
+    straight: bool = False
 
 
 class Chart(ABC):

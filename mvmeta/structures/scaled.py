@@ -258,8 +258,9 @@ class ScaledCorrelation(ByNaturalChart):
     def sweep(self) -> Sweep | None:
         if len(self.correlation.levels) != 1 or not isinstance(self.working, _Scaled):
             return None
-        scale = 0 if self.n_scales == 1 else None
-        return Sweep(self.n_scales, *self.correlation.sweep(), scale=scale)
+        common = self.n_scales == 1
+        scale = 0 if common else None
+        return Sweep(self.n_scales, *self.correlation.sweep(), scale=scale, straight=common)
 
     def separable(self) -> CovarianceStructure:
         return ScaledCorrelation(

@@ -179,6 +179,15 @@ def test_sweeps_stay_in_bounds(structure):
 
 
 @each
+def test_sweeps_that_are_straight_leave_a_linear_matrix(structure):
+    for sweep in (s for s in structure.sweeps() if s.straight):
+        others = np.delete(np.arange(len(structure.working.lower)), sweep.index)
+        for x in points(structure.working, seed=8):
+            hessian = structure.working.hessian(x)
+            assert hessian is None or not hessian[np.ix_(others, others)].any()
+
+
+@each
 def test_starts_like_a_given_matrix(structure):
     """Diagonal structures and the unstructured one reproduce it, others at least its size."""
     root = np.random.default_rng(8).normal(size=(structure.q, structure.q + 2))
